@@ -1,0 +1,121 @@
+//! The only reads of wall time and of the operating system's randomness. Everything else takes them as
+//! parameters, so that a test can move one and repeat the other.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::domain::time::UnixMs;
+
+/// Tells the time.
+pub trait Clock: Send + Sync + 'static {
+    /// The present moment.
+    fn now(&self) -> UnixMs;
+}
+
+/// Gives unpredictable bytes.
+pub trait Random: Send + Sync + 'static {
+    /// Fills the whole buffer.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+/// A clock that many rooms share.
+pub type SharedClock = Arc<dyn Clock>;
+/// A source of randomness that many rooms share.
+pub type SharedRandom = Arc<dyn Random>;
+
+/// The machine's clock.
+#[derive(Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place where wall time is read")]
+    fn now(&self) -> UnixMs {
+        UnixMs(jiff::Timestamp::now().as_millisecond())
+    }
+}
+
+/// The operating system's generator.
+#[derive(Debug, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    /// Ends the process when the operating system cannot give randomness: no key made after that would be safe.
+    #[expect(clippy::disallowed_methods, reason = "the one place where entropy is read")]
+    fn fill(&self, buffer: &mut [u8]) {
+        if let Err(error) = getrandom::fill(buffer) {
+            tracing::error!(%error, "the operating system gives no randomness; stopping");
+            std::process::abort();
+        }
+    }
+}
+
+/// A clock that stands still until it is moved. For tests and for the simulator's clock panel.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// Starts at `now`.
+    #[must_use]
+    pub fn new(now: UnixMs) -> Self {
+        Self(AtomicI64::new(now.0))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: std::time::Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+
+    /// Sets the clock, also backwards.
+    pub fn set(&self, now: UnixMs) {
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixMs {
+        UnixMs(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Repeatable bytes from a seed (SplitMix64). For tests only: never for a key that guards anything.
+#[derive(Debug)]
+pub struct SeededRandom(Mutex<u64>);
+
+impl SeededRandom {
+    /// The same seed gives the same bytes.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(seed))
+    }
+}
+
+impl Random for SeededRandom {
+    fn fill(&self, buffer: &mut [u8]) {
+        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for chunk in buffer.chunks_mut(8) {
+            *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = *state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^= z >> 31;
+            chunk.copy_from_slice(&z.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// A new id: UUID version 7 as 36 characters, so that ids sort by the time of their making.
+#[must_use]
+pub fn new_id(clock: &dyn Clock, random: &dyn Random) -> String {
+    let mut tail = [0_u8; 10];
+    random.fill(&mut tail);
+    let millis = u64::try_from(clock.now().0).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid().to_string()
+}
+
+/// A new unguessable token: 32 random bytes as 64 hexadecimal characters.
+#[must_use]
+pub fn new_token(random: &dyn Random) -> String {
+    let mut bytes = [0_u8; 32];
+    random.fill(&mut bytes);
+    hex::encode(bytes)
+}

@@ -1,0 +1,197 @@
+//! Every setting: its unit, its default, its source. One TOML file; any scalar can be overridden from the
+//! environment as `WEIKEFU_SECTION__KEY`; a secret `x` can be given as `x_file`. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::domain::ids::AccountId;
+use crate::domain::secret::Secret;
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the server listens.
+    pub server: Server,
+    /// Where data lives.
+    pub database: Database,
+    /// The official accounts; ids are unique, at least one.
+    pub accounts: Vec<Account>,
+    /// The bank's own systems.
+    pub core: Core,
+    /// Calls that the bank makes to us.
+    pub api: Api,
+    /// Our calls to the bank's event receiver; `None`: none are sent.
+    pub events: Option<Events>,
+    /// Sealing of personal data; `None`: see [`crate::keys`].
+    pub keys: Option<KeysConfig>,
+    /// The bank's own content laid over the built-in one.
+    pub content: Content,
+    /// For the sandbox core and the simulator only.
+    pub sandbox: Sandbox,
+}
+
+impl Config {
+    /// The account with this id.
+    #[must_use]
+    pub fn account(&self, id: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.id.as_str() == id)
+    }
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Webhook, H5 and OAuth; everything else too unless it has a zone of its own.
+    pub listen: SocketAddr,
+    /// Base of links, OAuth redirects and QR codes; no trailing slash in its path.
+    pub public_url: Url,
+    /// The bank's calls; defaults to `listen`.
+    pub api_listen: Option<SocketAddr>,
+    /// Desk and console; defaults to `listen`.
+    pub staff_listen: Option<SocketAddr>,
+    /// `/metrics`, `/healthz`, `/readyz`.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Origins that may show H5 pages in a frame (the demo's phone); none by default.
+    pub h5_frame_ancestors: Vec<String>,
+}
+
+/// `[database]`
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// `sqlite://path` or `postgres://…`. Holds a password: never printed whole.
+    pub url: Secret,
+}
+
+/// How pushes of an account are encrypted. Pinned: a push in another mode is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    /// 明文模式
+    Plain,
+    /// 兼容模式
+    Compat,
+    /// 安全模式
+    Safe,
+}
+
+/// What the platform calls the account; gates what it does not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountKind {
+    /// 服务号
+    Service,
+    /// 订阅号 (now 公众号)
+    Subscription,
+}
+
+/// Who answers when a person is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeskKind {
+    /// The desk inside this binary.
+    Own,
+    /// The bank's own agent system, by the desk API.
+    External,
+}
+
+/// One `[[accounts]]` entry.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Webhook path: `/wechat/{id}`.
+    pub id: AccountId,
+    /// What customers call it.
+    pub name: String,
+    /// `gh_…`; opaque.
+    pub original_id: String,
+    /// AppID; opaque.
+    pub app_id: String,
+    /// AppSecret.
+    pub app_secret: Secret,
+    /// Token of the webhook signature; opaque.
+    pub token: Secret,
+    /// EncodingAESKey, 43 characters; needed unless `encryption = "plain"`.
+    pub encoding_aes_key: Option<Secret>,
+    /// The key before, while one is rotated.
+    pub previous_encoding_aes_key: Option<Secret>,
+    /// Pinned mode.
+    pub encryption: Encryption,
+    /// Service or subscription account.
+    pub kind: AccountKind,
+    /// Own desk or external.
+    pub desk: DeskKind,
+    /// API hosts in order of preference; never empty.
+    pub api_base_urls: Vec<Url>,
+    /// Where OAuth pages live.
+    pub oauth_base_url: Url,
+    /// Notice kind (`spend`, `refund`, …) → this account's template.
+    pub notices: BTreeMap<String, NoticeTemplate>,
+}
+
+/// `[accounts.notices.KIND]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoticeTemplate {
+    /// The template's id in this account.
+    pub template_id: String,
+    /// Our field name (card, amount, time, merchant, …) → the template's keyword (`amount2`, `thing4`, …).
+    pub fields: BTreeMap<String, String>,
+}
+
+/// `[core]`
+#[derive(Clone, Debug)]
+pub struct Core {
+    /// Base address; operations are posted to `{base_url}/v1/operations/{operation}`.
+    pub base_url: Url,
+    /// `whsec_…`, signs our calls.
+    pub secret: Secret,
+    /// Deadline of one call; default 3000.
+    pub timeout_ms: u64,
+}
+
+/// `[api]`
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// `whsec_…`; more than one while a key is rotated. Empty: every call is refused.
+    pub secrets: Vec<Secret>,
+    /// Unsettled items; beyond it 429. Default 2,000,000.
+    pub backlog_max: u64,
+}
+
+/// `[events]`
+#[derive(Clone, Debug)]
+pub struct Events {
+    /// The bank's receiver.
+    pub url: Url,
+    /// `whsec_…`, signs our calls.
+    pub secret: Secret,
+}
+
+/// `[keys]`
+#[derive(Clone, Debug)]
+pub struct KeysConfig {
+    /// File with 32 bytes in base64.
+    pub master_file: PathBuf,
+    /// Older master keys that stay readable.
+    pub previous_files: Vec<PathBuf>,
+}
+
+/// `[content]`
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    /// A bank's own `templates` folder; its files go over the built-in ones of the same path.
+    pub dir: Option<PathBuf>,
+}
+
+/// `[sandbox]`
+#[derive(Clone, Debug, Default)]
+pub struct Sandbox {
+    /// Where the sandbox core sends swipes and notices, and where the simulator pushes to.
+    /// Default: `server.public_url`.
+    pub server_url: Option<Url>,
+}

@@ -1,0 +1,19 @@
+//! Weikefu (微客服): the server that a bank runs behind its WeChat official accounts.
+//!
+//! The map, lowest first; a room calls only rooms on earlier lines (`ARCHITECTURE.md` says more):
+//!
+//! ```text
+//! domain
+//! clock  config  telemetry  keys
+//! wechat  bank  store  render  understanding
+//! catalogue  parts
+//! outbound  identity  staff
+//! alerts  desk  dialogue
+//! inbound
+//! web  simulator
+//! app  main
+//! ```
+
+pub mod clock;
+pub mod config;
+pub mod domain;

@@ -1,0 +1,1 @@
+//! Integration tests: the whole product over real HTTP.
