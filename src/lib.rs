@@ -17,3 +17,4 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod wechat;
