@@ -4,7 +4,10 @@
 //! ([`xml`]) and gives a closed enum; [`reply`] writes the answer on the same connection.
 
 pub mod envelope;
+pub mod errcode;
+pub mod field;
 mod json;
+pub mod menu;
 pub mod push;
 pub mod reply;
 pub mod signature;
