@@ -17,3 +17,5 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod keys;
+pub mod store;
