@@ -17,3 +17,5 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+#[cfg(feature = "demo")]
+pub mod simulator;
