@@ -14,8 +14,12 @@
 //! app  main
 //! ```
 
+pub mod bank;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod keys;
 #[cfg(feature = "demo")]
 pub mod simulator;
+pub mod store;
+pub mod wechat;

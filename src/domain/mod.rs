@@ -1,6 +1,10 @@
 //! The bank's words. Pure: no I/O, no async, no clock.
 
+pub mod binding;
+pub mod card;
+pub mod conversation;
 pub mod ids;
+pub mod mask;
 pub mod money;
 pub mod secret;
 pub mod time;
