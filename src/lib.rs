@@ -19,5 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod keys;
+#[cfg(feature = "demo")]
+pub mod simulator;
 pub mod store;
 pub mod wechat;
