@@ -17,6 +17,8 @@
 pub mod bank;
 pub mod clock;
 pub mod config;
+pub mod content;
 pub mod domain;
 pub mod keys;
+pub mod render;
 pub mod store;
