@@ -22,3 +22,4 @@ pub mod domain;
 pub mod keys;
 pub mod render;
 pub mod store;
+pub mod wechat;
