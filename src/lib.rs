@@ -17,8 +17,10 @@
 pub mod bank;
 pub mod clock;
 pub mod config;
+pub mod content;
 pub mod domain;
 pub mod keys;
+pub mod render;
 #[cfg(feature = "demo")]
 pub mod simulator;
 pub mod store;
