@@ -18,5 +18,6 @@ pub mod bank;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod identity;
 pub mod keys;
 pub mod store;
