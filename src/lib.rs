@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod domain;
+pub mod identity;
 pub mod keys;
 pub mod render;
 #[cfg(feature = "demo")]

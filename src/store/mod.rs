@@ -8,6 +8,8 @@
 mod conversation;
 mod database;
 mod follower;
+mod h5;
+mod identity;
 mod push;
 mod value;
 mod writer;
@@ -19,6 +21,8 @@ use zeroize::Zeroizing;
 
 pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
 pub use follower::Resume;
+pub use h5::{StoredJourney, StoredSession};
+pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
 
@@ -280,7 +284,7 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 /// Every statement of the store, for the test that prepares them on both databases.
 #[must_use]
 pub fn all_statements() -> Vec<Statement> {
-    [ALL, conversation::ALL, follower::ALL, push::ALL].concat()
+    [ALL, conversation::ALL, follower::ALL, h5::ALL, identity::ALL, push::ALL].concat()
 }
 
 #[cfg(test)]
