@@ -14,6 +14,7 @@
 //! app  main
 //! ```
 
+pub mod bank;
 pub mod clock;
 pub mod config;
 pub mod domain;
