@@ -20,3 +20,4 @@ pub mod config;
 pub mod domain;
 pub mod keys;
 pub mod store;
+pub mod wechat;
