@@ -8,6 +8,9 @@
 mod conversation;
 mod database;
 mod follower;
+mod notice;
+mod outbox;
+mod parts;
 mod push;
 mod value;
 mod writer;
@@ -19,6 +22,11 @@ use zeroize::Zeroizing;
 
 pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
 pub use follower::Resume;
+pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
+pub use outbox::{
+    Attempt, Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow, PastAttempt, SentRow,
+};
+pub use parts::{Fence, Lease};
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
 
@@ -280,7 +288,7 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 /// Every statement of the store, for the test that prepares them on both databases.
 #[must_use]
 pub fn all_statements() -> Vec<Statement> {
-    [ALL, conversation::ALL, follower::ALL, push::ALL].concat()
+    [ALL, conversation::ALL, follower::ALL, notice::ALL, outbox::ALL, parts::ALL, push::ALL].concat()
 }
 
 #[cfg(test)]
