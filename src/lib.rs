@@ -21,6 +21,7 @@ pub mod content;
 pub mod domain;
 pub mod identity;
 pub mod keys;
+pub mod parts;
 pub mod render;
 #[cfg(feature = "demo")]
 pub mod simulator;
