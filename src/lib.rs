@@ -19,5 +19,6 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod keys;
+pub mod staff;
 pub mod store;
 pub mod wechat;

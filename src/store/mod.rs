@@ -9,6 +9,7 @@ mod conversation;
 mod database;
 mod follower;
 mod push;
+mod staff;
 mod value;
 mod writer;
 
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
 pub use follower::Resume;
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
+pub use staff::{Attempts, SessionRow, StaffRow};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
 
 use crate::clock::{SharedClock, SharedRandom};
@@ -280,7 +282,7 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 /// Every statement of the store, for the test that prepares them on both databases.
 #[must_use]
 pub fn all_statements() -> Vec<Statement> {
-    [ALL, conversation::ALL, follower::ALL, push::ALL].concat()
+    [ALL, conversation::ALL, follower::ALL, push::ALL, staff::ALL].concat()
 }
 
 #[cfg(test)]
