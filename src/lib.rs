@@ -25,5 +25,6 @@ pub mod parts;
 pub mod render;
 #[cfg(feature = "demo")]
 pub mod simulator;
+pub mod staff;
 pub mod store;
 pub mod wechat;
