@@ -14,8 +14,11 @@
 //! app  main
 //! ```
 
+pub mod bank;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod keys;
 pub mod store;
+pub mod telemetry;
+pub mod wechat;

@@ -38,7 +38,7 @@ CREATE TABLE conversation (
     PRIMARY KEY (account, fkey)
 ) STRICT, WITHOUT ROWID;
 
--- Deduplication keys with the answer that was given; kept 7 days.
+-- Deduplication keys with the place of the answer in the log; kept 7 days.
 CREATE TABLE push (
     account      TEXT NOT NULL,
     push_key     TEXT NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE push (
     turn         INTEGER NOT NULL,
     outcome      TEXT NOT NULL,
     received_ms  INTEGER NOT NULL,
-    reply_sealed BLOB,
+    reply_seq    INTEGER,
     PRIMARY KEY (account, push_key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX push_received ON push (received_ms);

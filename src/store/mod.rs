@@ -5,7 +5,10 @@
 //!   commits of many callers into one durable transaction; one that meets a [`Conflict`] is undone alone.
 //! * Personal columns are sealed by the [`Vault`] before they come here, and found by its keyed hashes.
 
+mod conversation;
 mod database;
+mod follower;
+mod push;
 mod value;
 mod writer;
 
@@ -14,6 +17,9 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
+pub use follower::Resume;
+pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
 
 use crate::clock::{SharedClock, SharedRandom};
@@ -274,7 +280,7 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 /// Every statement of the store, for the test that prepares them on both databases.
 #[must_use]
 pub fn all_statements() -> Vec<Statement> {
-    [ALL].concat()
+    [ALL, conversation::ALL, follower::ALL, push::ALL].concat()
 }
 
 #[cfg(test)]
