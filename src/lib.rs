@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! domain
-//! clock  config  telemetry  keys
+//! clock
+//! config  telemetry  keys  content
 //! wechat  bank  store  render  understanding
 //! catalogue  parts
 //! outbound  identity  staff
