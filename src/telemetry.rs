@@ -47,19 +47,22 @@ pub fn start_logs(format: LogFormat) {
     drop(started);
 }
 
-/// The metrics of this process. Counting begins with the first call.
-pub fn metrics() -> &'static Metrics {
-    static METRICS: OnceLock<Metrics> = OnceLock::new();
-    METRICS.get_or_init(Metrics::start)
+/// The page that Prometheus reads. Counting begins with [`start_metrics`], or else with the first call.
+#[must_use]
+pub fn render() -> String {
+    recorder().render()
 }
 
-/// Counters, gauges and histograms; the `metrics` macros write here. Every name begins with `weikefu_`.
-pub struct Metrics(PrometheusHandle);
+/// Starts counting: from here on the `metrics` macros have somewhere to write. Every name begins with `weikefu_`.
+pub fn start_metrics() {
+    recorder();
+}
 
-impl Metrics {
-    fn start() -> Self {
+fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new().set_buckets(&SECONDS).unwrap_or_else(|error| {
-            tracing::error!(%error, "histograms keep the default form");
+            tracing::error!(%error, "histograms keep their default form");
             PrometheusBuilder::new()
         });
         let recorder = builder.build_recorder();
@@ -67,23 +70,18 @@ impl Metrics {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::error!("another recorder was installed before; /metrics stays empty");
         }
-        let upkeep = handle.clone();
-        let folding = move || {
-            loop {
-                std::thread::sleep(UPKEEP_EVERY);
-                upkeep.run_upkeep();
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name("metrics".into()).spawn(folding) {
-            tracing::error!(%error, "histograms are folded only when they are scraped");
-        }
-        Self(handle)
-    }
+        fold_histograms(handle.clone());
+        handle
+    })
+}
 
-    /// The page that Prometheus reads.
-    #[must_use]
-    pub fn render(&self) -> String {
-        self.0.render()
+fn fold_histograms(handle: PrometheusHandle) {
+    let folding = move || loop {
+        std::thread::sleep(UPKEEP_EVERY);
+        handle.run_upkeep();
+    };
+    if let Err(error) = std::thread::Builder::new().name("metrics".into()).spawn(folding) {
+        tracing::error!(%error, "histograms are folded only when they are scraped");
     }
 }
 
@@ -132,10 +130,10 @@ mod tests {
 
     #[test]
     fn metrics_render_what_was_counted() {
-        let page = metrics();
-        ::metrics::counter!("weikefu_test_total").increment(2);
-        ::metrics::histogram!("weikefu_test_seconds").record(0.02);
-        let text = page.render();
+        start_metrics();
+        metrics::counter!("weikefu_test_total").increment(2);
+        metrics::histogram!("weikefu_test_seconds").record(0.02);
+        let text = render();
         assert!(text.contains("weikefu_test_total 2"), "{text}");
         assert!(text.contains("weikefu_test_seconds_bucket{le=\"0.025\"} 1"), "{text}");
     }

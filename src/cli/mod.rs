@@ -98,6 +98,7 @@ fn listed(faults: &[Fault]) -> String {
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     telemetry::start_logs(cli.log_format);
+    telemetry::start_metrics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ended(Err(Failure::Asked(error.into()))),
