@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! domain
-//! clock  config  telemetry  keys
+//! clock
+//! config  telemetry  keys  content
 //! wechat  bank  store  render  understanding
 //! catalogue  parts
 //! outbound  identity  staff
@@ -27,4 +28,5 @@ pub mod render;
 pub mod simulator;
 pub mod staff;
 pub mod store;
+pub mod telemetry;
 pub mod wechat;
