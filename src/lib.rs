@@ -16,6 +16,7 @@
 //! ```
 
 pub mod bank;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod content;
