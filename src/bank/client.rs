@@ -1,0 +1,492 @@
+//! One client towards the core: signs, bounds, checks, tries again where that is safe, and stops asking a core
+//! that is down.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::operations::{Effect, Operation, Operations};
+use super::webhooks::Signer;
+use crate::clock::{SharedClock, SharedRandom, new_id};
+use crate::config;
+use crate::domain::ids::CustomerId;
+
+/// Failed calls in a row after which the core is left alone. Never a rate: one customer's bad luck, or one
+/// operation's, must not cut off the others.
+pub const BREAKER_FAILURES: u32 = 20;
+/// A try and two more.
+const ATTEMPTS_MAX: u32 = 3;
+/// Pause before another try: this much and up to as much again.
+const PAUSE_MS: u64 = 40;
+/// Largest answer that is read.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A refusal is told to the customer inside one chat message.
+const MESSAGE_CHARS_MAX: usize = 200;
+/// Longest refusal code.
+const CODE_BYTES_MAX: usize = 64;
+
+/// Where a call comes from; told to the core with it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Context {
+    /// Joins our logs with the bank's; also the reference number that the customer reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The official account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What the customer has proved: `none`, `binding`, `otp` or `pin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<String>,
+    /// When he proved it, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
+    /// The address of his browser, on H5 pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<String>,
+}
+
+/// One call of an operation.
+#[derive(Clone)]
+pub struct Call {
+    /// Whom it is about.
+    pub customer_id: Option<CustomerId>,
+    /// Fits the operation's schema.
+    pub params: Value,
+    /// Makes a write safe to repeat.
+    pub idempotency_key: Option<String>,
+    /// Where it comes from.
+    pub context: Context,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Call(…)")
+    }
+}
+
+/// Whether asking again makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same call gets the same answer.
+    Never,
+    /// The same call, with the same idempotency key if it had one, may succeed later.
+    Later,
+    /// A write without idempotency key may or may not have happened: a person must look before it is repeated.
+    Unclear,
+}
+
+/// How the core failed to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownCause {
+    /// No connection, or it broke.
+    Connection,
+    /// No answer within `core.timeout_ms`.
+    TimeOut,
+    /// It answered with this status of 500 or above, or with one that is no answer (a redirect).
+    Status(u16),
+    /// It does not accept our signature (401).
+    Signature,
+    /// Not asked: it failed 20 times in a row and another call is just finding out whether it is back.
+    Breaker,
+}
+
+impl fmt::Display for DownCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection => {
+                f.write_str("the connection failed; is [core] base_url right and the core running?")
+            }
+            Self::TimeOut => f.write_str("no answer within [core] timeout_ms"),
+            Self::Status(status) => write!(f, "it answered with status {status}"),
+            Self::Signature => f.write_str("it refuses our signature; compare [core] secret and both clocks"),
+            Self::Breaker => f.write_str("it failed 20 times in a row and was not asked"),
+        }
+    }
+}
+
+/// Why a call gave no result. Never holds a customer's data, except the core's own words in `Refused`.
+#[derive(Clone, thiserror::Error)]
+pub enum CoreError {
+    /// There is no operation of this name.
+    #[error("core operation {operation} does not exist; add its file or correct the service that names it")]
+    Unknown {
+        /// The name asked for.
+        operation: String,
+    },
+    /// The params do not fit the operation's schema: a fault of ours.
+    #[error(
+        "params of core operation {operation} do not fit its schema at {path}; correct the service or form"
+    )]
+    BadParams {
+        /// The operation.
+        operation: String,
+        /// JSON pointer of what does not fit.
+        path: String,
+    },
+    /// The core understood and said no. The customer is told.
+    #[error("core operation {operation} was refused: {code}")]
+    Refused {
+        /// The operation.
+        operation: String,
+        /// One of the operation's declared codes, if the core keeps to them.
+        code: String,
+        /// For the customer: plain text, bounded; empty when the core gave none.
+        message: String,
+        /// More about it, such as `tries_left`; `null` when there is nothing.
+        details: Value,
+    },
+    /// The core answered something that does not fit the schema. It may have done what it was asked to.
+    #[error(
+        "the answer of core operation {operation} does not fit its schema at {path}; the core or the schema is wrong"
+    )]
+    Lied {
+        /// The operation.
+        operation: String,
+        /// JSON pointer of what does not fit.
+        path: String,
+    },
+    /// The core gave no answer.
+    #[error("core operation {operation} failed: {cause}")]
+    Down {
+        /// The operation.
+        operation: String,
+        /// What happened on the last try.
+        cause: DownCause,
+        /// Whether asking again makes sense.
+        retry: Retry,
+    },
+}
+
+impl CoreError {
+    /// Whether asking again makes sense.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Down { retry, .. } => *retry,
+            _ => Retry::Never,
+        }
+    }
+
+    /// A short word for metrics and logs.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "unknown",
+            Self::BadParams { .. } => "bad_params",
+            Self::Refused { .. } => "refused",
+            Self::Lied { .. } => "lied",
+            Self::Down { .. } => "down",
+        }
+    }
+}
+
+impl fmt::Debug for CoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A client that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BadCore {
+    /// `core.secret` is not `whsec_…`.
+    #[error("[core] secret: {0}")]
+    Secret(#[from] super::webhooks::BadSecret),
+    /// The HTTP client cannot be built, for example for want of CA certificates.
+    #[error("[core]: the HTTP client cannot be built: {0}; are the system's CA certificates installed?")]
+    Http(#[from] reqwest::Error),
+    /// A built-in operation file is broken.
+    #[error(transparent)]
+    Operation(#[from] super::operations::BadOperation),
+}
+
+/// The core, as the rest of the house sees it. Shared by all; holds one connection pool and one breaker.
+pub struct Core {
+    http: reqwest::Client,
+    base: String,
+    signer: Signer,
+    timeout: Duration,
+    operations: Operations,
+    breaker: Breaker,
+    clock: SharedClock,
+    random: SharedRandom,
+}
+
+impl Core {
+    /// Builds the client with the built-in operations.
+    ///
+    /// # Errors
+    /// See [`BadCore`].
+    pub fn new(settings: &config::Core, clock: SharedClock, random: SharedRandom) -> Result<Self, BadCore> {
+        Self::with_operations(settings, Operations::builtin()?, clock, random)
+    }
+
+    /// Builds the client with a set of operations.
+    ///
+    /// # Errors
+    /// See [`BadCore`].
+    pub fn with_operations(
+        settings: &config::Core,
+        operations: Operations,
+        clock: SharedClock,
+        random: SharedRandom,
+    ) -> Result<Self, BadCore> {
+        let timeout = Duration::from_millis(settings.timeout_ms);
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(timeout)
+            .timeout(timeout)
+            .pool_idle_timeout(Duration::from_secs(20))
+            .redirect(Policy::none())
+            .no_proxy();
+        if settings.base_url.scheme() == "http" {
+            // A machine without CA certificates can still speak plain HTTP.
+            http = http.tls_certs_only([]);
+        }
+        Ok(Self {
+            http: http.build()?,
+            base: settings.base_url.as_str().trim_end_matches('/').to_owned(),
+            signer: Signer::new(&settings.secret)?,
+            timeout,
+            operations,
+            breaker: Breaker::default(),
+            clock,
+            random,
+        })
+    }
+
+    /// The operations that can be called.
+    #[must_use]
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// Whether the breaker is open: the core failed 20 times in a row and has not answered since.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// Asks the core and checks its answer. Takes at most `core.timeout_ms`; may be dropped at any time.
+    ///
+    /// # Errors
+    /// See [`CoreError`].
+    pub async fn call(&self, operation: &str, call: Call) -> Result<Value, CoreError> {
+        let known = self.operations.get(operation);
+        let operation = known.ok_or_else(|| CoreError::Unknown { operation: operation.to_owned() })?;
+        let started = Instant::now();
+        let outcome = self.ask(operation, call, started + self.timeout).await;
+        let class = outcome.as_ref().map_or_else(CoreError::class, |_| "answered");
+        let name = operation.name().to_owned();
+        metrics::counter!("weikefu_core_calls_total", "operation" => name.clone(), "outcome" => class)
+            .increment(1);
+        metrics::histogram!("weikefu_core_call_seconds", "operation" => name).record(started.elapsed());
+        match &outcome {
+            Ok(_) | Err(CoreError::Refused { .. }) => {}
+            Err(error) => tracing::warn!(operation = operation.name(), class, "{error}"),
+        }
+        outcome
+    }
+
+    async fn ask(&self, operation: &Operation, call: Call, deadline: Instant) -> Result<Value, CoreError> {
+        let name = || operation.name().to_owned();
+        operation
+            .check_params(&call.params)
+            .map_err(|fault| CoreError::BadParams { operation: name(), path: fault.path })?;
+        let repeatable = operation.effect() == Effect::Read || call.idempotency_key.is_some();
+        let down = |cause: DownCause| {
+            let harmless = repeatable || matches!(cause, DownCause::Breaker | DownCause::Signature);
+            let retry = if harmless { Retry::Later } else { Retry::Unclear };
+            CoreError::Down { operation: name(), cause, retry }
+        };
+        let Some(permit) = self.breaker.enter() else { return Err(down(DownCause::Breaker)) };
+        let body = request_body(call);
+        let attempts_max = if repeatable { ATTEMPTS_MAX } else { 1 };
+        let mut attempt = 1;
+        let answer = loop {
+            match self.attempt(operation, &body, deadline).await {
+                Ok(answer) => break Ok(answer),
+                Err(cause) if attempt == attempts_max || cause == DownCause::Signature => break Err(cause),
+                Err(cause) => {
+                    let pause = self.pause();
+                    if Instant::now() + pause >= deadline {
+                        break Err(cause);
+                    }
+                    tokio::time::sleep(pause).await;
+                    attempt += 1;
+                }
+            }
+        };
+        permit.settle(answer.is_ok());
+        read_answer(operation, answer.map_err(down)?)
+    }
+
+    /// One exchange. A fresh message id each time, since the far side may take each only once.
+    async fn attempt(
+        &self,
+        operation: &Operation,
+        body: &str,
+        deadline: Instant,
+    ) -> Result<Answer, DownCause> {
+        let id = new_id(&*self.clock, &*self.random);
+        let mut request = self
+            .http
+            .post(format!("{}/v1/operations/{}", self.base, operation.name()))
+            .header("content-type", "application/json")
+            .body(body.to_owned());
+        for (header, value) in self.signer.headers(&id, self.clock.now(), body.as_bytes()) {
+            request = request.header(header, value);
+        }
+        match tokio::time::timeout_at(deadline, receive(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(DownCause::TimeOut),
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let mut byte = [0_u8; 1];
+        self.random.fill(&mut byte);
+        Duration::from_millis(PAUSE_MS + PAUSE_MS * u64::from(byte[0]) / 255)
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Core({})", self.base)
+    }
+}
+
+/// An exchange that ended with an answer of the core.
+struct Answer {
+    status: u16,
+    body: Option<Value>,
+}
+
+async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, DownCause> {
+    let failed = |error: reqwest::Error| {
+        if error.is_timeout() { DownCause::TimeOut } else { DownCause::Connection }
+    };
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status().as_u16();
+    match status {
+        401 => return Err(DownCause::Signature),
+        200 | 400..=499 => {}
+        _ => return Err(DownCause::Status(status)),
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > BODY_BYTES_MAX {
+            return Ok(Answer { status, body: None });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, body: serde_json::from_slice(&body).ok() })
+}
+
+fn request_body(call: Call) -> String {
+    let mut context = json!(call.context);
+    context["channel"] = json!("wechat");
+    let mut body = json!({
+        "customer_id": call.customer_id.as_ref().map(CustomerId::reveal),
+        "params": call.params,
+        "context": context,
+    });
+    if let Some(key) = call.idempotency_key {
+        body["idempotency_key"] = Value::String(key);
+    }
+    body.to_string()
+}
+
+fn read_answer(operation: &Operation, answer: Answer) -> Result<Value, CoreError> {
+    let name = || operation.name().to_owned();
+    let lied = |path: String| CoreError::Lied { operation: name(), path };
+    let Some(Value::Object(mut members)) = answer.body else { return Err(lied(String::new())) };
+    if answer.status == 200 {
+        let result = members.remove("result").ok_or_else(|| lied("/result".to_owned()))?;
+        operation.check_result(&result).map_err(|fault| lied(format!("/result{}", fault.path)))?;
+        return Ok(result);
+    }
+    let Some(Value::Object(mut error)) = members.remove("error") else {
+        return Err(lied("/error".to_owned()));
+    };
+    let code = error.get("code").and_then(Value::as_str).ok_or_else(|| lied("/error/code".to_owned()))?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if code.is_empty() || code.len() > CODE_BYTES_MAX || !code.bytes().all(plain) {
+        return Err(lied("/error/code".to_owned()));
+    }
+    Err(CoreError::Refused {
+        operation: name(),
+        code: code.to_owned(),
+        message: clean(error.get("message").and_then(Value::as_str).unwrap_or_default()),
+        details: error.remove("details").unwrap_or(Value::Null),
+    })
+}
+
+/// The core's words as one line that can stand in a chat: no control or direction-changing characters, bounded.
+fn clean(message: &str) -> String {
+    let hidden = |c: char| matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+    let line: String = message
+        .chars()
+        .filter(|c| !hidden(*c))
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MESSAGE_CHARS_MAX)
+        .collect();
+    line.trim().to_owned()
+}
+
+/// Counts failed calls in a row. Open, it lets one call at a time through to find out whether the core is back;
+/// there is no waiting time, so the next customer after recovery is served.
+#[derive(Default)]
+struct Breaker {
+    failures: AtomicU32,
+    probing: AtomicBool,
+}
+
+impl Breaker {
+    fn is_open(&self) -> bool {
+        self.failures.load(Ordering::SeqCst) >= BREAKER_FAILURES
+    }
+
+    fn enter(&self) -> Option<Permit<'_>> {
+        if !self.is_open() {
+            return Some(Permit { breaker: self, probe: false });
+        }
+        let free = !self.probing.swap(true, Ordering::SeqCst);
+        free.then_some(Permit { breaker: self, probe: true })
+    }
+}
+
+/// Leave to ask; a probe's leave is given back when dropped, also when the call was abandoned.
+struct Permit<'a> {
+    breaker: &'a Breaker,
+    probe: bool,
+}
+
+impl Permit<'_> {
+    fn settle(self, answered: bool) {
+        if answered {
+            if self.breaker.failures.swap(0, Ordering::SeqCst) >= BREAKER_FAILURES {
+                tracing::info!("the core answers again");
+            }
+        } else if self.breaker.failures.fetch_add(1, Ordering::SeqCst) + 1 == BREAKER_FAILURES {
+            tracing::error!(
+                "the core failed {BREAKER_FAILURES} times in a row; one call at a time is let through"
+            );
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.probe {
+            self.breaker.probing.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
