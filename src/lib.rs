@@ -18,3 +18,5 @@ pub mod bank;
 pub mod clock;
 pub mod config;
 pub mod domain;
+#[cfg(feature = "demo")]
+pub mod simulator;
