@@ -1,7 +1,14 @@
 //! The bank's words. Pure: no I/O, no async, no clock.
 
+pub mod binding;
+pub mod card;
+pub mod conversation;
 pub mod ids;
+pub mod mask;
 pub mod money;
+pub mod notice;
 pub mod secret;
 pub mod time;
+pub mod transaction;
+pub mod verdict;
 pub mod window;

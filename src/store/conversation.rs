@@ -1,0 +1,373 @@
+//! Conversations: one row a follower under one version, and the log of what was said.
+
+use zeroize::Zeroizing;
+
+use super::value::statements;
+use super::{Conflict, Row, Statement, Store, StoreError, Value, Write, follower_row};
+use crate::domain::conversation::Stage;
+use crate::domain::ids::{AccountId, FollowerKey};
+use crate::domain::secret::Personal;
+use crate::domain::time::UnixMs;
+use crate::domain::window::{Draw, Grant, Ledger};
+use crate::keys::Place;
+
+const DIALOGUE: Place = Place("conversation.dialogue");
+const SAY_NEXT: Place = Place("conversation.say_next");
+const CONTENT: Place = Place("message.content");
+
+/// Messages that one read returns at most.
+pub const MESSAGES_MAX: u32 = 500;
+
+statements! {
+    FIND = "SELECT version, turn, open_turns, seq, stage, case_id, dialogue_sealed, say_next_sealed, message_ms, \
+        message_used, tap_ms, tap_used FROM conversation WHERE account = $1 AND fkey = $2";
+    CREATE = "INSERT INTO conversation (account, fkey, version, turn, open_turns, seq, stage, case_id, dialogue_sealed, \
+        say_next_sealed, message_ms, message_used, tap_ms, tap_used, changed_ms) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (account, fkey) DO NOTHING";
+    SAVE = "UPDATE conversation SET version = $3, turn = $4, open_turns = $5, seq = $6, stage = $7, case_id = $8, \
+        dialogue_sealed = $9, say_next_sealed = $10, message_ms = $11, message_used = $12, tap_ms = $13, tap_used = $14, \
+        changed_ms = $15 WHERE account = $1 AND fkey = $2 AND version = $16";
+    APPEND = "INSERT INTO message (account, fkey, seq, direction, author, channel, content_sealed, at_ms, state) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (account, fkey, seq) DO NOTHING";
+    AFTER = "SELECT seq, direction, author, channel, content_sealed, at_ms, state FROM message \
+        WHERE account = $1 AND fkey = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+    LATEST = "SELECT seq, direction, author, channel, content_sealed, at_ms, state FROM message \
+        WHERE account = $1 AND fkey = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4";
+    SET_STATE = "UPDATE message SET state = $4 WHERE account = $1 AND fkey = $2 AND seq = $3";
+    ERASE_MESSAGES = "DELETE FROM message WHERE account = $1 AND fkey = $2";
+}
+
+/// One follower's conversation as it was read. Save it under its version, or read again.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// The account.
+    pub account: AccountId,
+    /// The follower.
+    pub follower: FollowerKey,
+    /// Zero: not stored yet. Saving needs the version that was read.
+    pub version: i64,
+    /// The last turn that was given out.
+    pub turn: i64,
+    /// Turns that are not settled.
+    pub open_turns: i64,
+    /// The last number used in the log.
+    pub seq: i64,
+    /// Who owns the conversation.
+    pub stage: Stage,
+    /// The open case, if any.
+    pub case_id: Option<String>,
+    /// The dialogue's state as JSON.
+    pub dialogue: Option<Zeroizing<Vec<u8>>>,
+    /// An answer that is owed and could not be sent: the first thing said next.
+    pub say_next: Option<Personal>,
+    /// What may still be sent.
+    pub ledger: Ledger,
+}
+
+impl Conversation {
+    /// A conversation that nobody has begun.
+    #[must_use]
+    pub fn fresh(account: AccountId, follower: FollowerKey) -> Self {
+        Self {
+            account,
+            follower,
+            version: 0,
+            turn: 0,
+            open_turns: 0,
+            seq: 0,
+            stage: Stage::Bot,
+            case_id: None,
+            dialogue: None,
+            say_next: None,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Takes the next number of the log.
+    pub fn next_seq(&mut self) -> i64 {
+        self.seq += 1;
+        self.seq
+    }
+}
+
+/// Who spoke to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The customer to us.
+    In,
+    /// We to the customer.
+    Out,
+}
+
+/// The way a message took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// A push from WeChat, or the reply on its open connection.
+    Passive,
+    /// A customer-service message.
+    CustomerService,
+    /// A template message.
+    Template,
+    /// A page.
+    H5,
+    /// Something that happened: a note for the reader, nothing that was sent.
+    Event,
+}
+
+macro_rules! names {
+    ($type:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+        impl $type {
+            /// The name in the database.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// Reads the name back.
+            #[must_use]
+            pub fn parse(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+names!(Direction { In = "in", Out = "out" });
+names!(Channel {
+    Passive = "passive",
+    CustomerService = "customer_service",
+    Template = "template",
+    H5 = "h5",
+    Event = "event",
+});
+
+/// One entry of the log.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The account.
+    pub account: AccountId,
+    /// The follower.
+    pub follower: FollowerKey,
+    /// Its number, from 1, without gaps under the conversation's version.
+    pub seq: i64,
+    /// Who spoke.
+    pub direction: Direction,
+    /// `customer`, `bot`, `agent:{name}` or `system`.
+    pub author: String,
+    /// The way it took.
+    pub channel: Channel,
+    /// JSON with a member `kind`; text has `text`.
+    pub content: Personal,
+    /// When.
+    pub at: UnixMs,
+    /// `received`, `replied`, `queued`, `sent`, `failed`, `unclear`, `noted`.
+    pub state: String,
+}
+
+impl Store {
+    /// Reads a conversation; a fresh one when nobody has begun it.
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn conversation(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+    ) -> Result<Conversation, StoreError> {
+        let found = self.fetch_one(FIND, vec![account.as_str().into(), follower.into()]).await?;
+        let Some(row) = found else { return Ok(Conversation::fresh(account.clone(), follower)) };
+        let key = follower_row(account, follower);
+        let open = |place, sealed: Option<&[u8]>| {
+            sealed.map(|sealed| self.vault().open(place, &key, sealed)).transpose()
+        };
+        let say_next = open(SAY_NEXT, row.blob_opt(7)?)?.map(|plain| row.utf8(7, &plain)).transpose()?;
+        let used = |column| Ok::<_, StoreError>(u8::try_from(row.int(column)?).unwrap_or(u8::MAX));
+        Ok(Conversation {
+            account: account.clone(),
+            follower,
+            version: row.int(0)?,
+            turn: row.int(1)?,
+            open_turns: row.int(2)?,
+            seq: row.int(3)?,
+            stage: Stage::parse(row.text(4)?)
+                .ok_or(StoreError::Decode { statement: FIND.name, column: 4 })?,
+            case_id: row.text_opt(5)?.map(str::to_owned),
+            dialogue: open(DIALOGUE, row.blob_opt(6)?)?,
+            say_next: say_next.map(Personal::new),
+            ledger: Ledger {
+                message: Grant { granted: row.time(8)?, used: used(9)? },
+                tap: Grant { granted: row.time(10)?, used: used(11)? },
+            },
+        })
+    }
+
+    /// Saves a conversation as its next version; [`Conflict::Stale`] when it changed since it was read.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn save_conversation(&self, conversation: &Conversation) -> Result<Write, StoreError> {
+        let key = follower_row(&conversation.account, conversation.follower);
+        let dialogue = conversation
+            .dialogue
+            .as_ref()
+            .map(|state| self.vault().seal(DIALOGUE, &key, state))
+            .transpose()?;
+        let say_next = conversation
+            .say_next
+            .as_ref()
+            .map(|text| self.vault().seal(SAY_NEXT, &key, text.reveal().as_bytes()))
+            .transpose()?;
+        let ledger = &conversation.ledger;
+        let mut args: Vec<Value> = vec![
+            conversation.account.as_str().into(),
+            conversation.follower.into(),
+            (conversation.version + 1).into(),
+            conversation.turn.into(),
+            conversation.open_turns.into(),
+            conversation.seq.into(),
+            conversation.stage.name().into(),
+            conversation.case_id.clone().into(),
+            dialogue.into(),
+            say_next.into(),
+            ledger.message.granted.into(),
+            ledger.message.used.into(),
+            ledger.tap.granted.into(),
+            ledger.tap.used.into(),
+            self.clock().now().into(),
+        ];
+        if conversation.version == 0 {
+            return Ok(Write::one(CREATE, args, Conflict::Stale));
+        }
+        args.push(conversation.version.into());
+        Ok(Write::one(SAVE, args, Conflict::Stale))
+    }
+
+    /// Books one send against the allowance as it was read; [`Conflict::Stale`] when anything changed.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn spend_allowance(&self, conversation: &Conversation, draw: Draw) -> Result<Write, StoreError> {
+        let mut spent = conversation.clone();
+        spent.ledger.spend(draw);
+        self.save_conversation(&spent)
+    }
+
+    /// Adds an entry to the log.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn append_message(&self, message: &Message) -> Result<Write, StoreError> {
+        let sealed = self.vault().seal(
+            CONTENT,
+            &message_row(&message.account, message.follower, message.seq),
+            message.content.reveal().as_bytes(),
+        )?;
+        let args = vec![
+            message.account.as_str().into(),
+            message.follower.into(),
+            message.seq.into(),
+            message.direction.name().into(),
+            message.author.as_str().into(),
+            message.channel.name().into(),
+            sealed.into(),
+            message.at.into(),
+            message.state.as_str().into(),
+        ];
+        Ok(Write::one(APPEND, args, Conflict::Stale))
+    }
+
+    /// Entries after a number, oldest first, at most `limit` and [`MESSAGES_MAX`].
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn messages(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        after_seq: i64,
+        limit: u32,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.read_messages(AFTER, account, follower, after_seq, limit).await
+    }
+
+    /// The last entries before a number, oldest first, at most `limit` and [`MESSAGES_MAX`].
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn messages_before(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        before_seq: i64,
+        limit: u32,
+    ) -> Result<Vec<Message>, StoreError> {
+        let mut messages = self.read_messages(LATEST, account, follower, before_seq, limit).await?;
+        messages.reverse();
+        Ok(messages)
+    }
+
+    async fn read_messages(
+        &self,
+        statement: Statement,
+        account: &AccountId,
+        follower: FollowerKey,
+        bound: i64,
+        limit: u32,
+    ) -> Result<Vec<Message>, StoreError> {
+        let args = vec![
+            account.as_str().into(),
+            follower.into(),
+            bound.into(),
+            i64::from(limit.min(MESSAGES_MAX)).into(),
+        ];
+        let rows = self.fetch(statement, args).await?;
+        rows.iter().map(|row| self.message(statement, account, follower, row)).collect()
+    }
+
+    fn message(
+        &self,
+        statement: Statement,
+        account: &AccountId,
+        follower: FollowerKey,
+        row: &Row,
+    ) -> Result<Message, StoreError> {
+        let bad = |column| StoreError::Decode { statement: statement.name, column };
+        let seq = row.int(0)?;
+        let plain = self.vault().open(CONTENT, &message_row(account, follower, seq), row.blob(4)?)?;
+        Ok(Message {
+            account: account.clone(),
+            follower,
+            seq,
+            direction: Direction::parse(row.text(1)?).ok_or_else(|| bad(1))?,
+            author: row.text(2)?.to_owned(),
+            channel: Channel::parse(row.text(3)?).ok_or_else(|| bad(3))?,
+            content: Personal::new(row.utf8(4, &plain)?),
+            at: row.time(5)?,
+            state: row.text(6)?.to_owned(),
+        })
+    }
+
+    /// Notes what became of an entry that was queued.
+    #[must_use]
+    pub fn set_message_state(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        seq: i64,
+        state: &str,
+    ) -> Write {
+        Write::new(SET_STATE, vec![account.as_str().into(), follower.into(), seq.into(), state.into()])
+    }
+
+    /// Removes the whole log of a follower.
+    #[must_use]
+    pub fn erase_messages(&self, account: &AccountId, follower: FollowerKey) -> Write {
+        Write::new(ERASE_MESSAGES, vec![account.as_str().into(), follower.into()])
+    }
+}
+
+fn message_row(account: &AccountId, follower: FollowerKey, seq: i64) -> Vec<u8> {
+    let mut row = follower_row(account, follower);
+    row.extend_from_slice(&seq.to_be_bytes());
+    row
+}

@@ -1,0 +1,279 @@
+//! The two engines: connections, migrations, and the small difference between their drivers.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use sqlx::migrate::{Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{Column as _, ConnectOptions as _, Row as _, SqlSafeStr as _, TypeInfo as _, ValueRef as _};
+
+use super::value::{Row, Statement, Value};
+use super::{Engine, StoreError};
+use crate::domain::secret::Secret;
+
+/// Connections that read at the same time.
+const READERS_MAX: u32 = 4;
+/// A read waits this long for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// SQLite waits this long for another process's lock (only `weikefu user` and the like hold one).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+macro_rules! bind {
+    ($query:expr, $args:expr) => {{
+        let mut query = $query;
+        for arg in $args {
+            query = match arg {
+                Value::Int(value) => query.bind(value),
+                Value::Text(value) => query.bind(value),
+                Value::Blob(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+/// Connections for reading, and how to make one for writing.
+pub(super) struct Database {
+    readers: Readers,
+    connector: Connector,
+}
+
+enum Readers {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// Makes connections that write.
+#[derive(Clone)]
+pub(super) enum Connector {
+    Sqlite(SqliteConnectOptions),
+    Postgres(PgConnectOptions),
+}
+
+impl Connector {
+    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
+        let open = |error| StoreError::Open(Arc::new(error));
+        match self {
+            Self::Sqlite(options) => options.connect().await.map(Connection::Sqlite).map_err(open),
+            Self::Postgres(options) => options.connect().await.map(Connection::Postgres).map_err(open),
+        }
+    }
+}
+
+/// One connection that writes.
+pub(super) enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+#[derive(rust_embed::RustEmbed)]
+#[folder = "migrations/"]
+struct Migrations;
+
+#[derive(Debug)]
+struct Folder(&'static str);
+
+impl MigrationSource<'static> for Folder {
+    fn resolve(self) -> BoxFuture<'static, Result<Vec<Migration>, sqlx::error::BoxDynError>> {
+        Box::pin(async move {
+            let mut migrations = Vec::new();
+            for path in Migrations::iter() {
+                let Some(name) = path.strip_prefix(self.0).and_then(|rest| rest.strip_suffix(".sql")) else {
+                    continue;
+                };
+                let (number, title) = name.split_once('_').ok_or("a migration is named NNNN_name.sql")?;
+                let file = Migrations::get(&path).ok_or("an embedded migration vanished")?;
+                let sql = String::from_utf8(file.data.into_owned())?;
+                migrations.push(Migration::new(
+                    number.parse()?,
+                    Cow::Owned(title.replace('_', " ")),
+                    MigrationType::Simple,
+                    sqlx::AssertSqlSafe(sql).into_sql_str(),
+                    false,
+                ));
+            }
+            migrations.sort_by_key(|migration| migration.version);
+            Ok(migrations)
+        })
+    }
+}
+
+impl Database {
+    pub(super) async fn open(url: &Secret) -> Result<Self, StoreError> {
+        let open = |error: sqlx::Error| StoreError::Open(Arc::new(error));
+        if url.reveal().starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url.reveal())
+                .map_err(open)?
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(BUSY_TIMEOUT)
+                .optimize_on_close(true, None)
+                .disable_statement_logging();
+            let folder = options.get_filename().parent().filter(|path| !path.as_os_str().is_empty());
+            if let Some(folder) = folder {
+                std::fs::create_dir_all(folder).map_err(|error| open(sqlx::Error::Io(error)))?;
+            }
+            // The first connection makes the file and turns on WAL before readers come.
+            drop(options.connect().await.map_err(open)?);
+            let readers = SqlitePoolOptions::new()
+                .max_connections(READERS_MAX)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_with(options.clone().read_only(true).create_if_missing(false))
+                .await
+                .map_err(open)?;
+            return Ok(Self { readers: Readers::Sqlite(readers), connector: Connector::Sqlite(options) });
+        }
+        if url.reveal().starts_with("postgres:") || url.reveal().starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(url.reveal())
+                .map_err(open)?
+                .application_name("weikefu")
+                .options([("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "30s")])
+                .disable_statement_logging();
+            let pool = PgPoolOptions::new()
+                .max_connections(READERS_MAX)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .max_lifetime(Duration::from_secs(30 * 60))
+                .connect_with(options.clone())
+                .await
+                .map_err(open)?;
+            return Ok(Self { readers: Readers::Postgres(pool), connector: Connector::Postgres(options) });
+        }
+        Err(StoreError::Address)
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        match self.readers {
+            Readers::Sqlite(_) => Engine::Sqlite,
+            Readers::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    pub(super) fn connector(&self) -> Connector {
+        self.connector.clone()
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let failed = |error| StoreError::Migrate(Arc::new(error));
+        let folder = match self.engine() {
+            Engine::Sqlite => "sqlite/",
+            Engine::Postgres => "postgres/",
+        };
+        let mut migrator = Migrator::new(Folder(folder)).await.map_err(failed)?;
+        // An older version keeps running on a newer schema while machines are upgraded one by one.
+        migrator.set_ignore_missing(true);
+        match self.connector.connect().await? {
+            Connection::Sqlite(mut connection) => migrator.run(&mut connection).await.map_err(failed),
+            Connection::Postgres(mut connection) => migrator.run(&mut connection).await.map_err(failed),
+        }
+    }
+
+    pub(super) async fn fetch(&self, statement: Statement, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        let failed = |source| StoreError::Statement { statement: statement.name, source: Arc::new(source) };
+        match &self.readers {
+            Readers::Sqlite(readers) => {
+                let rows =
+                    bind!(sqlx::query(statement.sql), args).fetch_all(readers).await.map_err(failed)?;
+                rows.iter().map(|row| sqlite_row(statement, row)).collect()
+            }
+            Readers::Postgres(pool) => {
+                let rows = bind!(sqlx::query(statement.sql), args).fetch_all(pool).await.map_err(failed)?;
+                rows.iter().map(|row| postgres_row(statement, row)).collect()
+            }
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match &self.readers {
+            Readers::Sqlite(pool) => pool.close().await,
+            Readers::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+const BEGIN: Statement = Statement { name: "BEGIN", sql: "BEGIN" };
+const BEGIN_IMMEDIATE: Statement = Statement { name: "BEGIN", sql: "BEGIN IMMEDIATE" };
+
+impl Connection {
+    /// Runs one statement and tells how many rows it touched.
+    pub(super) async fn execute(
+        &mut self,
+        statement: Statement,
+        args: Vec<Value>,
+    ) -> Result<u64, sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => bind!(sqlx::query(statement.sql), args)
+                .execute(connection)
+                .await
+                .map(|done| done.rows_affected()),
+            Self::Postgres(connection) => bind!(sqlx::query(statement.sql), args)
+                .execute(connection)
+                .await
+                .map(|done| done.rows_affected()),
+        }
+    }
+
+    /// Begins a transaction that will write. A deferred one that upgrades later fails at once on SQLite when
+    /// somebody else wrote in between.
+    pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => self.execute(BEGIN_IMMEDIATE, vec![]).await.map(drop),
+            Self::Postgres(_) => self.execute(BEGIN, vec![]).await.map(drop),
+        }
+    }
+
+    /// Prepares a statement without running it.
+    #[cfg(test)]
+    pub(super) async fn prepare(&mut self, statement: Statement) -> Result<(), sqlx::Error> {
+        use sqlx::Executor as _;
+        let sql = sqlx::SqlStr::from_static(statement.sql);
+        match self {
+            Self::Sqlite(connection) => connection.prepare(sql).await.map(drop),
+            Self::Postgres(connection) => connection.prepare(sql).await.map(drop),
+        }
+    }
+}
+
+fn sqlite_row(statement: Statement, row: &SqliteRow) -> Result<Row, StoreError> {
+    let values = (0..row.columns().len())
+        .map(|column| {
+            let bad = |_| StoreError::Decode { statement: statement.name, column };
+            let raw = row.try_get_raw(column).map_err(bad)?;
+            if raw.is_null() {
+                return Ok(Value::Int(None));
+            }
+            let kind = raw.type_info();
+            match kind.name() {
+                "INTEGER" => row.try_get(column).map(Value::Int).map_err(bad),
+                "BLOB" => row.try_get(column).map(Value::Blob).map_err(bad),
+                _ => row.try_get(column).map(Value::Text).map_err(bad),
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Row { statement: statement.name, values })
+}
+
+fn postgres_row(statement: Statement, row: &PgRow) -> Result<Row, StoreError> {
+    let values = row
+        .columns()
+        .iter()
+        .map(|column| {
+            let at = column.ordinal();
+            let bad = |_| StoreError::Decode { statement: statement.name, column: at };
+            match column.type_info().name() {
+                "INT8" => row.try_get(at).map(Value::Int).map_err(bad),
+                "BYTEA" => row.try_get(at).map(Value::Blob).map_err(bad),
+                _ => row.try_get(at).map(Value::Text).map_err(bad),
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Row { statement: statement.name, values })
+}

@@ -1,0 +1,302 @@
+//! The only SQL. SQLite and PostgreSQL behind one door, one text for both wherever it travels.
+//!
+//! * Reads are [`Store::fetch`] with a constant statement.
+//! * A change is a [`Commit`]: data that says what must be true and what shall be written. A writer groups
+//!   commits of many callers into one durable transaction; one that meets a [`Conflict`] is undone alone.
+//! * Personal columns are sealed by the [`Vault`] before they come here, and found by its keyed hashes.
+
+mod conversation;
+mod database;
+mod follower;
+mod h5;
+mod identity;
+mod notice;
+mod outbox;
+mod parts;
+mod push;
+mod staff;
+mod value;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
+pub use follower::Resume;
+pub use h5::{StoredJourney, StoredSession};
+pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
+pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
+pub use outbox::{Attempt, Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow, PastAttempt, SentRow};
+pub use parts::{Fence, Lease};
+pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
+pub use staff::{Attempts, SessionRow, StaffRow};
+pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
+
+use crate::clock::{SharedClock, SharedRandom};
+use crate::domain::ids::{AccountId, FollowerKey, Openid};
+use crate::domain::secret::Secret;
+use crate::keys::{Keys, KeysError, Vault};
+use database::Database;
+use value::statements;
+use writer::Writer;
+
+/// Why the database could not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The address is neither `sqlite://` nor `postgres://`.
+    #[error("database.url must begin with sqlite:// or postgres://")]
+    Address,
+    /// Opening or migrating failed.
+    #[error("cannot open the database: {0}")]
+    Open(Arc<sqlx::Error>),
+    /// A migration failed.
+    #[error("cannot migrate the database: {0}")]
+    Migrate(Arc<sqlx::migrate::MigrateError>),
+    /// A statement failed; nothing of its commit stands.
+    #[error("statement {statement}: {source}")]
+    Statement {
+        /// Its name.
+        statement: &'static str,
+        /// What the driver said.
+        source: Arc<sqlx::Error>,
+    },
+    /// A stored value no longer parses.
+    #[error("statement {statement}: column {column} holds something else than expected")]
+    Decode {
+        /// Its name.
+        statement: &'static str,
+        /// Position from 0.
+        column: usize,
+    },
+    /// The final COMMIT failed: it may or may not stand. Keys make a second try safe.
+    #[error("the database did not confirm the commit: {0}")]
+    Unconfirmed(Arc<sqlx::Error>),
+    /// Too many commits wait already.
+    #[error("the database is too slow: {0} commits are waiting")]
+    Overloaded(usize),
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+    /// A key is missing or a sealed value does not open.
+    #[error(transparent)]
+    Keys(Arc<KeysError>),
+}
+
+impl From<KeysError> for StoreError {
+    fn from(error: KeysError) -> Self {
+        Self::Keys(Arc::new(error))
+    }
+}
+
+/// How a commit ended when it does not stand.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// Somebody else was first; read again and decide anew.
+    #[error("the commit met a conflict: {0:?}")]
+    Conflict(Conflict),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<KeysError> for CommitError {
+    fn from(error: KeysError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Which engine is behind the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded: one process owns the file.
+    Sqlite,
+    /// Shared by any number of processes.
+    Postgres,
+}
+
+statements! {
+    DATA_KEYS = "SELECT key_id, purpose, wrapped FROM data_key ORDER BY key_id";
+    INSERT_DATA_KEY = "INSERT INTO data_key (key_id, purpose, wrapped, created_ms) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (key_id) DO NOTHING";
+    PING = "SELECT count(*) FROM data_key";
+}
+
+/// The database, migrated and unlocked. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: Database,
+    writer: Writer,
+    vault: Vault,
+    clock: SharedClock,
+    random: SharedRandom,
+}
+
+impl Store {
+    /// Opens the database at `url`, applies migrations, and unlocks its data keys (making them on first start).
+    ///
+    /// # Errors
+    /// When the database cannot be opened, migrated or unlocked.
+    pub async fn open(
+        url: &Secret,
+        keys: &dyn Keys,
+        clock: SharedClock,
+        random: SharedRandom,
+    ) -> Result<Self, StoreError> {
+        let database = Database::open(url).await?;
+        database.migrate().await?;
+        let writer = Writer::start(&database).await?;
+        ensure_data_keys(&writer, keys, &clock, &random).await?;
+        let vault = unlock(&database, keys, random.clone()).await?;
+        Ok(Self { inner: Arc::new(Inner { database, writer, vault, clock, random }) })
+    }
+
+    /// Applies migrations only (`weikefu migrate`).
+    ///
+    /// # Errors
+    /// When the database cannot be opened or migrated.
+    pub async fn migrate(url: &Secret) -> Result<(), StoreError> {
+        Database::open(url).await?.migrate().await
+    }
+
+    /// Which engine this is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.inner.database.engine()
+    }
+
+    /// Sealing, opening and blind indexes.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.inner.vault
+    }
+
+    /// The clock that rows are stamped with.
+    #[must_use]
+    pub fn clock(&self) -> &SharedClock {
+        &self.inner.clock
+    }
+
+    /// The randomness that ids are made of.
+    #[must_use]
+    pub fn random(&self) -> &SharedRandom {
+        &self.inner.random
+    }
+
+    /// A new time-ordered id.
+    #[must_use]
+    pub fn new_id(&self) -> String {
+        crate::clock::new_id(self.inner.clock.as_ref(), self.inner.random.as_ref())
+    }
+
+    /// The house's key of a follower.
+    #[must_use]
+    pub fn follower_key(&self, app_id: &str, openid: &Openid) -> FollowerKey {
+        FollowerKey::new(self.inner.vault.index("follower", &[app_id.as_bytes(), openid.reveal().as_bytes()]))
+    }
+
+    /// Reads rows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fetch(&self, statement: Statement, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        self.inner.database.fetch(statement, args).await
+    }
+
+    /// Reads at most one row.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fetch_one(&self, statement: Statement, args: Vec<Value>) -> Result<Option<Row>, StoreError> {
+        Ok(self.fetch(statement, args).await?.into_iter().next())
+    }
+
+    /// Makes a commit stand, durably, or says why it does not.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when a condition of it does not hold; then nothing of it stands.
+    pub async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        self.inner.writer.commit(commit).await
+    }
+
+    /// Whether the database answers; for readiness.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.fetch(PING, vec![]).await.map(drop)
+    }
+
+    /// Waits for waiting commits, then closes every connection.
+    pub async fn close(&self) {
+        self.inner.writer.close().await;
+        self.inner.database.close().await;
+    }
+}
+
+/// The row part of a sealed value's authentication: account and follower.
+#[must_use]
+pub fn follower_row(account: &AccountId, follower: FollowerKey) -> Vec<u8> {
+    let mut row = account.as_str().as_bytes().to_vec();
+    row.push(0);
+    row.extend_from_slice(follower.as_bytes());
+    row
+}
+
+async fn ensure_data_keys(
+    writer: &Writer,
+    keys: &dyn Keys,
+    clock: &SharedClock,
+    random: &SharedRandom,
+) -> Result<(), StoreError> {
+    let mut commit = Commit::new(0);
+    for (id, purpose) in [(1_i64, "index"), (2_i64, "seal")] {
+        let mut key = Zeroizing::new([0_u8; 32]);
+        random.fill(&mut key[..]);
+        let wrapped = keys.wrap(&key)?;
+        commit.push(Write::new(
+            INSERT_DATA_KEY,
+            vec![id.into(), purpose.into(), wrapped.into(), clock.now().into()],
+        ));
+    }
+    match writer.commit(commit).await {
+        Ok(()) => Ok(()),
+        Err(CommitError::Store(error)) => Err(error),
+        Err(CommitError::Conflict(_)) => Err(StoreError::Closed),
+    }
+}
+
+async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> Result<Vault, StoreError> {
+    let mut sealing = BTreeMap::new();
+    let mut index = None;
+    for row in database.fetch(DATA_KEYS, vec![]).await? {
+        let id = row.int(0)?;
+        let key = keys.unwrap(id, row.blob(2)?)?;
+        match row.text(1)? {
+            "seal" => {
+                sealing.insert(id, key);
+            }
+            "index" => index = Some(key),
+            _ => return Err(StoreError::Decode { statement: DATA_KEYS.name, column: 1 }),
+        }
+    }
+    let missing = || StoreError::from(KeysError::Unwrap(0));
+    Vault::new(sealing, index.ok_or_else(missing)?, random).ok_or_else(missing)
+}
+
+/// Every statement of the store, for the test that prepares them on both databases.
+#[must_use]
+pub fn all_statements() -> Vec<Statement> {
+    [ALL, conversation::ALL, follower::ALL, h5::ALL, identity::ALL, notice::ALL, outbox::ALL, parts::ALL, push::ALL, staff::ALL].concat()
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Fresh databases for tests: an embedded file, and a PostgreSQL database of its own when
+//! `WEIKEFU_TEST_POSTGRES` names a server (the test command starts one).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection as _};
+use zeroize::Zeroizing;
+
+use super::Store;
+use crate::clock::{ManualClock, SeededRandom, SharedRandom, SystemRandom};
+use crate::domain::secret::Secret;
+use crate::domain::time::UnixMs;
+use crate::keys::SoftKeys;
+
+/// A migrated, empty store with a clock that the test moves.
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) name: &'static str,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// 2026-11-22 10:00 in Beijing.
+pub(crate) const START: UnixMs = UnixMs(1_795_312_800_000);
+
+/// One store for each engine that is at hand: always SQLite, and PostgreSQL where a server is named.
+pub(crate) async fn stores() -> Vec<TestStore> {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let url = format!("sqlite://{}", folder.path().join("test.db").display());
+    let mut stores = vec![open("sqlite", url, Some(folder)).await];
+    if let Some(url) = fresh_postgres().await {
+        stores.push(open("postgres", url, None).await);
+    }
+    stores
+}
+
+async fn open(name: &'static str, url: String, folder: Option<tempfile::TempDir>) -> TestStore {
+    let clock = Arc::new(ManualClock::new(START));
+    let random: SharedRandom = Arc::new(SystemRandom);
+    let keys = SoftKeys::new(Zeroizing::new([42; 32]), vec![], Arc::new(SeededRandom::new(1)));
+    let store =
+        Store::open(&Secret::new(url), &keys, clock.clone(), random).await.expect("a fresh store opens");
+    TestStore { store, clock, name, _folder: folder }
+}
+
+/// Creates a database of its own on the server that `WEIKEFU_TEST_POSTGRES` names.
+async fn fresh_postgres() -> Option<String> {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    #[expect(clippy::disallowed_methods, reason = "tests learn of their server by the environment")]
+    let server = std::env::var("WEIKEFU_TEST_POSTGRES").ok()?;
+    let name = format!("unit_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    let mut connection = sqlx::PgConnection::connect(&format!("{server}/postgres"))
+        .await
+        .expect("the named PostgreSQL answers");
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .expect("a database of its own");
+    Some(format!("{server}/{name}"))
+}
