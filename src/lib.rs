@@ -20,6 +20,8 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod domain;
+#[cfg(feature = "demo")]
+pub mod simulator;
 pub mod identity;
 pub mod keys;
 pub mod parts;
