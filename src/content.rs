@@ -60,6 +60,26 @@ impl File {
     pub fn fault_at(&self, byte: usize, message: impl Into<String>) -> Fault {
         Fault::new(&self.origin, line_of(&self.text, byte), message)
     }
+
+    /// Reads the file as TOML of a fixed form.
+    ///
+    /// # Errors
+    /// What does not fit, with the nearest known key where one is unknown.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Fault> {
+        toml::from_str(&self.text).map_err(|error| {
+            let message = error.message().to_owned();
+            let byte = error.span().map_or(0, |span| span.start);
+            let mut quoted = message.split('`').skip(1).step_by(2);
+            let nearest = match (message.starts_with("unknown "), quoted.next()) {
+                (true, Some(unknown)) => quoted.min_by_key(|known| strsim::levenshtein(unknown, known)),
+                _ => None,
+            };
+            match nearest {
+                Some(nearest) => self.fault_at(byte, format!("{message}; did you mean `{nearest}`?")),
+                None => self.fault_at(byte, message),
+            }
+        })
+    }
 }
 
 /// The line, from 1, that holds a byte of the text.
@@ -109,10 +129,9 @@ impl Content {
     /// Content made of these files alone, for tests: path under `templates/` and text.
     #[must_use]
     pub fn of<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let file = |path: &str, text: &str| File { text: text.to_owned(), origin: format!("templates/{path}") };
-        Self {
-            files: files.into_iter().map(|(path, text)| (path.to_owned(), file(path, text))).collect(),
-        }
+        let file =
+            |path: &str, text: &str| File { text: text.to_owned(), origin: format!("templates/{path}") };
+        Self { files: files.into_iter().map(|(path, text)| (path.to_owned(), file(path, text))).collect() }
     }
 
     /// The same with one file put over it, as a bank's folder would.
@@ -157,7 +176,8 @@ impl Content {
                 self.overlay(dir, &path, faults);
                 continue;
             }
-            let Some(key) = path.strip_prefix(dir).ok().and_then(Path::to_str).map(|key| key.replace('\\', "/"))
+            let Some(key) =
+                path.strip_prefix(dir).ok().and_then(Path::to_str).map(|key| key.replace('\\', "/"))
             else {
                 continue;
             };

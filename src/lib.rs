@@ -15,11 +15,14 @@
 //! ```
 
 pub mod bank;
+pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod content;
+pub mod dialogue;
 pub mod domain;
 pub mod keys;
 pub mod render;
 pub mod store;
+pub mod understanding;
 pub mod wechat;
