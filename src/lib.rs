@@ -16,9 +16,11 @@
 //! ```
 
 pub mod bank;
+pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod content;
+pub mod dialogue;
 pub mod domain;
 pub mod identity;
 pub mod keys;
@@ -29,4 +31,5 @@ pub mod simulator;
 pub mod staff;
 pub mod store;
 pub mod telemetry;
+pub mod understanding;
 pub mod wechat;
