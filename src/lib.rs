@@ -21,3 +21,4 @@ pub mod domain;
 pub mod identity;
 pub mod keys;
 pub mod store;
+pub mod web;
