@@ -30,7 +30,7 @@ pub mod render;
 pub mod simulator;
 pub mod staff;
 pub mod store;
-pub mod web;
 pub mod telemetry;
 pub mod understanding;
+pub mod web;
 pub mod wechat;
