@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod keys;
+pub mod outbound;
 pub mod parts;
 pub mod store;
 pub mod wechat;
