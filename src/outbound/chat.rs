@@ -98,7 +98,7 @@ impl Outbound {
     /// Ends a row that was not tried at all.
     async fn instead(&self, job: &Job, next: Next) {
         match next {
-            Next::SayNext { reason } => self.say_next(job, &reason, job.row.attempts, vec![]).await,
+            Next::Keep { reason } => self.say_next(job, &reason, job.row.attempts, vec![]).await,
             Next::Settle(verdict) => self.settle(job, &verdict, None, job.row.attempts, vec![]).await,
             Next::Again { .. } | Next::Pause { .. } => {}
         }

@@ -106,7 +106,7 @@ impl Outbound {
     /// # Errors
     /// When `[events]` cannot be used.
     pub fn new(
-        config: &Config,
+        config: Arc<Config>,
         store: Store,
         apis: Arc<Apis>,
         clock: SharedClock,

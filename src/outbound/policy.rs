@@ -77,7 +77,7 @@ pub(super) enum Next {
     /// Nothing more of this API and account before that moment; this row waits with the others.
     Pause { until: UnixMs, reason: String },
     /// It becomes the first thing said when the follower comes back.
-    SayNext { reason: String },
+    Keep { reason: String },
 }
 
 /// A try that just ended.
@@ -151,7 +151,7 @@ pub(super) const UNCLEAR: &str = "unclear";
 /// No window, nothing left, or its time is over: an answer that is owed is said next time, anything else failed.
 pub(super) fn cannot_be_sent(sender: Sender, reason: &str) -> Next {
     if sender == Sender::Owed {
-        Next::SayNext { reason: reason.to_owned() }
+        Next::Keep { reason: reason.to_owned() }
     } else {
         Next::Settle(Verdict::new(State::Failed, reason))
     }
@@ -270,7 +270,7 @@ mod tests {
         {
             assert_eq!(
                 after_chat(&code(number), Sender::Owed, false, first()),
-                Next::SayNext { reason: reason.to_owned() }
+                Next::Keep { reason: reason.to_owned() }
             );
             assert_eq!(
                 after_chat(&code(number), Sender::Agent, false, first()),
@@ -308,7 +308,7 @@ mod tests {
             match after_template(&code(number), this) {
                 Next::Again { due, .. } | Next::Pause { until: due, .. } => prop_assert!(due > NOW),
                 Next::Settle(verdict) => prop_assert!(verdict.state != State::Pending),
-                Next::SayNext { .. } => prop_assert!(false, "a template is no answer"),
+                Next::Keep { .. } => prop_assert!(false, "a template is no answer"),
             }
         }
     }

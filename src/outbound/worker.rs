@@ -338,7 +338,7 @@ impl Outbound {
                 writes.push(self.store.delay_outbox(row, until, &reason, attempts));
                 self.finish(job, writes).await;
             }
-            Next::SayNext { reason } => self.say_next(job, &reason, attempts, writes).await,
+            Next::Keep { reason } => self.say_next(job, &reason, attempts, writes).await,
         }
     }
 
@@ -443,7 +443,7 @@ impl Outbound {
             );
         }
         if row.channel == OutChannel::CustomerService
-            && let Next::SayNext { reason } = cannot_be_sent(sender_of(row.sender.as_deref()), EXPIRED)
+            && let Next::Keep { reason } = cannot_be_sent(sender_of(row.sender.as_deref()), EXPIRED)
         {
             return self.say_next(job, &reason, row.attempts, vec![]).await;
         }
