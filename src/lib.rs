@@ -18,6 +18,7 @@ pub mod bank;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod identity;
 pub mod keys;
 pub mod outbound;
 pub mod parts;

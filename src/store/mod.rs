@@ -11,6 +11,8 @@ mod follower;
 mod notice;
 mod outbox;
 mod parts;
+mod h5;
+mod identity;
 mod push;
 mod value;
 mod writer;
@@ -27,6 +29,8 @@ pub use outbox::{
     Attempt, Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow, PastAttempt, SentRow,
 };
 pub use parts::{Fence, Lease};
+pub use h5::{StoredJourney, StoredSession};
+pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
 
@@ -289,6 +293,7 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 #[must_use]
 pub fn all_statements() -> Vec<Statement> {
     [ALL, conversation::ALL, follower::ALL, notice::ALL, outbox::ALL, parts::ALL, push::ALL].concat()
+    [ALL, conversation::ALL, follower::ALL, h5::ALL, identity::ALL, push::ALL].concat()
 }
 
 #[cfg(test)]
