@@ -24,6 +24,7 @@ pub mod dialogue;
 pub mod domain;
 pub mod identity;
 pub mod keys;
+pub mod outbound;
 pub mod parts;
 pub mod render;
 #[cfg(feature = "demo")]
