@@ -17,6 +17,7 @@
 pub mod bank;
 pub mod clock;
 pub mod config;
+pub mod desk;
 pub mod domain;
 pub mod keys;
 pub mod staff;

@@ -7,6 +7,7 @@
 
 mod conversation;
 mod database;
+mod desk;
 mod follower;
 mod push;
 mod staff;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
+pub use desk::Case;
 pub use follower::Resume;
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
 pub use staff::{Attempts, SessionRow, StaffRow};
@@ -282,7 +284,7 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 /// Every statement of the store, for the test that prepares them on both databases.
 #[must_use]
 pub fn all_statements() -> Vec<Statement> {
-    [ALL, conversation::ALL, follower::ALL, push::ALL, staff::ALL].concat()
+    [ALL, conversation::ALL, desk::ALL, follower::ALL, push::ALL, staff::ALL].concat()
 }
 
 #[cfg(test)]
