@@ -130,7 +130,7 @@ impl Desk {
         if answer_id.is_empty() || answer_id.len() > ANSWER_ID_BYTES_MAX {
             return Err(DeskError::UnknownChoice);
         }
-        if let Some(seq) = self.store.answer(case_id, answer_id).await? {
+        if let Some(seq) = self.store.desk_answer(case_id, answer_id).await? {
             return Ok(Answered { seq, masked });
         }
         let on_their_way = self.on_their_way(case_id).await?;
@@ -146,7 +146,7 @@ impl Desk {
                 }
                 let (seq, mut writes) = self.say(session, conversation, &text)?;
                 writes.push(self.store.note_answer(case_id, &session.name, self.now()));
-                writes.push(self.store.insert_answer(case_id, answer_id, seq));
+                writes.push(self.store.insert_desk_answer(case_id, answer_id, seq));
                 Ok((writes, seq))
             })
             .await;
@@ -154,7 +154,7 @@ impl Desk {
             Ok(seq) => Ok(Answered { seq, masked }),
             // The same request arrived on two ways at once: the other one stands.
             Err(DeskError::Repeated) => {
-                let seq = self.store.answer(case_id, answer_id).await?.ok_or(DeskError::Busy)?;
+                let seq = self.store.desk_answer(case_id, answer_id).await?.ok_or(DeskError::Busy)?;
                 Ok(Answered { seq, masked })
             }
             Err(error) => Err(error),
@@ -371,7 +371,7 @@ impl Desk {
     ) -> Result<Vec<Write>, StoreError> {
         let data = json!({ "case_id": case.case_id, "reason": reason.name() });
         let mut writes = self.speak.event("case_closed", &case.account, customer, data)?;
-        writes.push(self.store.forget_answers(&case.case_id));
+        writes.push(self.store.forget_desk_answers(&case.case_id));
         Ok(writes)
     }
 

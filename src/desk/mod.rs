@@ -115,7 +115,7 @@ pub struct Desk {
 
 impl Desk {
     /// Longest code of a reason or a skill; what is longer is cut.
-    pub const CODE_CHARS_MAX: usize = 32;
+    pub const CODE_CHARS_MAX: usize = 64;
     /// The group that takes what no other group takes.
     pub const SKILL_GENERAL: &'static str = "general";
     /// Groups that an agent can transfer to.
@@ -168,7 +168,7 @@ impl Desk {
         conversation.stage = conversation.stage.after(Happening::Escalate)?;
         let (case, mut writes) = match promised.filter(|case| case.state == CaseState::CallBack) {
             Some(before) => {
-                let after = Case { reason: code(reason), skill: code(skill), ..before.clone() };
+                let after = Case { reason: reason_code(reason), skill: skill_code(skill), ..before.clone() };
                 let write = self.store.requeue_case(&before, &after);
                 (after, vec![write])
             }
@@ -223,6 +223,7 @@ impl Desk {
         conversation: &mut Conversation,
         reason: &str,
         skill: &str,
+        priority: u8,
         customer: Option<&CustomerId>,
     ) -> Result<Vec<Write>, EscalateError> {
         let stage = match conversation.stage {
@@ -232,7 +233,8 @@ impl Desk {
             stage => return Err(DoesNotApply { stage, happening: Happening::Escalate }.into()),
         };
         let state = CaseState::CallBack;
-        let case = self.new_case(conversation, state, reason, skill, Priority::ORDINARY, self.now());
+        let priority = Priority::new(priority);
+        let case = self.new_case(conversation, state, reason, skill, priority, self.now());
         let mut writes = vec![self.store.insert_case(&case)];
         writes.extend(self.opened(&case, customer)?);
         conversation.stage = stage;
@@ -280,9 +282,9 @@ impl Desk {
             account: conversation.account.clone(),
             follower: conversation.follower,
             state,
-            skill: code(skill),
+            skill: skill_code(skill),
             priority,
-            reason: code(reason),
+            reason: reason_code(reason),
             opened: now,
             opened_seq: conversation.seq,
             queued: now,
@@ -320,7 +322,7 @@ impl Desk {
         let data = json!({ "case_id": case_id, "reason": reason.name() });
         let mut writes = self.speak.event("case_closed", &conversation.account, customer, data)?;
         writes.push(self.store.end_case_anyhow(&case_id, reason, self.now()));
-        writes.push(self.store.forget_answers(&case_id));
+        writes.push(self.store.forget_desk_answers(&case_id));
         Ok(writes)
     }
 
@@ -349,10 +351,18 @@ fn estimate(before: u32) -> Escalation {
     Escalation { writes: vec![], place, minutes_max: place.saturating_mul(Desk::MINUTES_PER_PLACE) }
 }
 
+fn reason_code(reason: &str) -> String {
+    code(reason, "asked")
+}
+
+fn skill_code(skill: &str) -> String {
+    code(skill, Desk::SKILL_GENERAL)
+}
+
 /// Codes come from content; they are cut, and never the customer's words.
-fn code(text: &str) -> String {
+fn code(text: &str, empty: &str) -> String {
     let code: String = text.chars().filter(|c| !c.is_control()).take(Desk::CODE_CHARS_MAX).collect();
-    if code.is_empty() { Desk::SKILL_GENERAL.to_owned() } else { code }
+    if code.is_empty() { empty.to_owned() } else { code }
 }
 
 #[cfg(test)]

@@ -101,9 +101,9 @@ async fn customer_writes(test: &TestStore, desk: &Desk, who: FollowerKey, text: 
         let conversation_now = &mut conversation;
         let writes = match wish {
             Wish::Talk => Ok(desk.customer_said(conversation_now, test.store.clock().now())),
-            Wish::Person => desk.escalate(conversation_now, "asked", "card", 5, None).await.map(|e| e.writes),
+            Wish::Person => desk.escalate(conversation_now, "asked", "card", 0, None).await.map(|e| e.writes),
             Wish::Cancel => desk.cancel_wait(conversation_now, None),
-            Wish::CallBack => desk.call_back(conversation_now, "asked", "card", None).await,
+            Wish::CallBack => desk.call_back(conversation_now, "asked", "card", 0, None).await,
             Wish::Leave => desk.leave_writes(conversation_now, None),
         };
         let Ok(writes) = writes else { return false };
@@ -227,13 +227,13 @@ async fn asking_twice_keeps_one_place_and_urgent_cases_come_first() {
             waiting_case(&test, &desk, follower(number)).await;
             test.clock.advance(Duration::from_secs(1));
             let mut again = test.store.conversation(&account(), follower(number)).await.unwrap();
-            let escalation = desk.escalate(&mut again, "asked", "card", 5, None).await.unwrap();
+            let escalation = desk.escalate(&mut again, "asked", "card", 0, None).await.unwrap();
             assert!(escalation.writes.is_empty());
             places.push((escalation.place, escalation.minutes_max));
         }
         assert_eq!(places, [(1, 3), (2, 6), (3, 9)]);
         let mut urgent = test.store.conversation(&account(), follower(4)).await.unwrap();
-        let escalation = desk.escalate(&mut urgent, "not_me", "fraud", 1, None).await.unwrap();
+        let escalation = desk.escalate(&mut urgent, "not_me", "fraud", 9, None).await.unwrap();
         assert_eq!(escalation.place, 1);
         assert_eq!(desk.status(&account()).await.unwrap().waiting, 3);
         assert_eq!(desk.queue(&account()).await.unwrap().cases.len(), 3);
@@ -313,12 +313,12 @@ async fn nobody_is_left_with_an_agent_who_went_home() {
         let me = agent("agent01");
         let session = Commit::new(0)
             .with(test.store.insert_staff("agent01", "agent", "-"))
-            .with(test.store.insert_session([1; 32], "agent01"));
+            .with(test.store.insert_staff_session([1; 32], "agent01"));
         test.store.commit(session).await.unwrap();
         desk.claim(&me, &case_id).await.unwrap();
         test.clock.advance(Duration::from_secs(121));
         assert_eq!(desk.tend(&account()).await.unwrap(), Tended::default(), "signed in");
-        test.store.commit(Commit::new(0).with(test.store.end_session([1; 32]))).await.unwrap();
+        test.store.commit(Commit::new(0).with(test.store.end_staff_session([1; 32]))).await.unwrap();
         assert_eq!(desk.tend(&account()).await.unwrap().requeued, 1, "{}", test.name);
         assert_eq!(desk.queue(&account()).await.unwrap().cases.len(), 1);
 

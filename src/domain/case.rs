@@ -123,25 +123,25 @@ impl CloseReason {
     }
 }
 
-/// How urgent a case is: 1 first, 5 ordinary, 9 last.
+/// How urgent a case is: 0 ordinary, 9 at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority(u8);
 
 impl Priority {
     /// What most cases have.
-    pub const ORDINARY: Self = Self(5);
+    pub const ORDINARY: Self = Self(0);
     /// One step of urgency is worth this much waiting, so that nobody starves.
     pub const STEP: Duration = Duration::from_secs(5 * 60);
     /// A call-back comes before everybody who wrote during the shift.
     const CALL_BACK_AHEAD: Duration = Duration::from_secs(24 * 3600);
 
-    /// Takes the nearest of 1 to 9.
+    /// Takes the nearest of 0 to 9.
     #[must_use]
     pub fn new(level: u8) -> Self {
-        Self(level.clamp(1, 9))
+        Self(level.min(9))
     }
 
-    /// The level, 1 to 9.
+    /// The level, 0 to 9.
     #[must_use]
     pub fn level(self) -> u8 {
         self.0
@@ -150,7 +150,7 @@ impl Priority {
     /// The place in the queue's order of somebody who waits since `queued`: the smaller comes first.
     #[must_use]
     pub fn rank(self, queued: UnixMs) -> UnixMs {
-        queued + Self::STEP * u32::from(self.0)
+        queued - Self::STEP * u32::from(self.0)
     }
 
     /// The same for a call-back.
@@ -180,11 +180,11 @@ mod tests {
     #[test]
     fn urgency_comes_first_but_waiting_wins_in_the_end() {
         let now = UnixMs(1_795_312_800_000);
-        let urgent = Priority::new(1);
+        let urgent = Priority::new(4);
         assert!(urgent.rank(now) < Priority::ORDINARY.rank(now));
         let long_before = now - Duration::from_secs(21 * 60);
         assert!(Priority::ORDINARY.rank(long_before) < urgent.rank(now));
-        assert!(Priority::new(9).call_back_rank(now) < urgent.rank(now));
-        assert_eq!((Priority::new(0).level(), Priority::new(200).level()), (1, 9));
+        assert!(Priority::ORDINARY.call_back_rank(now) < Priority::new(9).rank(now));
+        assert_eq!(Priority::new(200).level(), 9);
     }
 }

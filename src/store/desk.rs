@@ -304,7 +304,7 @@ impl Store {
 
     /// Remembers the browser's key of an answer; [`Conflict::Duplicate`] when it was sent already.
     #[must_use]
-    pub fn insert_answer(&self, case_id: &str, answer_id: &str, seq: i64) -> Write {
+    pub fn insert_desk_answer(&self, case_id: &str, answer_id: &str, seq: i64) -> Write {
         Write::one(INSERT_ANSWER, vec![case_id.into(), answer_id.into(), seq.into()], Conflict::Duplicate)
     }
 
@@ -312,14 +312,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn answer(&self, case_id: &str, answer_id: &str) -> Result<Option<i64>, StoreError> {
+    pub async fn desk_answer(&self, case_id: &str, answer_id: &str) -> Result<Option<i64>, StoreError> {
         let row = self.fetch_one(FIND_ANSWER, vec![case_id.into(), answer_id.into()]).await?;
         row.map(|row| row.int(0)).transpose()
     }
 
     /// Forgets the browsers' keys of a case that is over.
     #[must_use]
-    pub fn forget_answers(&self, case_id: &str) -> Write {
+    pub fn forget_desk_answers(&self, case_id: &str) -> Write {
         Write::new(FORGET_ANSWERS, vec![case_id.into()])
     }
 
