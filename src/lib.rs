@@ -20,6 +20,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod content;
+pub mod desk;
 pub mod dialogue;
 pub mod domain;
 pub mod identity;
