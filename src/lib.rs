@@ -16,10 +16,18 @@
 //! ```
 
 pub mod bank;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod content;
 pub mod domain;
+pub mod identity;
 pub mod keys;
+pub mod parts;
+pub mod render;
+#[cfg(feature = "demo")]
+pub mod simulator;
+pub mod staff;
 pub mod store;
 pub mod telemetry;
 pub mod wechat;

@@ -1,0 +1,3 @@
+//! Stand-ins of the world outside, for the demo and for tests: programs of their own, reached over real HTTP.
+
+pub mod wechat;
