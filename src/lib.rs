@@ -16,7 +16,6 @@
 //! ```
 
 pub mod bank;
-pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod content;

@@ -80,7 +80,12 @@ impl Launcher {
             .kill_on_drop(true)
             .status()
             .await?;
-        anyhow::ensure!(status.success(), "weikefu {} failed:\n{}", arguments.join(" "), tail(&self.log(log)));
+        anyhow::ensure!(
+            status.success(),
+            "weikefu {} failed:\n{}",
+            arguments.join(" "),
+            tail(&self.log(log))
+        );
         Ok(())
     }
 

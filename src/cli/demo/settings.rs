@@ -94,7 +94,8 @@ pub(super) fn prepare(folder: &Path, ports: Ports, random: &dyn Random) -> anyho
     let file = folder.join("weikefu.toml");
     let identity = match file.try_exists()? {
         true => {
-            let known = Config::load(&file, []).map_err(|faults| anyhow::anyhow!(crate::cli::listed(&faults)))?;
+            let known =
+                Config::load(&file, []).map_err(|faults| anyhow::anyhow!(crate::cli::listed(&faults)))?;
             Identity::of(&known).with_context(|| format!("{} is not the demo's", file.display()))?
         }
         false => Identity::make(random),
