@@ -212,7 +212,7 @@ impl Staff {
         let known_form = is_name(name) && password.reveal().len() <= Self::PASSWORD_BYTES_MAX;
         let name = if known_form { name } else { "" };
         let attempt = self.store.attempt_index(name, &address.to_string());
-        self.count_attempt(attempt).await?;
+        self.count_sign_in(attempt).await?;
         let account = self.store.staff(name).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         if !self.hasher.fits(password, hash).await? {
@@ -228,7 +228,7 @@ impl Staff {
             .with(self.store.end_old_sessions(now - Self::IDLE, now - Self::ABSOLUTE))
             .with(self.audit(name, "sign_in", json!({ "address": address.to_string() }))?);
         if let Some(previous) = previous {
-            commit.push(self.store.end_session(token_hash(previous)));
+            commit.push(self.store.end_staff_session(token_hash(previous)));
         }
         self.commit(commit).await?;
         Ok(token)
@@ -245,7 +245,7 @@ impl Staff {
         let over = now.since(row.active) >= Self::IDLE || now.since(row.created) >= Self::ABSOLUTE;
         let Some(role) = Role::parse(&row.role).filter(|_| !over) else { return Ok(None) };
         if activity == Activity::Person && now.since(row.active) >= Self::TOUCH_EVERY {
-            self.commit(Commit::new(0).with(self.store.touch_session(hash, now))).await?;
+            self.commit(Commit::new(0).with(self.store.touch_staff_session(hash, now))).await?;
         }
         let csrf = self.store.vault().keyed_hash("staff csrf", &[token.reveal().as_bytes()]);
         Ok(Some(Session { name: row.name, role, csrf: Secret::new(hex::encode(csrf)) }))
@@ -256,7 +256,7 @@ impl Staff {
     /// # Errors
     /// When the database fails.
     pub async fn sign_out(&self, token: &Secret) -> Result<(), StoreError> {
-        let mut commit = Commit::new(0).with(self.store.end_session(token_hash(token)));
+        let mut commit = Commit::new(0).with(self.store.end_staff_session(token_hash(token)));
         if let Some(row) = self.store.staff_session(token_hash(token)).await? {
             commit.push(self.audit(&row.name, "sign_out", json!({}))?);
         }
@@ -269,7 +269,7 @@ impl Staff {
     /// When the database fails.
     pub async fn revoke(&self, name: &str) -> Result<(), StoreError> {
         let audit = self.audit(name, "sessions_revoked", json!({}))?;
-        self.commit(Commit::new(0).with(self.store.end_sessions_of(name)).with(audit)).await
+        self.commit(Commit::new(0).with(self.store.end_staff_sessions_of(name)).with(audit)).await
     }
 
     /// Whether a person is signed in anywhere.
@@ -287,13 +287,13 @@ impl Staff {
     }
 
     /// Counts the attempt before the password is looked at, so that guesses made at once are all counted.
-    async fn count_attempt(&self, attempt: [u8; 16]) -> Result<(), SignInError> {
+    async fn count_sign_in(&self, attempt: [u8; 16]) -> Result<(), SignInError> {
         for _ in 0..Self::BUSY_PER_ADDRESS_MAX {
             let before = self.store.attempts(attempt).await?;
             let now = self.store.clock().now();
             let after = lockout::next(before, now).map_err(SignInError::Locked)?;
             let commit = Commit::new(0)
-                .with(self.store.count_attempt(attempt, before, after))
+                .with(self.store.count_sign_in(attempt, before, after))
                 .with(self.store.forget_old_attempts(now - lockout::REMEMBERED));
             match self.store.commit(commit).await {
                 Ok(()) => return Ok(()),

@@ -167,12 +167,6 @@ pub struct CallKey {
 }
 
 impl Store {
-    /// The blind index by which a customer's bindings and notices are found.
-    #[must_use]
-    pub fn customer_index(&self, customer: &CustomerId) -> [u8; 16] {
-        self.vault().index("customer", &[customer.reveal().as_bytes()])
-    }
-
     /// Which of these ids are known, with the hash of the body they came with.
     ///
     /// # Errors

@@ -109,19 +109,19 @@ impl Store {
 
     /// Notes that the person did something.
     #[must_use]
-    pub fn touch_session(&self, token_hash: [u8; 32], now: UnixMs) -> Write {
+    pub fn touch_staff_session(&self, token_hash: [u8; 32], now: UnixMs) -> Write {
         Write::new(TOUCH_SESSION, vec![token_hash.into(), now.into()])
     }
 
     /// Ends one session.
     #[must_use]
-    pub fn end_session(&self, token_hash: [u8; 32]) -> Write {
+    pub fn end_staff_session(&self, token_hash: [u8; 32]) -> Write {
         Write::new(END_SESSION, vec![token_hash.into()])
     }
 
     /// Ends every session of a person.
     #[must_use]
-    pub fn end_sessions_of(&self, name: &str) -> Write {
+    pub fn end_staff_sessions_of(&self, name: &str) -> Write {
         Write::new(END_SESSIONS_OF, vec![name.into()])
     }
 
@@ -163,7 +163,7 @@ impl Store {
 
     /// Counts an attempt before it is tried: [`Conflict::Stale`] when another one was counted meanwhile.
     #[must_use]
-    pub fn count_attempt(&self, attempt_ix: [u8; 16], before: Option<Attempts>, after: Attempts) -> Write {
+    pub fn count_sign_in(&self, attempt_ix: [u8; 16], before: Option<Attempts>, after: Attempts) -> Write {
         let now = self.clock().now();
         let mut args = vec![attempt_ix.into(), after.failures.into(), after.retry.into(), now.into()];
         let Some(before) = before else { return Write::one(FIRST_ATTEMPT, args, Conflict::Stale) };
