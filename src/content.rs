@@ -60,6 +60,26 @@ impl File {
     pub fn fault_at(&self, byte: usize, message: impl Into<String>) -> Fault {
         Fault::new(&self.origin, line_of(&self.text, byte), message)
     }
+
+    /// Reads the file as TOML of a fixed form.
+    ///
+    /// # Errors
+    /// What does not fit, with the nearest known key where one is unknown.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Fault> {
+        toml::from_str(&self.text).map_err(|error| {
+            let message = error.message().to_owned();
+            let byte = error.span().map_or(0, |span| span.start);
+            let mut quoted = message.split('`').skip(1).step_by(2);
+            let nearest = match (message.starts_with("unknown "), quoted.next()) {
+                (true, Some(unknown)) => quoted.min_by_key(|known| strsim::levenshtein(unknown, known)),
+                _ => None,
+            };
+            match nearest {
+                Some(nearest) => self.fault_at(byte, format!("{message}; did you mean `{nearest}`?")),
+                None => self.fault_at(byte, message),
+            }
+        })
+    }
 }
 
 /// The line, from 1, that holds a byte of the text.

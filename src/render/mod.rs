@@ -56,7 +56,7 @@ impl Values {
 
     /// Adds a value that somebody else wrote: it is shown as text.
     pub fn set(&mut self, name: &str, value: &serde_json::Value) {
-        self.0.insert(name.to_owned(), Value::from_serialize(value));
+        self.0.insert(name.to_owned(), Value::from(minijinja::value::Serde(value)));
     }
 
     /// Adds a text that somebody else wrote.
@@ -94,7 +94,7 @@ impl Texts {
     pub fn new(words: Words) -> Self {
         let mut templates = Environment::empty();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        templates.set_auto_escape_callback(|_| AutoEscape::Custom("wechat"));
+        templates.set_auto_escape_callback(|_| AutoEscape::Custom("wechat".into()));
         templates.set_formatter(write_value);
         templates.set_fuel(Some(FUEL_MAX));
         templates.set_recursion_limit(DEPTH_MAX);
@@ -140,7 +140,7 @@ impl Texts {
         let template = self.templates.get_template(name).map_err(|error| fault(&error, ""))?;
         let mut output = Bounded(Vec::new());
         template
-            .render_captured_to(Value::from_iter(values.0.clone()), &mut output)
+            .render_captured_to(Value::from_pairs(values.0.clone()), &mut output)
             .map_err(|error| fault(&error, template.source()))?;
         Ok(String::from_utf8_lossy(&output.0).trim().to_owned())
     }
