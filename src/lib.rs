@@ -30,3 +30,5 @@ pub mod staff;
 pub mod store;
 pub mod telemetry;
 pub mod wechat;
+#[cfg(feature = "demo")]
+pub mod simulator;
