@@ -30,5 +30,3 @@ pub mod staff;
 pub mod store;
 pub mod telemetry;
 pub mod wechat;
-#[cfg(feature = "demo")]
-pub mod simulator;

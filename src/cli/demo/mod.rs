@@ -7,7 +7,6 @@ mod settings;
 mod staff;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -65,7 +64,7 @@ pub(super) async fn run(demo: Demo, context: &Context) -> Outcome {
     let file = settings::prepare(&demo.data, ports, context.random.as_ref())?;
     let config = Config::load(&file, config::environment())
         .map_err(|faults| anyhow::anyhow!(super::listed(&faults)))?;
-    let accounts = staff::prepare(&demo.data, Arc::new(config), context).await?;
+    let accounts = staff::prepare(&demo.data, &config, context).await?;
 
     let stop = CancellationToken::new();
     let launcher = Launcher::new(file.clone(), demo.data.join("logs"))?;
