@@ -2,10 +2,14 @@
 
 pub mod binding;
 pub mod card;
+pub mod case;
 pub mod conversation;
 pub mod ids;
 pub mod mask;
 pub mod money;
+pub mod notice;
 pub mod secret;
 pub mod time;
+pub mod transaction;
+pub mod verdict;
 pub mod window;
