@@ -20,8 +20,6 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod domain;
-#[cfg(feature = "demo")]
-pub mod simulator;
 pub mod identity;
 pub mod keys;
 pub mod parts;
