@@ -4,7 +4,7 @@ use weikefu::config::{self, Config};
 
 use super::{Context, Failure, Outcome};
 
-pub(super) async fn run(context: &Context, show: bool) -> Outcome {
+pub(super) fn run(context: &Context, show: bool) -> Outcome {
     let path = context.config_path()?;
     if let Err(error) = std::fs::metadata(path) {
         return Err(Failure::usage(format_args!("{}: {error}", path.display())));
