@@ -23,3 +23,4 @@ pub mod keys;
 pub mod staff;
 pub mod store;
 pub mod wechat;
+pub mod web;
