@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! domain
-//! clock  config  telemetry  keys
+//! clock
+//! config  telemetry  keys  content
 //! wechat  bank  store  render  understanding
 //! catalogue  parts
 //! outbound  identity  staff
@@ -15,12 +16,24 @@
 //! ```
 
 pub mod bank;
+pub mod catalogue;
 pub mod clock;
 pub mod config;
+pub mod content;
 pub mod desk;
+pub mod dialogue;
 pub mod domain;
+pub mod identity;
 pub mod keys;
+pub mod outbound;
+pub mod parts;
+pub mod render;
+#[cfg(feature = "demo")]
+pub mod simulator;
 pub mod staff;
 pub mod store;
+pub mod telemetry;
+pub mod understanding;
+pub mod web;
 pub mod wechat;
 pub mod web;

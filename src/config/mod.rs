@@ -1,5 +1,14 @@
 //! Every setting: its unit, its default, its source. One TOML file; any scalar can be overridden from the
-//! environment as `WEIKEFU_SECTION__KEY`; a secret `x` can be given as `x_file`. Unknown keys are errors.
+//! environment as `WEIKEFU_SECTION__KEY` (`WEIKEFU_ACCOUNTS__0__TOKEN` in lists of tables); a secret `x` can be
+//! given as `x_file`. Unknown keys are errors, and every fault is told at once with its place.
+
+mod form;
+mod load;
+mod masked;
+mod section;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,6 +16,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use url::Url;
+
+pub use load::{NOTICE_KINDS, environment};
+pub use source::Fault;
 
 use crate::domain::ids::AccountId;
 use crate::domain::secret::Secret;
@@ -175,7 +187,10 @@ pub struct Events {
 /// `[keys]`
 #[derive(Clone, Debug)]
 pub struct KeysConfig {
-    /// File with 32 bytes in base64.
+    /// The master key itself, 32 bytes in base64, for machines that pass keys by the environment
+    /// (`WEIKEFU_KEYS__MASTER`). Given instead of `master_file`, never besides.
+    pub master: Option<Secret>,
+    /// File with 32 bytes in base64; empty when `master` is given.
     pub master_file: PathBuf,
     /// Older master keys that stay readable.
     pub previous_files: Vec<PathBuf>,

@@ -128,7 +128,8 @@ fn luhn(digits: &[char]) -> bool {
     sum.is_multiple_of(10)
 }
 
-fn id_check(digits: &[char]) -> bool {
+/// Whether the last of 18 characters is the check character of the 17 digits before it.
+pub(crate) fn id_check(digits: &[char]) -> bool {
     const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
     const CHECKS: [char; 11] = ['1', '0', 'X', '9', '8', '7', '6', '5', '4', '3', '2'];
     let sum: u32 =

@@ -1,3 +1,4 @@
 //! What browsers and other programs reach.
 
 pub mod desk;
+pub mod h5;

@@ -2,13 +2,20 @@
 //!
 //! Inbound: [`push`] checks a call's signature ([`signature`]), opens its envelope ([`envelope`]), reads its XML
 //! ([`xml`]) and gives a closed enum; [`reply`] writes the answer on the same connection.
+//! Outbound: [`api`] calls the platform with a shared [`token`]; [`errcode`] says what its refusals mean, [`field`]
+//! and [`menu`] keep what is sent within its limits.
 
+pub mod api;
 pub mod envelope;
+pub mod errcode;
+pub mod field;
 mod json;
+pub mod menu;
 pub mod push;
 pub mod reply;
 pub mod signature;
 pub mod text;
+pub mod token;
 #[cfg(test)]
 mod vectors;
 pub mod xml;

@@ -13,7 +13,7 @@
 mod content;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -62,7 +62,7 @@ async fn serve(mut stream: TcpStream, requests: Arc<AtomicUsize>, script: Arc<st
         let text = String::from_utf8_lossy(&received).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-            if body.len() >= length.parse().unwrap() {
+            if body.len() >= length.parse::<usize>().unwrap() {
                 break;
             }
         }

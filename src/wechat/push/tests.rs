@@ -25,7 +25,7 @@ const RANDOM: [u8; 16] = *b"aaaabbbbccccdddd";
 const NOW: UnixMs = UnixMs(1_767_225_700_000);
 const NONCE: &str = "415670741";
 
-pub(super) fn account(encryption: Encryption) -> Account {
+pub(in crate::wechat) fn account(encryption: Encryption) -> Account {
     let url = |text| Url::parse(text).unwrap();
     Account {
         id: AccountId::new("card"),

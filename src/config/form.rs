@@ -1,0 +1,153 @@
+//! The form of each kind of setting. An error completes the sentence "`key` …" and never repeats a secret.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use url::Url;
+
+use super::{AccountKind, DeskKind, Encryption};
+use crate::domain::ids::AccountId;
+use crate::domain::secret::Secret;
+
+/// Key generators differ in padding, and WeChat's 43 characters leave two bits over.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Opaque text that must say something.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// Opaque secret text.
+pub(super) fn secret(value: &str) -> Result<Secret, String> {
+    text(value).map(Secret::new)
+}
+
+/// A signing secret of Standard Webhooks.
+pub(super) fn signing_secret(value: &str) -> Result<Secret, String> {
+    let well = value
+        .strip_prefix("whsec_")
+        .and_then(|encoded| LENIENT.decode(encoded).ok())
+        .is_some_and(|key| !key.is_empty());
+    if well {
+        Ok(Secret::new(value.to_owned()))
+    } else {
+        Err("must be whsec_ followed by the key in base64".to_owned())
+    }
+}
+
+/// WeChat's EncodingAESKey.
+pub(super) fn aes_key(value: &str) -> Result<Secret, String> {
+    let count = value.chars().count();
+    if count != 43 {
+        return Err(format!("must have 43 characters; it has {count}"));
+    }
+    match LENIENT.decode(value) {
+        Ok(key) if key.len() == 32 => Ok(Secret::new(value.to_owned())),
+        _ => Err("must have 43 characters of base64: letters, digits, + and /".to_owned()),
+    }
+}
+
+/// 32 bytes in base64.
+pub(super) fn master_key(value: &str) -> Result<Secret, String> {
+    match LENIENT.decode(value.trim()) {
+        Ok(key) if key.len() == 32 => Ok(Secret::new(value.trim().to_owned())),
+        _ => Err("must be 32 bytes in base64".to_owned()),
+    }
+}
+
+/// An account's id: part of addresses.
+pub(super) fn account_id(value: &str) -> Result<AccountId, String> {
+    let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
+    if (1..=32).contains(&value.len()) && value.chars().all(allowed) {
+        Ok(AccountId::new(value))
+    } else {
+        Err("must have 1 to 32 characters of a-z, 0-9, _ and -".to_owned())
+    }
+}
+
+/// Where to listen.
+pub(super) fn listen(value: &str) -> Result<SocketAddr, String> {
+    value.parse().map_err(|_| format!("must be an address and a port like 127.0.0.1:8080, not `{value}`"))
+}
+
+/// One machine's address.
+pub(super) fn ip(value: &str) -> Result<IpAddr, String> {
+    value.parse().map_err(|_| format!("must be an IP address, not `{value}`"))
+}
+
+/// A base address; slashes at its end are dropped, so that paths are joined in one way.
+pub(super) fn base_url(value: &str) -> Result<Url, String> {
+    let refused =
+        || "must be an address like https://host or https://host/path, nothing behind it".to_owned();
+    let url = Url::parse(value.trim_end_matches('/')).map_err(|_| refused())?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let fits = plain && matches!(url.scheme(), "http" | "https") && url.has_host();
+    if fits { Ok(url) } else { Err(refused()) }
+}
+
+/// An address that is called as it stands.
+pub(super) fn address(value: &str) -> Result<Url, String> {
+    Url::parse(value)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| "must be an http or https address".to_owned())
+}
+
+/// Scheme, host and port, as browsers write an origin.
+pub(super) fn origin(value: &str) -> Result<String, String> {
+    let parsed = Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    match parsed.map(|url| url.origin().ascii_serialization()) {
+        Some(origin) if origin == value.trim_end_matches('/') => Ok(origin),
+        _ => Err("must be an origin like http://127.0.0.1:8081".to_owned()),
+    }
+}
+
+/// The database's address. Its text may hold a password, so the fault does not repeat it.
+pub(super) fn database_url(value: &str) -> Result<Secret, String> {
+    if value.starts_with("sqlite://") || value.starts_with("postgres://") {
+        Ok(Secret::new(value.to_owned()))
+    } else {
+        Err("must begin with sqlite:// or postgres://".to_owned())
+    }
+}
+
+/// A path, from the working directory when it is relative.
+pub(super) fn path(value: &str) -> Result<PathBuf, String> {
+    text(value).map(PathBuf::from)
+}
+
+/// `plain`, `compat` or `safe`.
+pub(super) fn encryption(value: &str) -> Result<Encryption, String> {
+    match value {
+        "plain" => Ok(Encryption::Plain),
+        "compat" => Ok(Encryption::Compat),
+        "safe" => Ok(Encryption::Safe),
+        other => Err(format!("must be plain, compat or safe, not `{other}`")),
+    }
+}
+
+/// `service` or `subscription`.
+pub(super) fn account_kind(value: &str) -> Result<AccountKind, String> {
+    match value {
+        "service" => Ok(AccountKind::Service),
+        "subscription" => Ok(AccountKind::Subscription),
+        other => Err(format!("must be service or subscription, not `{other}`")),
+    }
+}
+
+/// `own` or `external`.
+pub(super) fn desk(value: &str) -> Result<DeskKind, String> {
+    match value {
+        "own" => Ok(DeskKind::Own),
+        "external" => Ok(DeskKind::External),
+        other => Err(format!("must be own or external, not `{other}`")),
+    }
+}

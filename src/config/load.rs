@@ -1,0 +1,286 @@
+//! Turns the file and the environment into a checked [`Config`], or tells every fault at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use url::Url;
+
+use super::section::Section;
+use super::source::{self, Fault, Faults};
+use super::{
+    Account, AccountKind, Api, Config, Content, Core, Database, DeskKind, Encryption, Events, KeysConfig,
+    NoticeTemplate, Sandbox, Server, form,
+};
+
+/// Kinds of notice that an account may have a template for.
+pub const NOTICE_KINDS: [&str; 12] = [
+    "spend",
+    "repayment",
+    "refund",
+    "declined",
+    "security",
+    "bill_issued",
+    "bill_due",
+    "application",
+    "limit_result",
+    "instalment_result",
+    "card_mailed",
+    "case_update",
+];
+
+/// A core call may not outlive every answer it could serve.
+const CORE_TIMEOUT_MS_MAX: u64 = 60_000;
+
+/// The process's variables that concern us. The one place where the environment is read.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .filter(|(name, _)| name.starts_with(source::PREFIX))
+        .collect()
+}
+
+impl Config {
+    /// Reads the file at `path` with `environment` laid over it (see [`environment`]).
+    ///
+    /// # Errors
+    /// Every fault that could be found, each with its place.
+    pub fn load(
+        path: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Fault>> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&file, &text, environment),
+            Err(error) => Err(vec![Fault { place: file, message: format!("cannot be read: {error}") }]),
+        }
+    }
+
+    /// Like [`Config::load`] for a text in memory; `file` is for the messages only.
+    ///
+    /// # Errors
+    /// Every fault that could be found, each with its place.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Fault>> {
+        let faults = Faults::new(file);
+        let mut entries = source::parse(text, &faults);
+        if !faults.none() {
+            return Err(faults.into_vec());
+        }
+        source::overlay(&mut entries, environment, &faults);
+        let config = root(Section::root(entries, &faults));
+        match (config, faults.none()) {
+            (Some(config), true) => Ok(config),
+            _ => Err(faults.into_vec()),
+        }
+    }
+}
+
+/// Every section is read before the first `?`, so that one fault does not hide another.
+fn root(mut top: Section<'_>) -> Option<Config> {
+    let server = server(top.table("server"));
+    let database = database(top.table("database"));
+    let accounts = accounts(&mut top);
+    let core = core(top.table("core"));
+    let api = api(top.table("api"));
+    let events = top.has("events").then(|| events(top.table("events")));
+    let keys = top.has("keys").then(|| keys(top.table("keys")));
+    let content = content(top.table("content"));
+    let sandbox = sandbox(top.table("sandbox"));
+    top.know(&["events", "keys"]);
+    top.close();
+    Some(Config {
+        server: server?,
+        database: database?,
+        accounts: accounts?,
+        core: core?,
+        api: api?,
+        events: match events {
+            Some(events) => Some(events?),
+            None => None,
+        },
+        keys: match keys {
+            Some(keys) => Some(keys?),
+            None => None,
+        },
+        content: content?,
+        sandbox: sandbox?,
+    })
+}
+
+fn server(mut section: Section<'_>) -> Option<Server> {
+    let listen = section.or("listen", form::listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
+    let public_url = section.optional("public_url", form::base_url);
+    let api_listen = section.optional("api_listen", form::listen);
+    let staff_listen = section.optional("staff_listen", form::listen);
+    let metrics_listen = section.or("metrics_listen", form::listen, SocketAddr::from(([127, 0, 0, 1], 9464)));
+    let trusted_proxies = section.list("trusted_proxies", form::ip);
+    let h5_frame_ancestors = section.list("h5_frame_ancestors", form::origin);
+    section.close();
+    let listen = listen?;
+    Some(Server {
+        listen,
+        public_url: public_url.or_else(|| Url::parse(&format!("http://{listen}")).ok())?,
+        api_listen,
+        staff_listen,
+        metrics_listen: Some(metrics_listen?),
+        trusted_proxies: trusted_proxies?,
+        h5_frame_ancestors: h5_frame_ancestors?,
+    })
+}
+
+fn database(mut section: Section<'_>) -> Option<Database> {
+    if !section.has_secret("url") {
+        section.fault_here("missing key `database.url`, for example \"sqlite://data/weikefu.db\"");
+    }
+    let url = section.secret("url", form::database_url);
+    section.close();
+    Some(Database { url: url? })
+}
+
+fn accounts(top: &mut Section<'_>) -> Option<Vec<Account>> {
+    let sections = top.tables("accounts");
+    if sections.is_empty() {
+        top.fault_here("no [[accounts]]: there is nobody to answer for");
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let read: Vec<Option<Account>> =
+        sections.into_iter().map(|section| account(section, &mut seen)).collect();
+    read.into_iter().collect()
+}
+
+fn account(mut section: Section<'_>, seen: &mut BTreeSet<String>) -> Option<Account> {
+    let id = section.required("id", form::account_id);
+    if let Some(id) = &id
+        && !seen.insert(id.as_str().to_owned())
+    {
+        section.fault_here(&format!("the account id `{id}` is taken by an earlier account"));
+    }
+    let name = section.required("name", form::text);
+    let original_id = section.required("original_id", form::text);
+    let app_id = section.required("app_id", form::text);
+    let app_secret = section.required_secret("app_secret", form::secret);
+    let token = section.required_secret("token", form::secret);
+    let encryption = section.or("encryption", form::encryption, Encryption::Safe);
+    let keyed = encryption.is_none_or(|mode| mode != Encryption::Plain);
+    let encoding_aes_key = if keyed {
+        section.required_secret("encoding_aes_key", form::aes_key).map(Some)
+    } else {
+        let given = section
+            .secret("encoding_aes_key", |text| Ok(crate::domain::secret::Secret::new(text.to_owned())));
+        Some(given.filter(|key| form::aes_key(key.reveal()).is_ok()))
+    };
+    let previous_encoding_aes_key = section.secret("previous_encoding_aes_key", form::aes_key);
+    let kind = section.or("kind", form::account_kind, AccountKind::Service);
+    let desk = section.or("desk", form::desk, DeskKind::Own);
+    let api_base_urls = section.list("api_base_url", form::base_url);
+    let oauth_base_url = section.optional("oauth_base_url", form::base_url);
+    let notices = notices(section.table("notices"));
+    section.close();
+    Some(Account {
+        id: id?,
+        name: name?,
+        original_id: original_id?,
+        app_id: app_id?,
+        app_secret: app_secret?,
+        token: token?,
+        encoding_aes_key: encoding_aes_key?,
+        previous_encoding_aes_key,
+        encryption: encryption?,
+        kind: kind?,
+        desk: desk?,
+        api_base_urls: or_default(api_base_urls?, "https://api.weixin.qq.com"),
+        oauth_base_url: oauth_base_url.or_else(|| Url::parse("https://open.weixin.qq.com").ok())?,
+        notices: notices?,
+    })
+}
+
+fn or_default(urls: Vec<Url>, default: &str) -> Vec<Url> {
+    if urls.is_empty() { Url::parse(default).into_iter().collect() } else { urls }
+}
+
+fn notices(mut section: Section<'_>) -> Option<BTreeMap<String, NoticeTemplate>> {
+    let mut templates = BTreeMap::new();
+    let mut whole = true;
+    for kind in NOTICE_KINDS {
+        if !section.has(kind) {
+            continue;
+        }
+        let mut table = section.table(kind);
+        let template_id = table.required("template_id", form::text);
+        let mut names = table.table("fields");
+        let mut fields = BTreeMap::new();
+        for field in names.keys() {
+            match names.optional(&field, form::text) {
+                Some(keyword) => drop(fields.insert(field, keyword)),
+                None => whole = false,
+            }
+        }
+        table.close();
+        match template_id {
+            Some(template_id) => {
+                drop(templates.insert(kind.to_owned(), NoticeTemplate { template_id, fields }))
+            }
+            None => whole = false,
+        }
+    }
+    section.know(&NOTICE_KINDS);
+    section.close();
+    whole.then_some(templates)
+}
+
+fn core(mut section: Section<'_>) -> Option<Core> {
+    let base_url = section.required("base_url", form::base_url);
+    let secret = section.required_secret("secret", form::signing_secret);
+    let timeout_ms = section.number("timeout_ms", 1..=CORE_TIMEOUT_MS_MAX, 3000);
+    section.close();
+    Some(Core { base_url: base_url?, secret: secret?, timeout_ms: timeout_ms? })
+}
+
+fn api(mut section: Section<'_>) -> Option<Api> {
+    let secrets = section.secrets("secrets", form::signing_secret);
+    let backlog_max = section.number("backlog_max", 0..=u64::from(u32::MAX), 2_000_000);
+    section.close();
+    Some(Api { secrets: secrets?, backlog_max: backlog_max? })
+}
+
+fn events(mut section: Section<'_>) -> Option<Events> {
+    let url = section.required("url", form::address);
+    let secret = section.required_secret("secret", form::signing_secret);
+    section.close();
+    Some(Events { url: url?, secret: secret? })
+}
+
+fn keys(mut section: Section<'_>) -> Option<KeysConfig> {
+    let master = section.optional("master", form::master_key);
+    let master_file = match &master {
+        Some(_) => section.optional("master_file", form::path),
+        None => section.required("master_file", form::path),
+    };
+    if master.is_some() && master_file.is_some() {
+        section.fault_here("`keys.master` is given besides `keys.master_file`; give one of them");
+    }
+    let previous_files = section.list("previous_files", form::path);
+    section.close();
+    if master.is_none() && master_file.is_none() {
+        return None;
+    }
+    Some(KeysConfig { master, master_file: master_file.unwrap_or_default(), previous_files: previous_files? })
+}
+
+fn content(mut section: Section<'_>) -> Option<Content> {
+    let dir = section.optional("dir", form::path);
+    section.close();
+    Some(Content { dir })
+}
+
+fn sandbox(mut section: Section<'_>) -> Option<Sandbox> {
+    let server_url = section.optional("server_url", form::base_url);
+    section.close();
+    Some(Sandbox { server_url })
+}

@@ -1,0 +1,154 @@
+//! The settings in effect, as an operator may read and paste them: secrets never show.
+
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+
+use super::{Account, AccountKind, Config, DeskKind, Encryption};
+
+const MASK: &str = "•••";
+
+impl Config {
+    /// Every setting in effect, defaults included, in the file's own form; secrets show as `•••`.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let mut page = Page::default();
+        page.server(self);
+        page.section("database");
+        page.text("url", masked_address(self.database.url.reveal()));
+        for account in &self.accounts {
+            page.account(account);
+        }
+        page.section("core");
+        page.text("base_url", &self.core.base_url);
+        page.text("secret", MASK);
+        page.bare("timeout_ms", self.core.timeout_ms);
+        page.section("api");
+        page.list("secrets", self.api.secrets.iter().map(|_| MASK));
+        page.bare("backlog_max", self.api.backlog_max);
+        if let Some(events) = &self.events {
+            page.section("events");
+            page.text("url", &events.url);
+            page.text("secret", MASK);
+        }
+        if let Some(keys) = &self.keys {
+            page.section("keys");
+            match keys.master {
+                Some(_) => page.text("master", MASK),
+                None => page.path("master_file", Some(&keys.master_file)),
+            }
+            page.list("previous_files", keys.previous_files.iter().map(|file| file.display()));
+        }
+        if self.content.dir.is_some() {
+            page.section("content");
+            page.path("dir", self.content.dir.as_deref());
+        }
+        if let Some(url) = &self.sandbox.server_url {
+            page.section("sandbox");
+            page.text("server_url", url);
+        }
+        page.0
+    }
+}
+
+/// Keeps the scheme and what is behind the last `@`: the user and the password stand before it.
+fn masked_address(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{MASK}@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// The text as it grows. Writing to a `String` cannot fail, so results are dropped.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn server(&mut self, config: &Config) {
+        let server = &config.server;
+        self.section("server");
+        self.text("listen", server.listen);
+        self.text("public_url", &server.public_url);
+        self.text("api_listen", server.api_listen.unwrap_or(server.listen));
+        self.text("staff_listen", server.staff_listen.unwrap_or(server.listen));
+        if let Some(listen) = server.metrics_listen {
+            self.text("metrics_listen", listen);
+        }
+        self.list("trusted_proxies", server.trusted_proxies.iter());
+        self.list("h5_frame_ancestors", server.h5_frame_ancestors.iter());
+    }
+
+    fn account(&mut self, account: &Account) {
+        self.section_of_list("accounts");
+        self.text("id", &account.id);
+        self.text("name", &account.name);
+        self.text("original_id", &account.original_id);
+        self.text("app_id", &account.app_id);
+        self.text("app_secret", MASK);
+        self.text("token", MASK);
+        if account.encoding_aes_key.is_some() {
+            self.text("encoding_aes_key", MASK);
+        }
+        if account.previous_encoding_aes_key.is_some() {
+            self.text("previous_encoding_aes_key", MASK);
+        }
+        self.text(
+            "encryption",
+            match account.encryption {
+                Encryption::Plain => "plain",
+                Encryption::Compat => "compat",
+                Encryption::Safe => "safe",
+            },
+        );
+        self.text(
+            "kind",
+            match account.kind {
+                AccountKind::Service => "service",
+                AccountKind::Subscription => "subscription",
+            },
+        );
+        self.text(
+            "desk",
+            match account.desk {
+                DeskKind::Own => "own",
+                DeskKind::External => "external",
+            },
+        );
+        self.list("api_base_url", account.api_base_urls.iter());
+        self.text("oauth_base_url", &account.oauth_base_url);
+        for (kind, template) in &account.notices {
+            self.section(&format!("accounts.notices.{kind}"));
+            self.text("template_id", &template.template_id);
+            let fields: Vec<String> =
+                template.fields.iter().map(|(name, keyword)| format!("{name} = {keyword:?}")).collect();
+            self.bare("fields", format!("{{ {} }}", fields.join(", ")));
+        }
+    }
+
+    fn section(&mut self, name: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        let _ = writeln!(self.0, "{gap}[{name}]");
+    }
+
+    fn section_of_list(&mut self, name: &str) {
+        let _ = writeln!(self.0, "\n[[{name}]]");
+    }
+
+    fn text(&mut self, key: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{key} = {:?}", value.to_string());
+    }
+
+    fn bare(&mut self, key: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+
+    fn path(&mut self, key: &str, value: Option<&Path>) {
+        if let Some(path) = value {
+            self.text(key, path.display());
+        }
+    }
+
+    fn list(&mut self, key: &str, values: impl Iterator<Item = impl Display>) {
+        let items: Vec<String> = values.map(|value| format!("{:?}", value.to_string())).collect();
+        self.bare(key, format!("[{}]", items.join(", ")));
+    }
+}

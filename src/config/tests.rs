@@ -1,0 +1,199 @@
+//! Faults are all told, each with its place; the environment wins over the file; secrets never print.
+
+use std::collections::BTreeMap;
+
+use super::{AccountKind, Config, DeskKind, Encryption};
+
+const WHOLE: &str = r#"
+[server]
+public_url = "https://wx.bank.example/weikefu/"
+trusted_proxies = ["10.0.0.1"]
+
+[database]
+url = "postgres://clerk:open-sesame@db.example/weikefu"
+
+[[accounts]]
+id = "card"
+name = "示例银行信用卡"
+original_id = "anything at all"
+app_id = "not-of-the-usual-form"
+app_secret = "canary-app-secret"
+token = "canary-token"
+encoding_aes_key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+
+[accounts.notices.spend]
+template_id = "T1"
+fields = { card = "character_string1", amount = "amount2" }
+
+[core]
+base_url = "http://127.0.0.1:8090"
+secret = "whsec_Y2FuYXJ5LWNvcmU="
+
+[api]
+secrets = ["whsec_Y2FuYXJ5LWFwaQ=="]
+"#;
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse("w.toml", text, environment)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_short_file_gets_the_documented_defaults() {
+    let config = parse(WHOLE, &[]).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.metrics_listen.unwrap().to_string(), "127.0.0.1:9464");
+    assert_eq!(config.server.public_url.as_str(), "https://wx.bank.example/weikefu");
+    assert_eq!((config.core.timeout_ms, config.api.backlog_max), (3000, 2_000_000));
+    let account = config.account("card").unwrap();
+    assert_eq!(account.encryption, Encryption::Safe);
+    assert_eq!((account.kind, account.desk), (AccountKind::Service, DeskKind::Own));
+    assert_eq!(account.api_base_urls[0].as_str(), "https://api.weixin.qq.com/");
+    assert_eq!(account.oauth_base_url.as_str(), "https://open.weixin.qq.com/");
+    assert_eq!(account.notices["spend"].fields["amount"], "amount2");
+    assert!(config.events.is_none() && config.keys.is_none() && config.content.dir.is_none());
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_line() {
+    let faulty = WHOLE
+        .replace("[server]", "[server]\nlisten = \"nowhere\"\nlissten = \"127.0.0.1:1\"")
+        .replace("token = \"canary-token\"", "tokn = \"x\"")
+        .replace("ABCDEFG\"", "\"")
+        .replace("whsec_Y2FuYXJ5LWNvcmU=", "canary-core")
+        .replace("[api]", "[api]\nbacklog_max = -1")
+        .replace("[accounts.notices.spend]", "[accounts.notices.spent]");
+    assert_eq!(
+        parse(&faulty, &[]).unwrap_err(),
+        [
+            "w.toml:3: `server.listen` must be an address and a port like 127.0.0.1:8080, not `nowhere`",
+            "w.toml:4: unknown key `lissten` in server; the nearest known key is `listen`",
+            "w.toml:11: missing key `accounts[0].token`",
+            "w.toml:17: unknown key `tokn` in accounts[0]; the nearest known key is `token`",
+            "w.toml:18: `accounts[0].encoding_aes_key` must have 43 characters; it has 36",
+            "w.toml:20: unknown key `spent` in accounts[0].notices; the nearest known key is `spend`",
+            "w.toml:26: `core.secret` must be whsec_ followed by the key in base64",
+            "w.toml:29: `api.backlog_max` must be a whole number from 0 to 4294967295",
+        ]
+    );
+}
+
+#[test]
+fn text_that_is_not_toml_is_a_fault_with_its_line() {
+    let faults = parse("[server]\nlisten = \n", &[]).unwrap_err();
+    assert!(faults[0].starts_with("w.toml:2: not TOML: "), "{faults:?}");
+}
+
+#[test]
+fn the_environment_overrides_any_scalar_and_its_faults_name_the_variable() {
+    let config = parse(
+        WHOLE,
+        &[
+            ("WEIKEFU_SERVER__LISTEN", "0.0.0.0:80"),
+            ("WEIKEFU_CORE__TIMEOUT_MS", "250"),
+            ("WEIKEFU_ACCOUNTS__0__ENCRYPTION", "compat"),
+            ("WEIKEFU_ACCOUNTS__0__API_BASE_URL", "http://127.0.0.1:8081"),
+            ("WEIKEFU_API__SECRETS", "whsec_bmV3, whsec_b2xk"),
+            ("WEIKEFU_EVENTS__URL", "http://127.0.0.1:8090/sandbox/events"),
+            ("WEIKEFU_EVENTS__SECRET", "whsec_bmV3"),
+            ("WEIKEFU_TEST_POSTGRES", "not a setting"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:80");
+    assert_eq!(config.core.timeout_ms, 250);
+    assert_eq!(config.accounts[0].encryption, Encryption::Compat);
+    assert_eq!(config.accounts[0].api_base_urls[0].port(), Some(8081));
+    assert_eq!(config.api.secrets.len(), 2);
+    assert!(config.events.is_some());
+
+    let faults = parse(
+        WHOLE,
+        &[
+            ("WEIKEFU_CORE__TIMEOUT_MS", "soon"),
+            ("WEIKEFU_ACCOUNTS__3__TOKEN", "x"),
+            ("WEIKEFU_SERVER__LISTN", "x"),
+        ],
+    )
+    .unwrap_err();
+    assert_eq!(
+        faults,
+        [
+            "WEIKEFU_ACCOUNTS__3__TOKEN: there is no entry 3: the list has 1",
+            "WEIKEFU_CORE__TIMEOUT_MS: `core.timeout_ms` must be a whole number from 1 to 60000",
+            "WEIKEFU_SERVER__LISTN: unknown key `listn` in server; the nearest known key is `listen`",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_may_come_from_a_file_but_only_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "from the file\n").unwrap();
+    let line = format!("token_file = {:?}", path.display().to_string());
+    let by_file = WHOLE.replace("token = \"canary-token\"", &line);
+    assert_eq!(parse(&by_file, &[]).unwrap().accounts[0].token.reveal(), "from the file");
+
+    let by_variable = parse(&by_file, &[("WEIKEFU_ACCOUNTS__0__TOKEN", "from the environment")]).unwrap();
+    assert_eq!(by_variable.accounts[0].token.reveal(), "from the environment");
+
+    let twice = WHOLE.replace("token = \"canary-token\"", &format!("token = \"x\"\n{line}"));
+    let fault = "`accounts[0].token_file` is given besides `token`; give one of them";
+    assert_eq!(parse(&twice, &[]).unwrap_err(), [format!("w.toml:16: {fault}")]);
+
+    let gone = WHOLE.replace("token = \"canary-token\"", "token_file = \"/nowhere/token\"");
+    let faults = parse(&gone, &[]).unwrap_err();
+    assert!(faults[0].starts_with("w.toml:15: `accounts[0].token_file` cannot be read"), "{faults:?}");
+
+    std::fs::write(&path, "whsec_bmV3\nwhsec_b2xk\n").unwrap();
+    let secrets = format!("secrets_file = {:?}", path.display().to_string());
+    let rotated = WHOLE.replace("secrets = [\"whsec_Y2FuYXJ5LWFwaQ==\"]", &secrets);
+    assert_eq!(parse(&rotated, &[]).unwrap().api.secrets.len(), 2);
+}
+
+#[test]
+fn account_ids_are_of_one_form_and_unique_and_plain_needs_no_key() {
+    let second = |id: &str| {
+        format!(
+            "{WHOLE}\n[[accounts]]\nid = \"{id}\"\nname = \"二\"\noriginal_id = \"o\"\napp_id = \"a\"\n\
+             app_secret = \"s\"\ntoken = \"t\"\nencryption = \"plain\"\n"
+        )
+    };
+    assert!(parse(&second("debit"), &[]).unwrap().accounts[1].encoding_aes_key.is_none());
+    assert_eq!(
+        parse(&second("card"), &[]).unwrap_err(),
+        ["w.toml:29: the account id `card` is taken by an earlier account"]
+    );
+    assert_eq!(
+        parse(&second("Card 2"), &[]).unwrap_err(),
+        ["w.toml:30: `accounts[1].id` must have 1 to 32 characters of a-z, 0-9, _ and -"]
+    );
+}
+
+#[test]
+fn a_file_without_accounts_or_core_is_refused() {
+    let faults = parse("[database]\nurl = \"sqlite://x.db\"\n", &[]).unwrap_err();
+    assert_eq!(
+        faults,
+        [
+            "w.toml:1: no [[accounts]]: there is nobody to answer for",
+            "w.toml:1: missing key `core.base_url`",
+            "w.toml:1: missing key `core.secret`",
+        ]
+    );
+}
+
+#[test]
+fn the_masked_page_and_debug_show_no_secret_and_read_back() {
+    let master = ("WEIKEFU_KEYS__MASTER", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    let config = parse(WHOLE, &[master]).unwrap();
+    let page = config.masked();
+    for secret in ["canary", "sesame", "Y2FuYXJ5", "abcdefghijkl", "MDEyMzQ1"] {
+        assert!(!page.contains(secret) && !format!("{config:?}").contains(secret), "{secret} shows");
+    }
+    let table: BTreeMap<String, toml::Value> = toml::from_str(&page).unwrap();
+    assert_eq!(table["core"]["timeout_ms"].as_integer(), Some(3000));
+    assert_eq!(table["database"]["url"].as_str(), Some("postgres://•••@db.example/weikefu"));
+}

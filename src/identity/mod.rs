@@ -1,0 +1,305 @@
+//! Who a follower is: signed page links, browser sessions that WeChat vouches for, binding, and card applications.
+//!
+//! A page link is signed for one follower and ages in half an hour. Opening it sends the browser to WeChat, which
+//! names the person who holds the phone; only then does a session begin, and only for the follower the link was
+//! made for. What is told to the bank or to somebody else about it goes through [`Announce`], in the same commit.
+
+mod apply;
+mod bind;
+mod bindings;
+pub mod checks;
+pub mod consent;
+mod import;
+mod progress;
+mod session;
+mod ticket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+pub use apply::{
+    Agreed, Application, ApplicationForm, ApplicationStep, ApplyFault, Catalogue, Fee, Person, Product,
+    Submitted, Text, Work,
+};
+pub use bind::{AlertChoice, BindFault, BindForm, BindStage, Bound, Challenge, Verified};
+pub use bindings::UnbindReason;
+pub use import::{ImportItem, ImportOutcome};
+pub use progress::{Progress, ProgressStage};
+pub use session::{Arrival, Opening, Refusal, Visit};
+
+use crate::bank::{Call, Context, Core, CoreError};
+use crate::config::{Account, Config};
+use crate::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
+use crate::domain::secret::Secret;
+use crate::domain::time::UnixMs;
+use crate::store::{CommitError, Store, StoreError, Write};
+
+/// How long a page link is good.
+pub const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
+/// A session ends when nobody used it for this long.
+pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// A session ends this long after it began, used or not.
+pub const SESSION_LIFE_MAX: Duration = Duration::from_secs(60 * 60);
+/// A journey to WeChat's authorisation page may take this long.
+pub const JOURNEY_LIFE: Duration = Duration::from_secs(10 * 60);
+/// An unfinished application is erased this long after it was begun.
+pub const DRAFT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Identity checks, and one-time codes sent again, that one follower may start in [`STARTS_WINDOW`].
+pub const STARTS_MAX: u32 = 5;
+/// See [`STARTS_MAX`].
+pub const STARTS_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// A commit that met a conflict is decided anew at most this often.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// A page that a link can lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Page {
+    /// 绑定信用卡; its links are good once.
+    Bind,
+    /// 申请信用卡
+    Apply,
+    /// 办卡进度
+    ApplyProgress,
+}
+
+impl Page {
+    /// Every page.
+    pub const ALL: [Self; 3] = [Self::Bind, Self::Apply, Self::ApplyProgress];
+
+    /// Its name in the address.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Apply => "apply",
+            Self::ApplyProgress => "progress",
+        }
+    }
+
+    /// Reads the name back.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|page| page.path() == path)
+    }
+}
+
+/// What WeChat said about the person who holds the phone.
+#[derive(Clone, Debug)]
+pub struct WechatUser {
+    /// His name towards the account.
+    pub openid: Openid,
+    /// A virtual user of a snapshot page (快照页): nobody in particular.
+    pub snapshot: bool,
+}
+
+/// Why WeChat did not say who holds the phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeFault {
+    /// The code is wrong, used or old.
+    #[error("WeChat refused the authorisation code")]
+    Refused,
+    /// WeChat did not answer.
+    #[error("WeChat did not answer the exchange of an authorisation code")]
+    Down,
+}
+
+/// Exchanges the code of WeChat's authorisation page, once.
+pub trait CodeExchange: Send + Sync {
+    /// Asks WeChat whose code this is.
+    fn exchange<'a>(
+        &'a self,
+        account: &'a AccountId,
+        code: &'a Secret,
+    ) -> BoxFuture<'a, Result<WechatUser, ExchangeFault>>;
+}
+
+/// Tells others what happened: writes for the commit in which it happens.
+pub trait Announce: Send + Sync {
+    /// An event to the bank; nothing where the bank wants none.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    fn event(
+        &self,
+        kind: &str,
+        account: &AccountId,
+        customer: Option<&CustomerId>,
+        data: Value,
+    ) -> Result<Vec<Write>, StoreError>;
+
+    /// A text to a follower who did not ask for it, if his allowance lets it; nothing otherwise.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn tell<'a>(
+        &'a self,
+        account: &'a AccountId,
+        follower: FollowerKey,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Write>, StoreError>>;
+
+    /// A hint that a commit with such writes for this partition stands.
+    fn wake(&self, part: u8);
+}
+
+/// Answers the question that a binding interrupted.
+pub trait Resumer: Send + Sync {
+    /// The answer as the chat would give it (a WeChat text), or `None` when it must be given there.
+    fn resume<'a>(
+        &'a self,
+        account: &'a AccountId,
+        follower: FollowerKey,
+        wish: &'a crate::domain::secret::Personal,
+    ) -> BoxFuture<'a, Option<String>>;
+}
+
+/// Why the house itself could not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Others were first again and again.
+    #[error("the commit met conflicts {ATTEMPTS_MAX} times in a row")]
+    Contended,
+    /// What a page left behind no longer reads.
+    #[error("the state of a page does not read: {0}")]
+    State(#[from] serde_json::Error),
+}
+
+/// What went wrong between a page and the bank, to be told truthfully.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CoreFault {
+    /// The bank says no, with a code of its own and words for the customer.
+    Refused {
+        /// The operation's code.
+        code: String,
+        /// The bank's words; may be empty.
+        message: String,
+        /// Seconds to wait, if the bank names them.
+        wait_s: Option<u64>,
+        /// Tries left, if the bank names them.
+        tries_left: Option<u64>,
+    },
+    /// The bank's system did not answer, or not as agreed.
+    Down {
+        /// What the customer can quote.
+        reference: String,
+    },
+}
+
+/// The room. Shared by the pages, the chat and the bank's interface.
+pub struct Identity {
+    config: Arc<Config>,
+    store: Store,
+    core: Arc<Core>,
+    announce: Arc<dyn Announce>,
+    exchange: Arc<dyn CodeExchange>,
+}
+
+impl Identity {
+    /// Time and randomness are the store's.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        core: Arc<Core>,
+        announce: Arc<dyn Announce>,
+        exchange: Arc<dyn CodeExchange>,
+    ) -> Self {
+        Self { config, store, core, announce, exchange }
+    }
+
+    /// The configuration, for pages.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The configured account of an id in an address.
+    #[must_use]
+    pub fn account(&self, id: &str) -> Option<&Account> {
+        self.config.account(id)
+    }
+
+    /// An absolute link to a page, signed for one follower, good for half an hour; to binding, good once.
+    #[must_use]
+    pub fn link(&self, account: &AccountId, follower: FollowerKey, page: Page, now: UnixMs) -> String {
+        let ticket = ticket::Ticket::new(&self.store, account, follower, page, now + LINK_LIFE);
+        format!("{}?t={}", self.address(account, page.path()), ticket.sign(&self.store))
+    }
+
+    /// Erases what has had its time. To be called every few minutes by any instance.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purge(&self, now: UnixMs) -> Result<(), CommitError> {
+        let mut commit = crate::store::Commit::new(0);
+        commit.push(self.store.forget_drafts(now - DRAFT_LIFE));
+        commit.extend(self.store.forget_pages(
+            now,
+            now - SESSION_LIFE_MAX,
+            now - SESSION_IDLE_MAX,
+            now - STARTS_WINDOW,
+        ));
+        self.store.commit(commit).await
+    }
+
+    fn address(&self, account: &AccountId, path: &str) -> String {
+        let base = self.config.server.public_url.as_str().trim_end_matches('/');
+        format!("{base}/h5/{account}/{path}")
+    }
+
+    /// The present moment, as every page of one answer sees it.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.store.clock().now()
+    }
+
+    /// One call to the bank in the name of whoever has this page open.
+    async fn ask(&self, visit: &Visit, operation: &str, question: Question) -> Result<Value, CoreFault> {
+        let trace_id = self.store.new_id();
+        // The tail of a version 7 id is random: short enough to read out, long enough to find in the log.
+        let reference =
+            trace_id.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect::<String>();
+        let call = Call {
+            customer_id: question.customer,
+            params: question.params,
+            idempotency_key: Some(question.key),
+            context: Context {
+                trace_id: Some(trace_id),
+                account: Some(visit.account().to_string()),
+                guard: Some("none".to_owned()),
+                verified_at: None,
+                client_ip: question.client_ip,
+            },
+        };
+        self.core.call(operation, call).await.map_err(|error| match error {
+            CoreError::Refused { code, message, details, .. } => CoreFault::Refused {
+                code,
+                message,
+                wait_s: details["wait_s"].as_u64(),
+                tries_left: details["tries_left"].as_u64(),
+            },
+            other => {
+                tracing::warn!(operation, class = other.class(), reference, "a page could not go on");
+                CoreFault::Down { reference }
+            }
+        })
+    }
+
+    /// An idempotency key that says nothing about what it was made of.
+    fn call_key(&self, purpose: &str, parts: &[&[u8]]) -> String {
+        hex::encode(self.store.vault().index(purpose, parts))
+    }
+}
+
+struct Question {
+    customer: Option<CustomerId>,
+    params: Value,
+    key: String,
+    client_ip: Option<String>,
+}

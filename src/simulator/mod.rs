@@ -1,0 +1,5 @@
+//! The world outside, in a box: programs that stand in for WeChat and for the bank's own systems, for the demo and
+//! for tests. Each is reached over real HTTP only.
+
+pub mod core;
+pub mod wechat;

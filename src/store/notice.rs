@@ -1,0 +1,372 @@
+//! What the bank asked us to tell, and the signed calls by which it asked.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::outbox::{Lane, count};
+use super::parts::Fence;
+use super::value::statements;
+use super::{Conflict, Row, Store, StoreError, Value, Write};
+use crate::domain::ids::{AccountId, CustomerId};
+use crate::domain::time::UnixMs;
+use crate::domain::verdict::{State, Verdict};
+use crate::keys::Place;
+
+const PAYLOAD: Place = Place("notice.payload");
+const ANSWER: Place = Place("api_request.answer");
+
+/// Ids asked for in one statement.
+const IDS_MAX: usize = 50;
+
+statements! {
+    ADD = "INSERT INTO notice (family, notice_id, part, customer_ix, kind, lane, body_ix, accepted_ms, deadline_ms, \
+        expires_ms, look_ms, looks, planned, fell_back, state, changed_ms, payload_sealed) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $8, 0, 0, 0, 'pending', $8, $11) \
+        ON CONFLICT (family, notice_id) DO NOTHING";
+    KNOWN = "SELECT notice_id, body_ix FROM notice WHERE family = $1 AND notice_id IN ($2, $3, $4, $5, $6, $7, $8, \
+        $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, \
+        $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51)";
+    FIND = "SELECT n.family, n.notice_id, n.part, '', 0, n.kind, n.accepted_ms, n.deadline_ms, n.expires_ms, \
+        n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed FROM notice n \
+        WHERE n.family = $1 AND n.notice_id = $2";
+    TO_LOOK_AT = "SELECT n.family, n.notice_id, n.part, l.owner, l.epoch, n.kind, n.accepted_ms, n.deadline_ms, \
+        n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed \
+        FROM notice n JOIN part_lease l ON l.part = n.part AND l.owner = $1 \
+        WHERE n.lane = $2 AND n.look_ms <= $3 ORDER BY n.look_ms LIMIT $4";
+    LOOKED = "UPDATE notice SET look_ms = $6, looks = looks + 1, planned = 1, fell_back = $7, state = $8, reason = $9, \
+        changed_ms = $10 WHERE family = $1 AND notice_id = $2 AND looks = $3 AND EXISTS (SELECT 1 FROM part_lease l \
+        WHERE l.part = notice.part AND l.owner = $4 AND l.epoch = $5)";
+    POKE = "UPDATE notice SET look_ms = $3, looks = looks + 1 WHERE family = $1 AND notice_id = $2";
+    POKE_BY_RECEIPT = "UPDATE notice SET look_ms = $3, looks = looks + 1 WHERE (family, notice_id) IN \
+        (SELECT o.cause_kind, o.cause_id FROM outbox o WHERE o.account = $1 AND o.msgid = $2)";
+    PENDING = "SELECT count(*) FROM (SELECT 1 AS one FROM notice WHERE state = 'pending' LIMIT $1) AS bounded";
+    SWEEP = "DELETE FROM notice WHERE accepted_ms < $1";
+    REMEMBER_CALL = "INSERT INTO api_request (method, path_ix, webhook_id, body_ix, at_ms, status, answer_sealed) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (method, path_ix, webhook_id) DO NOTHING";
+    CALL = "SELECT body_ix, status, answer_sealed FROM api_request \
+        WHERE method = $1 AND path_ix = $2 AND webhook_id = $3";
+    SWEEP_CALLS = "DELETE FROM api_request WHERE at_ms < $1";
+}
+
+/// Which ids a notice's id belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// `POST /api/v1/transactions`.
+    Transaction,
+    /// `POST /api/v1/notices`.
+    Notice,
+}
+
+impl Family {
+    /// The name in the database; also the kind of cause of its messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Notice => "notice",
+        }
+    }
+
+    /// Reads the name back.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Transaction, Self::Notice].into_iter().find(|family| family.name() == name)
+    }
+}
+
+/// Something to tell, to be written.
+#[derive(Clone)]
+pub struct NewNotice {
+    /// Whose ids.
+    pub family: Family,
+    /// The bank's id.
+    pub notice_id: String,
+    /// The bank's customer; decides the partition.
+    pub customer: CustomerId,
+    /// The file of `templates/notices/` that rules it.
+    pub kind: String,
+    /// Its precedence.
+    pub lane: Lane,
+    /// Keyed hash of the item as it came.
+    pub body_ix: [u8; 32],
+    /// When it came.
+    pub accepted: UnixMs,
+    /// Past it the bank falls back.
+    pub deadline: UnixMs,
+    /// Past it nothing is sent any more.
+    pub expires: UnixMs,
+    /// The checked item as JSON; sealed here.
+    pub payload: Zeroizing<Vec<u8>>,
+}
+
+/// Something to tell, as it was read.
+#[derive(Clone)]
+pub struct NoticeRow {
+    /// Whose ids.
+    pub family: Family,
+    /// The bank's id.
+    pub notice_id: String,
+    /// Under which lease it was read; empty for a plain look.
+    pub fence: Fence,
+    /// The file that rules it.
+    pub kind: String,
+    /// When it came.
+    pub accepted: UnixMs,
+    /// Past it the bank falls back.
+    pub deadline: UnixMs,
+    /// Past it nothing is sent any more.
+    pub expires: UnixMs,
+    /// How often it was looked at or poked: its version.
+    pub looks: i64,
+    /// Whether its messages are written.
+    pub planned: bool,
+    /// Whether the bank was told to fall back.
+    pub fell_back: bool,
+    /// The verdict of the last look.
+    pub verdict: Verdict,
+    /// When that changed.
+    pub changed: UnixMs,
+    /// The checked item as JSON.
+    pub payload: Zeroizing<Vec<u8>>,
+}
+
+/// What a look found.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// When to look again; `None`: when poked.
+    pub next: Option<UnixMs>,
+    /// Whether the bank has been told to fall back.
+    pub fell_back: bool,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// When it changed.
+    pub changed: UnixMs,
+}
+
+/// A signed call that was answered before.
+#[derive(Clone)]
+pub struct SeenCall {
+    /// Keyed hash of its body.
+    pub body_ix: Vec<u8>,
+    /// The status of its answer.
+    pub status: u16,
+    /// Its answer.
+    pub answer: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Names one signed call: its id is good once for each method and path.
+#[derive(Clone, Debug)]
+pub struct CallKey {
+    /// GET, POST or DELETE.
+    pub method: &'static str,
+    /// The path as it came; hashed before it is stored, for it may hold an openid.
+    pub path: String,
+    /// The header.
+    pub webhook_id: String,
+}
+
+impl Store {
+    /// Which of these ids are known, with the hash of the body they came with.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known_notices(
+        &self,
+        family: Family,
+        ids: &[&str],
+    ) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let mut known = BTreeMap::new();
+        for some in ids.chunks(IDS_MAX) {
+            // The text has a fixed number of places; those left over repeat the last id.
+            let padded = (0..IDS_MAX).filter_map(|at| some.get(at).or(some.last()));
+            let mut args: Vec<Value> = vec![family.name().into()];
+            args.extend(padded.map(|id| Value::from(*id)));
+            for row in self.fetch(KNOWN, args).await? {
+                known.insert(row.text(0)?.to_owned(), row.blob(1)?.to_vec());
+            }
+        }
+        Ok(known)
+    }
+
+    /// Adds something to tell; [`Conflict::Duplicate`] when its id is known.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn add_notice(&self, notice: &NewNotice) -> Result<Write, StoreError> {
+        let customer_ix = self.customer_index(&notice.customer);
+        let sealed =
+            self.vault().seal(PAYLOAD, &row_of(notice.family, &notice.notice_id), &notice.payload)?;
+        let args = vec![
+            notice.family.name().into(),
+            notice.notice_id.as_str().into(),
+            customer_ix[0].into(),
+            customer_ix.into(),
+            notice.kind.as_str().into(),
+            notice.lane.number().into(),
+            notice.body_ix.into(),
+            notice.accepted.into(),
+            notice.deadline.into(),
+            notice.expires.into(),
+            sealed.into(),
+        ];
+        Ok(Write::one(ADD, args, Conflict::Duplicate))
+    }
+
+    /// One notice by its id.
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn notice(&self, family: Family, id: &str) -> Result<Option<NoticeRow>, StoreError> {
+        let row = self.fetch_one(FIND, vec![family.name().into(), id.into()]).await?;
+        row.map(|row| self.notice_row(&row)).transpose()
+    }
+
+    /// Notices of one lane whose time to be looked at has come and whose partition `owner` holds.
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn notices_to_look_at(
+        &self,
+        owner: &str,
+        lane: Lane,
+        now: UnixMs,
+        rows_max: usize,
+    ) -> Result<Vec<NoticeRow>, StoreError> {
+        let args = vec![owner.into(), lane.number().into(), now.into(), count(rows_max).into()];
+        self.fetch(TO_LOOK_AT, args).await?.iter().map(|row| self.notice_row(row)).collect()
+    }
+
+    fn notice_row(&self, row: &Row) -> Result<NoticeRow, StoreError> {
+        let bad = |column| StoreError::Decode { statement: FIND.name, column };
+        let family = Family::parse(row.text(0)?).ok_or_else(|| bad(0))?;
+        let notice_id = row.text(1)?.to_owned();
+        let payload = self.vault().open(PAYLOAD, &row_of(family, &notice_id), row.blob(15)?)?;
+        Ok(NoticeRow {
+            family,
+            notice_id,
+            fence: Fence {
+                part: u8::try_from(row.int(2)?).map_err(|_| bad(2))?,
+                owner: row.text(3)?.to_owned(),
+                epoch: row.int(4)?,
+            },
+            kind: row.text(5)?.to_owned(),
+            accepted: row.time(6)?,
+            deadline: row.time(7)?,
+            expires: row.time(8)?,
+            looks: row.int(9)?,
+            planned: row.flag(10)?,
+            fell_back: row.flag(11)?,
+            verdict: Verdict {
+                state: State::parse(row.text(12)?).ok_or_else(|| bad(12))?,
+                reason: row.text_opt(13)?.map(str::to_owned),
+            },
+            changed: row.time(14)?,
+            payload,
+        })
+    }
+
+    /// Records a look under the lease; [`Conflict::Stale`] when the notice was poked or looked at since, or its
+    /// partition is another's.
+    #[must_use]
+    pub fn looked_at(&self, row: &NoticeRow, looked: &Looked) -> Write {
+        let args = vec![
+            row.family.name().into(),
+            row.notice_id.as_str().into(),
+            row.looks.into(),
+            row.fence.owner.as_str().into(),
+            row.fence.epoch.into(),
+            looked.next.into(),
+            looked.fell_back.into(),
+            looked.verdict.state.name().into(),
+            looked.verdict.reason.clone().into(),
+            looked.changed.into(),
+        ];
+        Write::one(LOOKED, args, Conflict::Stale)
+    }
+
+    /// Asks for a look at a notice: one of its messages was settled. Nothing happens for other causes.
+    #[must_use]
+    pub fn poke_notice(&self, cause_kind: &str, cause_id: &str) -> Write {
+        Write::new(POKE, vec![cause_kind.into(), cause_id.into(), self.clock().now().into()])
+    }
+
+    /// Asks for a look at the notice whose message WeChat reported on.
+    #[must_use]
+    pub fn poke_notice_by_receipt(&self, account: &AccountId, msgid: &str) -> Write {
+        Write::new(POKE_BY_RECEIPT, vec![account.as_str().into(), msgid.into(), self.clock().now().into()])
+    }
+
+    /// How many notices are pending, counted up to `bound`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pending_notices(&self, bound: i64) -> Result<i64, StoreError> {
+        let row = self.fetch_one(PENDING, vec![bound.into()]).await?;
+        row.map(|row| row.int(0)).transpose().map(|pending| pending.unwrap_or(0))
+    }
+
+    /// Remembers a signed call with its answer; [`Conflict::Duplicate`] when it came before.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn remember_call(
+        &self,
+        key: &CallKey,
+        body: &[u8],
+        status: u16,
+        answer: Option<&[u8]>,
+    ) -> Result<Write, StoreError> {
+        let sealed =
+            answer.map(|answer| self.vault().seal(ANSWER, key.webhook_id.as_bytes(), answer)).transpose()?;
+        let args = vec![
+            key.method.into(),
+            self.path_index(&key.path).into(),
+            key.webhook_id.as_str().into(),
+            self.body_index(body).into(),
+            self.clock().now().into(),
+            i64::from(status).into(),
+            sealed.into(),
+        ];
+        Ok(Write::one(REMEMBER_CALL, args, Conflict::Duplicate))
+    }
+
+    /// The earlier call of this key, if there was one.
+    ///
+    /// # Errors
+    /// When the database fails or the answer does not open.
+    pub async fn seen_call(&self, key: &CallKey) -> Result<Option<SeenCall>, StoreError> {
+        let args = vec![key.method.into(), self.path_index(&key.path).into(), key.webhook_id.as_str().into()];
+        let Some(row) = self.fetch_one(CALL, args).await? else { return Ok(None) };
+        let open = |sealed| self.vault().open(ANSWER, key.webhook_id.as_bytes(), sealed);
+        Ok(Some(SeenCall {
+            body_ix: row.blob(0)?.to_vec(),
+            status: u16::try_from(row.int(1)?)
+                .map_err(|_| StoreError::Decode { statement: CALL.name, column: 1 })?,
+            answer: row.blob_opt(2)?.map(open).transpose()?,
+        }))
+    }
+
+    /// The keyed hash of a body, to tell whether a call came with the same one.
+    #[must_use]
+    pub fn body_index(&self, body: &[u8]) -> [u8; 32] {
+        self.vault().keyed_hash("body", &[body])
+    }
+
+    fn path_index(&self, path: &str) -> [u8; 16] {
+        self.vault().index("path", &[path.as_bytes()])
+    }
+
+    /// Forgets notices accepted, and calls made, before these moments.
+    #[must_use]
+    pub fn sweep_notices(&self, accepted_before: UnixMs, called_before: UnixMs) -> [Write; 2] {
+        [Write::new(SWEEP, vec![accepted_before.into()]), Write::new(SWEEP_CALLS, vec![called_before.into()])]
+    }
+}
+
+fn row_of(family: Family, id: &str) -> Vec<u8> {
+    let mut row = family.name().as_bytes().to_vec();
+    row.push(0);
+    row.extend_from_slice(id.as_bytes());
+    row
+}

@@ -1,0 +1,602 @@
+//! What is to be sent: rows, tries, intents, pauses and receipts.
+
+use zeroize::Zeroizing;
+
+use super::parts::Fence;
+use super::value::statements;
+use super::{Conflict, Row, Statement, Store, StoreError, Write};
+use crate::domain::ids::{AccountId, FollowerKey};
+use crate::domain::time::UnixMs;
+use crate::domain::verdict::{State, Verdict};
+use crate::keys::Place;
+
+const PAYLOAD: Place = Place("outbox.payload");
+
+/// The columns of [`OutboxRow`]. `o` is the outbox, `l` the lease of its partition.
+macro_rules! row {
+    ($($rest:literal)*) => {
+        concat!(
+            "SELECT o.outbox_id, o.part, l.owner, l.epoch, o.account, o.fkey, o.customer_ix, o.channel, o.cause_kind, \
+             o.cause_id, o.log_seq, o.sender, o.client_msg_id, o.expires_ms, o.attempts, o.created_ms, \
+             o.payload_sealed, o.lane, o.reason FROM outbox o JOIN part_lease l ON l.part = o.part AND l.owner = $1 ",
+            $($rest),*
+        )
+    };
+}
+
+statements! {
+    ADD = "INSERT INTO outbox (outbox_id, part, account, fkey, customer_ix, lane, channel, order_no, cause_kind, \
+        cause_id, log_seq, sender, client_msg_id, due_ms, expires_ms, attempts, settled, state, created_ms, \
+        payload_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 'pending', \
+        $16, $17) ON CONFLICT (outbox_id) DO NOTHING";
+    /// Of each follower only the first row of a channel: a chat keeps its order even while its head waits for its
+    /// next try; templates only wait for those that may leave now.
+    DUE = row!("WHERE o.settled = 0 AND o.lane = $2 AND o.due_ms <= $3 AND o.expires_ms > $3 \
+        AND NOT EXISTS (SELECT 1 FROM quota_pause q WHERE q.account = o.account AND q.api = o.channel \
+            AND q.until_ms > $3) \
+        AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.settled = 0 AND e.account = o.account AND e.fkey = o.fkey \
+            AND e.channel = o.channel AND e.order_no < o.order_no AND e.expires_ms > $3 \
+            AND (e.channel = 'customer_service' OR (e.lane = o.lane AND e.due_ms <= $3))) \
+        ORDER BY o.due_ms, o.order_no LIMIT $4");
+    EXPIRED = row!("WHERE o.settled = 0 AND o.expires_ms <= $2 ORDER BY o.expires_ms LIMIT $3");
+    SETTLE = "UPDATE outbox SET settled = 1, state = $4, reason = $5, msgid = $6, attempts = $7, settled_ms = $8, \
+        payload_sealed = NULL WHERE outbox_id = $1 AND settled = 0 AND EXISTS (SELECT 1 FROM part_lease l \
+        WHERE l.part = outbox.part AND l.owner = $2 AND l.epoch = $3)";
+    DELAY = "UPDATE outbox SET due_ms = $4, reason = $5, attempts = $6 WHERE outbox_id = $1 AND settled = 0 \
+        AND EXISTS (SELECT 1 FROM part_lease l WHERE l.part = outbox.part AND l.owner = $2 AND l.epoch = $3)";
+    DROP_FOLLOWER = "UPDATE outbox SET settled = 1, state = 'suppressed', reason = $3, settled_ms = $4, \
+        payload_sealed = NULL WHERE account = $1 AND fkey = $2 AND settled = 0";
+    ADD_ATTEMPT = "INSERT INTO attempt (outbox_id, number, at_ms, duration_ms, outcome, errcode) \
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (outbox_id, number) DO NOTHING";
+    ADD_INTENT = "INSERT INTO intent (intent_id, part, epoch, owner, at_ms, ids) SELECT $1, $2, $4, $3, $5, $6 \
+        WHERE EXISTS (SELECT 1 FROM part_lease l WHERE l.part = $2 AND l.owner = $3 AND l.epoch = $4) \
+        ON CONFLICT (intent_id) DO NOTHING";
+    END_INTENT = "DELETE FROM intent WHERE intent_id = $1";
+    HAS_INTENT = "SELECT at_ms FROM intent WHERE intent_id = $1";
+    LEFT_INTENTS = "SELECT i.intent_id, i.at_ms, i.ids FROM intent i JOIN part_lease l ON l.part = i.part \
+        AND l.owner = $1 WHERE i.epoch < l.epoch AND i.ids <> '' ORDER BY i.at_ms LIMIT $2";
+    IS_OPEN = "SELECT attempts FROM outbox WHERE outbox_id = $1 AND settled = 0";
+    COUNT_ATTEMPT = "UPDATE outbox SET attempts = $2 WHERE outbox_id = $1 AND settled = 0 AND attempts < $2";
+    PAUSE = "INSERT INTO quota_pause (account, api, until_ms) VALUES ($1, $2, $3) \
+        ON CONFLICT (account, api) DO UPDATE SET until_ms = $3";
+    ADD_RECEIPT = "INSERT INTO receipt (account, msgid, status, at_ms) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (account, msgid) DO NOTHING";
+    SENT_OF = "SELECT o.outbox_id, o.account, o.state, o.reason, o.attempts, o.created_ms, o.settled_ms, r.status, \
+        r.at_ms FROM outbox o LEFT JOIN receipt r ON r.account = o.account AND r.msgid = o.msgid \
+        WHERE o.cause_kind = $1 AND o.cause_id = $2 ORDER BY o.order_no LIMIT $3";
+    ATTEMPTS_OF = "SELECT a.at_ms, a.outcome, a.errcode FROM outbox o JOIN attempt a ON a.outbox_id = o.outbox_id \
+        WHERE o.cause_kind = $1 AND o.cause_id = $2 ORDER BY a.at_ms, a.number LIMIT $3";
+    BINDING_STANDS = "SELECT count(*) FROM binding WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
+    WAITING = "SELECT lane, count(*), min(due_ms) FROM outbox WHERE settled = 0 GROUP BY lane";
+    SWEEP_ATTEMPTS = "DELETE FROM attempt WHERE outbox_id IN \
+        (SELECT outbox_id FROM outbox WHERE settled = 1 AND settled_ms < $1 ORDER BY settled_ms LIMIT $2)";
+    SWEEP_OUTBOX = "DELETE FROM outbox WHERE outbox_id IN \
+        (SELECT outbox_id FROM outbox WHERE settled = 1 AND settled_ms < $1 ORDER BY settled_ms LIMIT $2)";
+    SWEEP_RECEIPTS = "DELETE FROM receipt WHERE at_ms < $1";
+}
+
+/// Followers told of one cause; a customer has few.
+const SENT_MAX: i64 = 64;
+/// Tries read of one cause.
+const ATTEMPTS_MAX: i64 = 500;
+
+/// Which row leaves first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Fraud, declined purchases.
+    Security,
+    /// Answers to people who are waiting in the chat.
+    Answer,
+    /// Spend, refund, repayment.
+    Spend,
+    /// Bills, progress of applications.
+    Reminder,
+    /// Events to the bank: another destination, with room of its own.
+    Event,
+}
+
+impl Lane {
+    /// The lanes towards WeChat, in order of precedence.
+    pub const TO_WECHAT: [Self; 4] = [Self::Security, Self::Answer, Self::Spend, Self::Reminder];
+
+    /// The number in the database.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Security => 0,
+            Self::Answer => 1,
+            Self::Spend => 2,
+            Self::Reminder => 3,
+            Self::Event => 4,
+        }
+    }
+
+    /// Reads the number back.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        [Self::Security, Self::Answer, Self::Spend, Self::Reminder, Self::Event]
+            .into_iter()
+            .find(|lane| lane.number() == number)
+    }
+
+    /// The name, for files and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Security => "security",
+            Self::Answer => "answer",
+            Self::Spend => "spend",
+            Self::Reminder => "reminder",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// The way a row leaves the house.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutChannel {
+    /// A template message.
+    Template,
+    /// A customer-service message.
+    CustomerService,
+    /// A signed call to the bank's event receiver.
+    Event,
+}
+
+impl OutChannel {
+    /// The name in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::CustomerService => "customer_service",
+            Self::Event => "event",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Template, Self::CustomerService, Self::Event]
+            .into_iter()
+            .find(|channel| channel.name() == name)
+    }
+}
+
+/// A row to be written.
+#[derive(Clone)]
+pub struct NewOutbox {
+    /// Its id; the same id is written once.
+    pub outbox_id: String,
+    /// The partition that owns it.
+    pub part: u8,
+    /// The account it leaves by; `None` for an event that concerns none.
+    pub account: Option<AccountId>,
+    /// Whom it goes to; `None` for an event.
+    pub follower: Option<FollowerKey>,
+    /// The customer whose binding must still stand when it leaves.
+    pub customer_ix: Option<[u8; 16]>,
+    /// Its precedence.
+    pub lane: Lane,
+    /// Its way.
+    pub channel: OutChannel,
+    /// Its place among its follower's rows.
+    pub order_no: i64,
+    /// What caused it: `transaction`, `notice`, `message` or `event`.
+    pub cause_kind: &'static str,
+    /// The id of that.
+    pub cause_id: String,
+    /// Its entry in the conversation's log.
+    pub log_seq: Option<i64>,
+    /// Whose precedence a customer-service message has.
+    pub sender: Option<&'static str>,
+    /// The same on every try of a template message.
+    pub client_msg_id: Option<String>,
+    /// Not before.
+    pub due: UnixMs,
+    /// Not after.
+    pub expires: UnixMs,
+    /// What is sent; sealed here.
+    pub payload: Zeroizing<Vec<u8>>,
+}
+
+/// A row that waits, as its owner reads it.
+#[derive(Clone)]
+pub struct OutboxRow {
+    /// Its id.
+    pub outbox_id: String,
+    /// Under which lease it was read.
+    pub fence: Fence,
+    /// The account it leaves by.
+    pub account: Option<AccountId>,
+    /// Whom it goes to.
+    pub follower: Option<FollowerKey>,
+    /// The customer whose binding must still stand.
+    pub customer_ix: Option<Vec<u8>>,
+    /// Its way.
+    pub channel: OutChannel,
+    /// What caused it.
+    pub cause_kind: String,
+    /// The id of that.
+    pub cause_id: String,
+    /// Its entry in the conversation's log.
+    pub log_seq: Option<i64>,
+    /// Whose precedence it has.
+    pub sender: Option<String>,
+    /// The same on every try.
+    pub client_msg_id: Option<String>,
+    /// Not after.
+    pub expires: UnixMs,
+    /// Tries so far.
+    pub attempts: i64,
+    /// When it was written.
+    pub created: UnixMs,
+    /// Its precedence.
+    pub lane: Lane,
+    /// How its last try ended.
+    pub reason: Option<String>,
+    /// What is sent.
+    pub payload: Zeroizing<Vec<u8>>,
+}
+
+/// One try.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// When it began.
+    pub at: UnixMs,
+    /// How long it took.
+    pub duration_ms: i64,
+    /// `accepted`, `refused`, `busy`, `not_sent`, `unclear`.
+    pub outcome: &'static str,
+    /// WeChat's code, or the status of the bank's receiver.
+    pub errcode: Option<i64>,
+}
+
+/// What became of one message of a cause.
+#[derive(Clone, Debug)]
+pub struct SentRow {
+    /// The account it left by.
+    pub account: AccountId,
+    /// Its verdict, with its receipt if that has come.
+    pub verdict: Verdict,
+    /// Tries.
+    pub attempts: i64,
+    /// When it was written.
+    pub created: UnixMs,
+    /// When it was settled.
+    pub settled: Option<UnixMs>,
+    /// When its receipt came.
+    pub receipt_at: Option<UnixMs>,
+}
+
+/// A try as the bank may read it.
+#[derive(Clone, Debug)]
+pub struct PastAttempt {
+    /// When.
+    pub at: UnixMs,
+    /// How it ended.
+    pub outcome: String,
+    /// With which code.
+    pub errcode: Option<i64>,
+}
+
+/// An intent whose sender is gone.
+#[derive(Clone, Debug)]
+pub struct LeftIntent {
+    /// Its id.
+    pub intent_id: String,
+    /// When it was written.
+    pub at: UnixMs,
+    /// The rows that it lists.
+    pub outbox_ids: Vec<String>,
+}
+
+impl Store {
+    /// Adds a row; a second one of the same id is a [`Conflict::Duplicate`].
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn add_outbox(&self, row: &NewOutbox) -> Result<Write, StoreError> {
+        let sealed = self.vault().seal(PAYLOAD, row.outbox_id.as_bytes(), &row.payload)?;
+        let args = vec![
+            row.outbox_id.as_str().into(),
+            row.part.into(),
+            row.account.as_ref().map_or("", AccountId::as_str).into(),
+            row.follower.map(|follower| follower.as_bytes().to_vec()).into(),
+            row.customer_ix.map(Vec::from).into(),
+            row.lane.number().into(),
+            row.channel.name().into(),
+            row.order_no.into(),
+            row.cause_kind.into(),
+            row.cause_id.as_str().into(),
+            row.log_seq.into(),
+            row.sender.into(),
+            row.client_msg_id.clone().into(),
+            row.due.into(),
+            row.expires.into(),
+            self.clock().now().into(),
+            sealed.into(),
+        ];
+        Ok(Write::one(ADD, args, Conflict::Duplicate))
+    }
+
+    /// Rows of one lane that may leave now and whose partition `owner` holds.
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn due_outbox(
+        &self,
+        owner: &str,
+        lane: Lane,
+        now: UnixMs,
+        rows_max: usize,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        let args = vec![owner.into(), lane.number().into(), now.into(), count(rows_max).into()];
+        self.outbox_rows(DUE, self.fetch(DUE, args).await?)
+    }
+
+    /// Rows whose time is over.
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn expired_outbox(
+        &self,
+        owner: &str,
+        now: UnixMs,
+        rows_max: usize,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        let args = vec![owner.into(), now.into(), count(rows_max).into()];
+        self.outbox_rows(EXPIRED, self.fetch(EXPIRED, args).await?)
+    }
+
+    fn outbox_rows(&self, statement: Statement, rows: Vec<Row>) -> Result<Vec<OutboxRow>, StoreError> {
+        let bad = |column| StoreError::Decode { statement: statement.name, column };
+        let read = |row: &Row| {
+            let outbox_id = row.text(0)?.to_owned();
+            let payload = self.vault().open(PAYLOAD, outbox_id.as_bytes(), row.blob(16)?)?;
+            Ok(OutboxRow {
+                fence: Fence {
+                    part: u8::try_from(row.int(1)?).map_err(|_| bad(1))?,
+                    owner: row.text(2)?.to_owned(),
+                    epoch: row.int(3)?,
+                },
+                account: Some(row.text(4)?).filter(|account| !account.is_empty()).map(AccountId::new),
+                follower: row.blob_opt(5)?.map(|_| row.follower(5)).transpose()?,
+                customer_ix: row.blob_opt(6)?.map(<[u8]>::to_vec),
+                channel: OutChannel::parse(row.text(7)?).ok_or_else(|| bad(7))?,
+                cause_kind: row.text(8)?.to_owned(),
+                cause_id: row.text(9)?.to_owned(),
+                log_seq: row.int_opt(10)?,
+                sender: row.text_opt(11)?.map(str::to_owned),
+                client_msg_id: row.text_opt(12)?.map(str::to_owned),
+                expires: row.time(13)?,
+                attempts: row.int(14)?,
+                created: row.time(15)?,
+                lane: Lane::from_number(row.int(17)?).ok_or_else(|| bad(17))?,
+                reason: row.text_opt(18)?.map(str::to_owned),
+                outbox_id,
+                payload,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Ends a row under its lease; [`Conflict::Lost`] when another instance holds the partition now, or it is ended.
+    #[must_use]
+    pub fn settle_outbox(
+        &self,
+        row: &OutboxRow,
+        verdict: &Verdict,
+        msgid: Option<&str>,
+        attempts: i64,
+    ) -> Write {
+        let args = vec![
+            row.outbox_id.as_str().into(),
+            row.fence.owner.as_str().into(),
+            row.fence.epoch.into(),
+            verdict.state.name().into(),
+            verdict.reason.clone().into(),
+            msgid.into(),
+            attempts.into(),
+            self.clock().now().into(),
+        ];
+        Write::one(SETTLE, args, Conflict::Lost)
+    }
+
+    /// Puts a row off under its lease; [`Conflict::Lost`] as [`Store::settle_outbox`].
+    #[must_use]
+    pub fn delay_outbox(&self, row: &OutboxRow, due: UnixMs, reason: &str, attempts: i64) -> Write {
+        let args = vec![
+            row.outbox_id.as_str().into(),
+            row.fence.owner.as_str().into(),
+            row.fence.epoch.into(),
+            due.into(),
+            reason.into(),
+            attempts.into(),
+        ];
+        Write::one(DELAY, args, Conflict::Lost)
+    }
+
+    /// Drops whatever still waits for a follower: he left, or his binding ended.
+    #[must_use]
+    pub fn drop_outbox_of(&self, account: &AccountId, follower: FollowerKey, reason: &str) -> Write {
+        let now = self.clock().now();
+        Write::new(DROP_FOLLOWER, vec![account.as_str().into(), follower.into(), reason.into(), now.into()])
+    }
+
+    /// Records a try. Numbers count from 1.
+    #[must_use]
+    pub fn add_attempt(&self, outbox_id: &str, number: i64, attempt: &Attempt) -> Write {
+        let args = vec![
+            outbox_id.into(),
+            number.into(),
+            attempt.at.into(),
+            attempt.duration_ms.into(),
+            attempt.outcome.into(),
+            attempt.errcode.into(),
+        ];
+        Write::new(ADD_ATTEMPT, args)
+    }
+
+    /// Says what is about to be sent; [`Conflict::Lost`] when the partition is another's, or the intent is there
+    /// already. An intent of one row carries that row's id and lists nothing.
+    #[must_use]
+    pub fn add_intent(&self, intent_id: &str, fence: &Fence, outbox_ids: &[&str]) -> Write {
+        let args = vec![
+            intent_id.into(),
+            fence.part.into(),
+            fence.owner.as_str().into(),
+            fence.epoch.into(),
+            self.clock().now().into(),
+            outbox_ids.join(" ").into(),
+        ];
+        Write::one(ADD_INTENT, args, Conflict::Lost)
+    }
+
+    /// Ends an intent: everything in it is settled or put off.
+    #[must_use]
+    pub fn end_intent(&self, intent_id: &str) -> Write {
+        Write::new(END_INTENT, vec![intent_id.into()])
+    }
+
+    /// Whether an intent of this id is left: its row was perhaps sent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_intent(&self, intent_id: &str) -> Result<bool, StoreError> {
+        Ok(self.fetch_one(HAS_INTENT, vec![intent_id.into()]).await?.is_some())
+    }
+
+    /// Batches that an earlier owner of our partitions left behind.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn left_intents(&self, owner: &str, intents_max: usize) -> Result<Vec<LeftIntent>, StoreError> {
+        let rows = self.fetch(LEFT_INTENTS, vec![owner.into(), count(intents_max).into()]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(LeftIntent {
+                    intent_id: row.text(0)?.to_owned(),
+                    at: row.time(1)?,
+                    outbox_ids: row.text(2)?.split(' ').map(str::to_owned).collect(),
+                })
+            })
+            .collect()
+    }
+
+    /// How often an unsettled row was tried; `None` when it is settled.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_attempts(&self, outbox_id: &str) -> Result<Option<i64>, StoreError> {
+        self.fetch_one(IS_OPEN, vec![outbox_id.into()]).await?.map(|row| row.int(0)).transpose()
+    }
+
+    /// Counts a try whose outcome nobody saw.
+    #[must_use]
+    pub fn count_attempt(&self, outbox_id: &str, attempts: i64) -> Write {
+        Write::new(COUNT_ATTEMPT, vec![outbox_id.into(), attempts.into()])
+    }
+
+    /// Closes one API of an account until a moment.
+    #[must_use]
+    pub fn pause_api(&self, account: &AccountId, channel: OutChannel, until: UnixMs) -> Write {
+        Write::new(PAUSE, vec![account.as_str().into(), channel.name().into(), until.into()])
+    }
+
+    /// Keeps WeChat's report of a template message, also when the send's own answer has not come yet.
+    #[must_use]
+    pub fn add_receipt(&self, account: &AccountId, msgid: &str, status: &str) -> Write {
+        let now = self.clock().now();
+        Write::new(ADD_RECEIPT, vec![account.as_str().into(), msgid.into(), status.into(), now.into()])
+    }
+
+    /// What became of the messages of one cause.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sent_of(&self, cause_kind: &str, cause_id: &str) -> Result<Vec<SentRow>, StoreError> {
+        let rows = self.fetch(SENT_OF, vec![cause_kind.into(), cause_id.into(), SENT_MAX.into()]).await?;
+        rows.iter()
+            .map(|row| {
+                let state = State::parse(row.text(2)?)
+                    .ok_or(StoreError::Decode { statement: SENT_OF.name, column: 2 })?;
+                let verdict = match row.text_opt(7)? {
+                    Some(status) if state == State::Sent => crate::domain::verdict::of_receipt(status),
+                    _ => Verdict { state, reason: row.text_opt(3)?.map(str::to_owned) },
+                };
+                Ok(SentRow {
+                    account: AccountId::new(row.text(1)?),
+                    verdict,
+                    attempts: row.int(4)?,
+                    created: row.time(5)?,
+                    settled: row.time_opt(6)?,
+                    receipt_at: row.time_opt(8)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The tries of one cause, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn attempts_of(
+        &self,
+        cause_kind: &str,
+        cause_id: &str,
+    ) -> Result<Vec<PastAttempt>, StoreError> {
+        let args = vec![cause_kind.into(), cause_id.into(), ATTEMPTS_MAX.into()];
+        let rows = self.fetch(ATTEMPTS_OF, args).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(PastAttempt {
+                    at: row.time(0)?,
+                    outcome: row.text(1)?.to_owned(),
+                    errcode: row.int_opt(2)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the follower is still bound to that customer.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn binding_stands(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        customer_ix: &[u8],
+    ) -> Result<bool, StoreError> {
+        let args = vec![account.as_str().into(), follower.into(), customer_ix.into()];
+        let row = self.fetch_one(BINDING_STANDS, args).await?;
+        row.map(|row| row.flag(0)).transpose().map(|stands| stands.unwrap_or(false))
+    }
+
+    /// What waits: lane, rows, and when the oldest was due. For metrics.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn waiting_outbox(&self) -> Result<Vec<(Lane, i64, UnixMs)>, StoreError> {
+        let rows = self.fetch(WAITING, vec![]).await?;
+        rows.iter()
+            .map(|row| {
+                let bad = StoreError::Decode { statement: WAITING.name, column: 0 };
+                Ok((Lane::from_number(row.int(0)?).ok_or(bad)?, row.int(1)?, row.time(2)?))
+            })
+            .collect()
+    }
+
+    /// Removes history settled before a moment, `rows_max` at a time, and receipts of that age.
+    #[must_use]
+    pub fn sweep_outbox(&self, before: UnixMs, receipts_before: UnixMs, rows_max: usize) -> [Write; 3] {
+        [
+            Write::new(SWEEP_ATTEMPTS, vec![before.into(), count(rows_max).into()]),
+            Write::new(SWEEP_OUTBOX, vec![before.into(), count(rows_max).into()]),
+            Write::new(SWEEP_RECEIPTS, vec![receipts_before.into()]),
+        ]
+    }
+}
+
+pub(super) fn count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

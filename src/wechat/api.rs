@@ -1,0 +1,150 @@
+//! Calls to the platform. Every call is typed, ends within 10 seconds, and fails with an [`ApiError`] that says
+//! whether it was certainly not done and what to do next.
+
+mod account;
+mod error;
+mod media;
+mod oauth;
+mod send;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use url::Url;
+
+pub use account::{PrivateTemplate, QrCode, QrScene, Quota, UserInfo};
+pub use error::{ApiError, Fault};
+pub use media::{Media, MediaFile, MediaKind, NotUploadable};
+pub use oauth::{Scope, Visitor};
+pub use send::{CustomMessage, CustomSend, MenuItem, MiniProgram, TemplateMessage, Typing};
+pub use transport::NotAClient;
+use transport::{CALL_TIMEOUT, Call, Transport, json_of};
+
+use super::errcode::Class;
+use super::token::{Token, TokenShelf, Tokens};
+use crate::clock::SharedClock;
+use crate::config::Account;
+use crate::domain::ids::AccountId;
+use crate::domain::secret::Secret;
+use crate::domain::time::UnixMs;
+
+/// The platform's API as one account calls it.
+pub struct Api {
+    account: AccountId,
+    app_id: String,
+    app_secret: Secret,
+    oauth_base: Url,
+    transport: Transport,
+    tokens: Tokens,
+    clock: SharedClock,
+    call_timeout: Duration,
+}
+
+impl Api {
+    /// The API of one account. `owner` names this process among those that share the shelf; new at each start.
+    ///
+    /// # Errors
+    /// [`NotAClient`] when the machine lacks what HTTPS needs.
+    pub fn new(
+        account: &Account,
+        shelf: Arc<dyn TokenShelf>,
+        clock: SharedClock,
+        owner: &str,
+    ) -> Result<Self, NotAClient> {
+        Ok(Self {
+            account: account.id.clone(),
+            app_id: account.app_id.clone(),
+            app_secret: account.app_secret.clone(),
+            oauth_base: account.oauth_base_url.clone(),
+            transport: Transport::new(&account.api_base_urls, clock.clone())?,
+            tokens: Tokens::new(account.id.clone(), owner, shelf, clock.clone()),
+            clock,
+            call_timeout: CALL_TIMEOUT,
+        })
+    }
+
+    /// For tests that wait for the end of a call.
+    #[cfg(test)]
+    fn giving_up_after(self, call_timeout: Duration) -> Self {
+        Self { call_timeout, ..self }
+    }
+
+    /// Sends a call with the account's token. When the platform refuses the token, another is got and the call is
+    /// sent once more.
+    async fn call<T>(
+        &self,
+        call: &Call<'_>,
+        read: impl Fn(transport::Answer) -> Result<T, Fault>,
+    ) -> Result<T, ApiError> {
+        let deadline = Instant::now() + self.call_timeout;
+        let token = self.tokens.get(|until| self.fetch_token(until), deadline).await?;
+        let first = self.send(call, &token, &read, deadline).await;
+        match first {
+            Err(error) if error.class() == Class::RefreshToken => {
+                let token = self.tokens.replace(&token, |until| self.fetch_token(until), deadline).await?;
+                self.send(call, &token, &read, deadline).await
+            }
+            other => other,
+        }
+        .inspect_err(|error| self.log(error))
+    }
+
+    async fn send<T>(
+        &self,
+        call: &Call<'_>,
+        token: &Token,
+        read: impl Fn(transport::Answer) -> Result<T, Fault>,
+        deadline: Instant,
+    ) -> Result<T, ApiError> {
+        let answer = self.transport.send(call, Some(token.text.reveal()), deadline).await;
+        answer.and_then(read).map_err(|fault| ApiError::with_token(call.path, fault))
+    }
+
+    /// Sends a call whose answer is JSON and nothing else.
+    async fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, ApiError> {
+        self.call(call, |answer| typed(json_of(&answer)?)).await
+    }
+
+    /// Sends a call whose answer says no more than ok.
+    async fn ok(&self, call: &Call<'_>) -> Result<(), ApiError> {
+        self.call(call, |answer| json_of(&answer).map(drop)).await
+    }
+
+    async fn fetch_token(&self, deadline: Instant) -> Result<Token, ApiError> {
+        #[derive(serde::Deserialize)]
+        struct Issued {
+            access_token: Secret,
+            expires_in: i64,
+        }
+        let asked_at = self.clock.now();
+        let body = json!({
+            "grant_type": "client_credential",
+            "appid": self.app_id,
+            "secret": self.app_secret.reveal(),
+            "force_refresh": false,
+        });
+        let call = Call::post("cgi-bin/stable_token", &body);
+        let issued = self.transport.send(&call, None, deadline).await;
+        let issued: Result<Issued, Fault> = issued.and_then(|answer| typed(json_of(&answer)?));
+        let issued = issued.map_err(|fault| ApiError::before_sending("stable_token", fault));
+        let issued = issued.inspect_err(|error| self.log(error))?;
+        let expires = UnixMs(asked_at.0.saturating_add(issued.expires_in.saturating_mul(1000)));
+        Ok(Token { text: issued.access_token, expires })
+    }
+
+    fn log(&self, error: &ApiError) {
+        let (class, rid) = (error.class().label(), error.rid().unwrap_or_default());
+        let code = error.code();
+        tracing::info!(account = %self.account, call = error.call(), code, class, rid, "a WeChat call failed");
+    }
+}
+
+fn typed<T: DeserializeOwned>(json: Value) -> Result<T, Fault> {
+    serde_json::from_value(json).map_err(|_| Fault::Broken("the answer lacks what was asked for"))
+}
