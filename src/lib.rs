@@ -38,3 +38,4 @@ pub mod telemetry;
 pub mod understanding;
 pub mod web;
 pub mod wechat;
+pub mod web;
