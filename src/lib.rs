@@ -38,4 +38,3 @@ pub mod telemetry;
 pub mod understanding;
 pub mod web;
 pub mod wechat;
-pub mod web;
