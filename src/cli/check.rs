@@ -12,13 +12,13 @@ pub(super) fn run(context: &Context, show: bool) -> Outcome {
     let config = match Config::load(path, config::environment()) {
         Ok(config) => config,
         Err(faults) => {
-            println!("{}", super::listed(&faults));
+            tell!("{}", super::listed(&faults));
             return Err(Failure::Told);
         }
     };
     if show {
-        print!("{}", config.masked());
+        tell!("{}", config.masked());
     }
-    println!("{}: no fault found", path.display());
+    tell!("{}: no fault found", path.display());
     Ok(())
 }

@@ -1,6 +1,14 @@
 //! What each command does, and how it ends: results on stdout, logs on stderr, exit code 0 when it went well,
 //! 1 when what was asked failed, 2 for wrong usage or configuration.
 
+/// Prints a line of the result on stdout. A reader that has gone away is no reason to stop.
+macro_rules! tell {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
 mod check;
 mod core;
 #[cfg(feature = "demo")]
