@@ -3,6 +3,7 @@
 
 pub mod check;
 mod client;
+pub mod events;
 pub mod operations;
 pub mod webhooks;
 

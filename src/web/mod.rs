@@ -1,0 +1,3 @@
+//! What browsers and other programs reach.
+
+pub mod h5;
