@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use weikefu::understanding::Understanding;
-use weikefu::understanding::eval::evaluate;
+use weikefu::understanding::evaluate;
 
 use super::{Context, Failure, Outcome, content};
 
