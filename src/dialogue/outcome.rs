@@ -63,6 +63,14 @@ pub struct Outcome {
     pub masked: bool,
 }
 
+impl Outcome {
+    /// Nothing is said and nothing changes.
+    #[must_use]
+    pub fn silent(state: DialogueState) -> Self {
+        Self { reply: None, state, effects: Vec::new(), service: None, masked: false }
+    }
+}
+
 /// A reply. Fits WeChat's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Say {
