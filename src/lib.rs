@@ -28,6 +28,6 @@ pub mod render;
 pub mod simulator;
 pub mod staff;
 pub mod store;
-pub mod web;
 pub mod telemetry;
+pub mod web;
 pub mod wechat;
