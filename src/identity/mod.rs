@@ -298,3 +298,9 @@ struct Question {
     key: String,
     client_ip: Option<String>,
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! Everything around the pages, and a browser that keeps cookies and is sent to WeChat and back.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::cookie::Cookie;
 use actix_web::dev::ServiceResponse;
@@ -11,78 +12,17 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::web::Data;
 use actix_web::{App, http::StatusCode, http::header};
 use futures::future::{BoxFuture, LocalBoxFuture};
-use serde_json::Value;
 
 use super::bank::Bank;
-use crate::bank::Core;
-use crate::clock::ManualClock;
-use crate::config::{self, Account, AccountKind, Config, DeskKind, Encryption};
-use crate::domain::binding::Binding;
-use crate::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
-use crate::domain::secret::{Personal, Secret};
-use crate::identity::{Announce, CodeExchange, ExchangeFault, Identity, Page, Resumer, WechatUser};
+use crate::domain::ids::{AccountId, FollowerKey};
+use crate::domain::secret::Personal;
+use crate::identity::testing::House;
+pub(super) use crate::identity::testing::card;
+use crate::identity::{Page, Resumer};
 use crate::store::testing::{TestStore, stores};
-use crate::store::{Store, StoreError, Write};
 
 pub(super) const NAME: &str = "张立春";
 pub(super) const PHONE: &str = "13800138001";
-
-/// WeChat: a code is an openid with `code-` before it; good once.
-#[derive(Default)]
-pub(super) struct Wechat {
-    used: Mutex<Vec<String>>,
-}
-
-impl CodeExchange for Wechat {
-    fn exchange<'a>(
-        &'a self,
-        _: &'a AccountId,
-        code: &'a Secret,
-    ) -> BoxFuture<'a, Result<WechatUser, ExchangeFault>> {
-        Box::pin(async move {
-            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-            if used.iter().any(|before| before == code.reveal()) {
-                return Err(ExchangeFault::Refused);
-            }
-            used.push(code.reveal().to_owned());
-            let Some((_, openid)) = code.reveal().split_once("code-") else {
-                return Err(ExchangeFault::Down);
-            };
-            let openid = Openid::parse(openid).ok_or(ExchangeFault::Refused)?;
-            Ok(WechatUser { snapshot: openid.reveal() == "oSnapshot", openid })
-        })
-    }
-}
-
-/// Listens to what is announced, and writes it into the audit trail so that it stands or falls with its commit.
-pub(super) struct Listener {
-    store: Store,
-    pub(super) told: Mutex<Vec<(FollowerKey, String)>>,
-    pub(super) events: Mutex<Vec<(String, String, Value)>>,
-}
-
-impl Announce for Listener {
-    fn event(
-        &self,
-        kind: &str,
-        account: &AccountId,
-        customer: Option<&CustomerId>,
-        data: Value,
-    ) -> Result<Vec<Write>, StoreError> {
-        let customer = customer.map_or("", CustomerId::reveal).to_owned();
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.push((kind.to_owned(), customer, data));
-        Ok(vec![self.store.audit("event", kind, account, None, None)?])
-    }
-
-    fn tell(&self, _: &AccountId, follower: FollowerKey, text: &str) -> Result<Vec<Write>, StoreError> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.push((follower, text.to_owned()));
-        Ok(Vec::new())
-    }
-
-    fn wake(&self, _: u8) {}
-}
 
 /// Answers every interrupted question alike.
 struct Answers;
@@ -102,14 +42,19 @@ impl Resumer for Answers {
     }
 }
 
+/// The house with a bank that answers, and browsers to look at it.
 pub(super) struct World {
-    pub(super) test: TestStore,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) store: Store,
+    pub(super) house: House,
     pub(super) bank: Arc<Bank>,
-    pub(super) identity: Arc<Identity>,
-    pub(super) listener: Arc<Listener>,
     answers: Arc<dyn Resumer>,
+}
+
+impl Deref for World {
+    type Target = House;
+
+    fn deref(&self) -> &House {
+        &self.house
+    }
 }
 
 /// A world for each database that is at hand.
@@ -117,90 +62,17 @@ pub(super) async fn worlds() -> Vec<World> {
     stores().await.into_iter().map(World::new).collect()
 }
 
-pub(super) fn card() -> AccountId {
-    AccountId::new("card")
-}
-
-fn account(id: &str) -> Account {
-    Account {
-        id: AccountId::new(id),
-        name: "示例银行信用卡".to_owned(),
-        original_id: format!("gh_{id}"),
-        app_id: format!("wx_{id}"),
-        app_secret: Secret::new("secret".to_owned()),
-        token: Secret::new("token".to_owned()),
-        encoding_aes_key: None,
-        previous_encoding_aes_key: None,
-        encryption: Encryption::Plain,
-        kind: AccountKind::Service,
-        desk: DeskKind::Own,
-        api_base_urls: Vec::new(),
-        oauth_base_url: "https://open.wechat.example".parse().unwrap(),
-        notices: BTreeMap::new(),
-    }
-}
-
-fn config(core: url::Url) -> Config {
-    Config {
-        server: config::Server {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            public_url: "https://wx.bank.example/base/".parse().unwrap(),
-            api_listen: None,
-            staff_listen: None,
-            metrics_listen: None,
-            trusted_proxies: Vec::new(),
-            h5_frame_ancestors: vec!["http://phone.example".to_owned()],
-        },
-        database: config::Database { url: Secret::new(String::new()) },
-        accounts: vec![account("card"), account("retail")],
-        core: config::Core {
-            base_url: core,
-            secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
-            timeout_ms: 2000,
-        },
-        api: config::Api { secrets: Vec::new(), backlog_max: 1 },
-        events: None,
-        keys: None,
-        content: config::Content::default(),
-        sandbox: config::Sandbox::default(),
-    }
-}
-
 impl World {
     fn new(test: TestStore) -> Self {
         let bank = Arc::new(Bank::default());
-        let config = Arc::new(config(bank.start()));
-        let (store, clock) = (test.store.clone(), test.clock.clone());
-        let core = Core::new(&config.core, clock.clone(), store.random().clone()).unwrap();
-        let listener =
-            Arc::new(Listener { store: store.clone(), told: Mutex::default(), events: Mutex::default() });
-        let wechat = Arc::new(Wechat::default());
-        let identity =
-            Arc::new(Identity::new(config, store.clone(), Arc::new(core), listener.clone(), wechat));
-        Self { test, clock, store, bank, identity, listener, answers: Arc::new(Answers) }
-    }
-
-    pub(super) fn follower(&self, openid: &str) -> FollowerKey {
-        self.store.follower_key("wx_card", &Openid::parse(openid).unwrap())
+        let house = House::new(test, bank.start());
+        Self { house, bank, answers: Arc::new(Answers) }
     }
 
     /// The address of a signed link, as a path on the server.
     pub(super) fn link(&self, openid: &str, page: Page) -> String {
         let link = self.identity.link(&card(), self.follower(openid), page, self.identity.now());
         link.strip_prefix("https://wx.bank.example/base").expect("our own address").to_owned()
-    }
-
-    pub(super) async fn binding(&self, openid: &str) -> Option<Binding> {
-        self.identity.binding(&card(), self.follower(openid)).await.unwrap()
-    }
-
-    /// The events so far, as `kind customer reason`.
-    pub(super) fn events(&self) -> Vec<String> {
-        let events = self.listener.events.lock().unwrap();
-        let line = |(kind, customer, data): &(String, String, Value)| {
-            format!("{kind} {customer} {}", data["reason"].as_str().unwrap_or_default()).trim().to_owned()
-        };
-        events.iter().map(line).collect()
     }
 
     /// A browser in the hand of a follower.
