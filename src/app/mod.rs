@@ -92,8 +92,6 @@ pub(crate) struct Rooms {
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
     pub(crate) clock: SharedClock,
-    pub(crate) random: SharedRandom,
-    pub(crate) apis: Arc<Apis>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) desk: Arc<Desk>,
@@ -194,7 +192,7 @@ impl Rooms {
         let outbound =
             Outbound::new(config.clone(), store.clone(), apis.clone(), clock.clone(), random.clone());
         let outbound = Arc::new(outbound?);
-        let voice = Arc::new(glue::Voice { outbound: outbound.clone(), store: store.clone() });
+        let voice = Arc::new(glue::Voice(outbound.clone()));
         let exchange = Arc::new(glue::Exchange(apis.clone()));
         let identity =
             Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice.clone(), exchange));
@@ -215,7 +213,7 @@ impl Rooms {
             },
             limits,
         ));
-        Ok(Self { config, store, clock, random, apis, identity, outbound, desk, staff, inbound })
+        Ok(Self { config, store, clock, identity, outbound, desk, staff, inbound })
     }
 }
 
