@@ -31,5 +31,5 @@ pub(super) async fn open(config: &Config, context: &Context) -> anyhow::Result<S
 
 fn beside(config: &Config) -> Option<PathBuf> {
     let path = config.database.url.reveal().strip_prefix("sqlite://")?;
-    Some(PathBuf::from(path.split('?').next().unwrap_or(path)).with_extension("key"))
+    Some(PathBuf::from(path.split('?').next().unwrap_or(path)).with_extension("db.key"))
 }

@@ -50,7 +50,7 @@ pub(super) async fn run(user: User, context: &Context) -> Outcome {
     let added = Staff::new(store.clone()).add_account(&name, role.into(), &password).await;
     store.close().await;
     added?;
-    println!("{name} may sign in");
+    tell!("{name} may sign in");
     Ok(())
 }
 

@@ -86,6 +86,18 @@ impl Desk {
     /// Longest list on a screen.
     pub const LIST_MAX: u32 = 200;
 
+    /// The present moment in milliseconds, for screens that count on from it.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.now().0
+    }
+
+    /// Today's date in Beijing, for the watermark.
+    #[must_use]
+    pub fn today(&self) -> String {
+        self.now().beijing().date().to_string()
+    }
+
     /// The queue of an account in its order; call-backs that can be kept now are on top.
     ///
     /// # Errors

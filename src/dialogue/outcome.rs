@@ -65,6 +65,14 @@ pub struct Outcome {
     pub(super) cut: bool,
 }
 
+impl Outcome {
+    /// Nothing is said and nothing changes.
+    #[must_use]
+    pub fn silent(state: DialogueState) -> Self {
+        Self { reply: None, state, effects: Vec::new(), service: None, masked: false }
+    }
+}
+
 /// A reply. Fits WeChat's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Say {

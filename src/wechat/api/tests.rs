@@ -255,15 +255,16 @@ async fn another_instances_lease_is_waited_for_and_outlived() {
     assert!(error.is_certainly_not_done());
     assert!(fixture.seen(TOKEN_PATH).is_empty());
     deployment.clock.advance(Duration::from_secs(16));
-    say_hello(&api).await.unwrap();
+    say_hello(&deployment.api("two", &[&fixture.url])).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_outcome_that_is_not_known_is_told_from_a_call_that_was_not_done() {
     let fixture = Fixture::start();
     let deployment = Deployment::new();
-    let api = deployment.api("one", &[&fixture.url]).giving_up_after(Duration::from_millis(300));
+    let api = deployment.api("one", &[&fixture.url]);
     say_hello(&api).await.unwrap();
+    let impatient = deployment.api("two", &[&fixture.url]).giving_up_after(Duration::from_secs(1));
     let html = b"<html>502</html>".to_vec();
     let large = vec![b'x'; transport::ANSWER_BYTES_MAX + 1];
     let table = [
@@ -285,7 +286,8 @@ async fn an_outcome_that_is_not_known_is_told_from_a_call_that_was_not_done() {
     for (script, fault) in table {
         fixture.script(SEND_PATH, [script]);
         let before = fixture.seen(SEND_PATH).len();
-        let error = say_hello(&api).await.unwrap_err();
+        let caller = if fault == Fault::TimedOut { &impatient } else { &api };
+        let error = say_hello(caller).await.unwrap_err();
         assert_eq!(error.fault(), &fault);
         assert_eq!(error.class(), Class::RetryLater);
         assert!(!error.is_certainly_not_done());
