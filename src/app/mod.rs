@@ -165,6 +165,20 @@ impl App {
     }
 }
 
+/// Opens the database as the configuration says: migrated, unlocked with the configured master key, or with one
+/// made beside an embedded database at its first start. For commands that need no more than the data.
+///
+/// # Errors
+/// See [`AppError`].
+pub async fn open_store(
+    config: &Config,
+    clock: SharedClock,
+    random: SharedRandom,
+) -> Result<Store, AppError> {
+    let keys = keyring::keys(config, random.clone())?;
+    Ok(Store::open(&config.database.url, &keys, clock, random).await?)
+}
+
 impl Rooms {
     async fn join(
         config: Arc<Config>,
@@ -172,8 +186,7 @@ impl Rooms {
         random: SharedRandom,
         limits: Limits,
     ) -> Result<Self, AppError> {
-        let keys = keyring::keys(&config, random.clone())?;
-        let store = Store::open(&config.database.url, &keys, clock.clone(), random.clone()).await?;
+        let store = open_store(&config, clock.clone(), random.clone()).await?;
         let content = Content::load(config.content.dir.as_deref()).map_err(|faults| listed(&faults))?;
         let core = Arc::new(Core::new(&config.core, clock.clone(), random.clone())?);
         let owner = store.new_id();
