@@ -36,4 +36,3 @@ pub mod telemetry;
 pub mod understanding;
 pub mod web;
 pub mod wechat;
-pub mod web;
