@@ -15,13 +15,19 @@
 //! app  main
 //! ```
 
+pub mod app;
 pub mod bank;
+pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod content;
+pub mod desk;
+pub mod dialogue;
 pub mod domain;
 pub mod identity;
+pub mod inbound;
 pub mod keys;
+pub mod outbound;
 pub mod parts;
 pub mod render;
 #[cfg(feature = "demo")]
@@ -29,5 +35,6 @@ pub mod simulator;
 pub mod staff;
 pub mod store;
 pub mod telemetry;
+pub mod understanding;
 pub mod web;
 pub mod wechat;

@@ -18,7 +18,7 @@ macro_rules! row {
         concat!(
             "SELECT o.outbox_id, o.part, l.owner, l.epoch, o.account, o.fkey, o.customer_ix, o.channel, o.cause_kind, \
              o.cause_id, o.log_seq, o.sender, o.client_msg_id, o.expires_ms, o.attempts, o.created_ms, \
-             o.payload_sealed, o.lane FROM outbox o JOIN part_lease l ON l.part = o.part AND l.owner = $1 ",
+             o.payload_sealed, o.lane, o.reason FROM outbox o JOIN part_lease l ON l.part = o.part AND l.owner = $1 ",
             $($rest),*
         )
     };
@@ -231,6 +231,8 @@ pub struct OutboxRow {
     pub created: UnixMs,
     /// Its precedence.
     pub lane: Lane,
+    /// How its last try ended.
+    pub reason: Option<String>,
     /// What is sent.
     pub payload: Zeroizing<Vec<u8>>,
 }
@@ -369,6 +371,7 @@ impl Store {
                 attempts: row.int(14)?,
                 created: row.time(15)?,
                 lane: Lane::from_number(row.int(17)?).ok_or_else(|| bad(17))?,
+                reason: row.text_opt(18)?.map(str::to_owned),
                 outbox_id,
                 payload,
             })

@@ -1,0 +1,58 @@
+//! Our calls to the bank's event receiver.
+
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use url::Url;
+
+use super::webhooks::{BadSecret, Signer};
+use crate::config;
+use crate::domain::time::UnixMs;
+
+/// A call is given up after this.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the receiver cannot be called at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAReceiver {
+    /// The secret is not of its form.
+    #[error("[events] secret: {0}")]
+    Secret(#[from] BadSecret),
+    /// No HTTP client, for instance because the machine has no CA certificates.
+    #[error("the HTTP client for events cannot be set up; are CA certificates installed?")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The bank's event receiver.
+pub struct Receiver {
+    client: reqwest::Client,
+    url: Url,
+    signer: Signer,
+}
+
+impl Receiver {
+    /// The receiver of `[events]`.
+    ///
+    /// # Errors
+    /// [`NotAReceiver`].
+    pub fn new(events: &config::Events) -> Result<Self, NotAReceiver> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .timeout(TIMEOUT)
+            .pool_idle_timeout(Duration::from_secs(20))
+            .redirect(Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Self { client, url: events.url.clone(), signer: Signer::new(&events.secret)? })
+    }
+
+    /// Posts one event, signed afresh. Gives the status; `None` when there was no answer.
+    pub async fn post(&self, event_id: &str, body: Vec<u8>, now: UnixMs) -> Option<u16> {
+        let mut request = self.client.post(self.url.clone()).header("content-type", "application/json");
+        for (name, value) in self.signer.headers(event_id, now, &body) {
+            request = request.header(name, value);
+        }
+        // Only the status counts; the body is not read. The error would print the address, so it is dropped.
+        request.body(body).send().await.ok().map(|response| response.status().as_u16())
+    }
+}

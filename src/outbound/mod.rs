@@ -1,0 +1,345 @@
+//! Messages to someone who is not waiting on an open connection: template messages, customer-service messages, and
+//! events to the bank.
+//!
+//! A message is first a row, committed with the fact that caused it. The instance that owns the row's partition
+//! says that it will send it (an intent), sends it, and settles it, each step under the epoch of its lease. Whatever
+//! is lost in between is found again: a template is repeated under the same `client_msg_id`, a customer-service
+//! message once if it answers a question, else never.
+
+mod chat;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::Notify;
+use zeroize::Zeroizing;
+
+use crate::bank::events::{NotAReceiver, Receiver};
+use crate::clock::{SharedClock, SharedRandom};
+use crate::config::Config;
+use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
+use crate::domain::time::UnixMs;
+use crate::domain::window::Sender;
+use crate::parts::Parts;
+use crate::store::{Family, Lane, NewOutbox, OutChannel, Store, StoreError, Write};
+use crate::wechat::api::{Api, CustomMessage};
+
+/// WeChat's API, account by account.
+pub type Apis = BTreeMap<AccountId, Arc<Api>>;
+
+/// A chat message that could not leave for this long is no answer any more.
+const CHAT_KEEP_FOR: Duration = Duration::from_secs(10 * 60);
+/// Events are retried this long.
+const EVENT_KEEP_FOR: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// What a message comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An entry of the conversation's log, whose state is kept up to date.
+    Message {
+        /// Its number.
+        seq: i64,
+    },
+    /// Something the bank asked us to tell.
+    Notice {
+        /// Whose ids.
+        family: Family,
+        /// The bank's id.
+        id: String,
+    },
+}
+
+/// A template message to be sent.
+#[derive(Clone, Debug)]
+pub struct TemplateOrder {
+    /// Names this message for ever: the same id is sent once, and WeChat sees it as `client_msg_id`.
+    pub id: String,
+    /// The customer it speaks of: the binding that must still stand when it leaves.
+    pub customer: CustomerId,
+    /// Its precedence.
+    pub lane: Lane,
+    /// The account's template.
+    pub template_id: String,
+    /// Where a tap leads.
+    pub url: Option<String>,
+    /// Keyword to value, fitted.
+    pub data: BTreeMap<String, String>,
+    /// Past it nothing is sent any more.
+    pub expires: UnixMs,
+    /// What it comes from.
+    pub cause: Cause,
+}
+
+/// What a template row keeps, sealed. Whom it goes to is added when it leaves.
+#[derive(Serialize, Deserialize)]
+struct TemplatePayload {
+    template_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    data: BTreeMap<String, String>,
+}
+
+/// Puts messages into the outbox, and sends what is there.
+pub struct Outbound {
+    store: Store,
+    apis: Arc<Apis>,
+    receiver: Option<Receiver>,
+    clock: SharedClock,
+    random: SharedRandom,
+    parts: Arc<Parts>,
+    messages: Notify,
+    events: Notify,
+    order: AtomicI64,
+}
+
+impl Outbound {
+    /// A sender that owns no partition yet.
+    ///
+    /// # Errors
+    /// When `[events]` cannot be used.
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        apis: Arc<Apis>,
+        clock: SharedClock,
+        random: SharedRandom,
+    ) -> Result<Self, NotAReceiver> {
+        let receiver = config.events.as_ref().map(Receiver::new).transpose()?;
+        let parts = Arc::new(Parts::new(store.clone()));
+        Ok(Self {
+            store,
+            apis,
+            receiver,
+            clock,
+            random,
+            parts,
+            messages: Notify::new(),
+            events: Notify::new(),
+            order: AtomicI64::new(0),
+        })
+    }
+
+    /// The partitions of this process; other rooms that work by partition share them.
+    #[must_use]
+    pub fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+
+    /// A customer-service message, to leave as soon as it can.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn customer_service(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        sender: Sender,
+        content: &CustomMessage,
+        cause: Cause,
+    ) -> Result<Vec<Write>, StoreError> {
+        self.customer_service_at(account, follower, sender, content, cause, self.clock.now())
+    }
+
+    /// A customer-service message that must not leave before a moment.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn customer_service_at(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        sender: Sender,
+        content: &CustomMessage,
+        cause: Cause,
+        due: UnixMs,
+    ) -> Result<Vec<Write>, StoreError> {
+        let (cause_kind, cause_id, log_seq) = parts_of(cause, follower);
+        let row = NewOutbox {
+            outbox_id: self.store.new_id(),
+            part: follower.part(),
+            account: Some(account.clone()),
+            follower: Some(follower),
+            customer_ix: None,
+            lane: Lane::Answer,
+            channel: OutChannel::CustomerService,
+            order_no: self.next_order(),
+            cause_kind,
+            cause_id,
+            log_seq,
+            sender: Some(sender_name(sender)),
+            client_msg_id: None,
+            due,
+            expires: due + CHAT_KEEP_FOR,
+            payload: Zeroizing::new(content.to_json()),
+        };
+        Ok(vec![self.store.add_outbox(&row)?])
+    }
+
+    /// A template message. A second order of the same id conflicts as `Duplicate`.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn template(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        order: TemplateOrder,
+    ) -> Result<Vec<Write>, StoreError> {
+        let payload = TemplatePayload { template_id: order.template_id, url: order.url, data: order.data };
+        let (cause_kind, cause_id, log_seq) = parts_of(order.cause, follower);
+        let row = NewOutbox {
+            outbox_id: order.id.clone(),
+            part: follower.part(),
+            account: Some(account.clone()),
+            follower: Some(follower),
+            customer_ix: Some(self.store.customer_index(&order.customer)),
+            lane: order.lane,
+            channel: OutChannel::Template,
+            order_no: self.next_order(),
+            cause_kind,
+            cause_id,
+            log_seq,
+            sender: None,
+            client_msg_id: Some(order.id),
+            due: self.clock.now(),
+            expires: order.expires,
+            payload: json_of(&payload),
+        };
+        Ok(vec![self.store.add_outbox(&row)?])
+    }
+
+    /// An event to the bank. Nothing without `[events]`.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn event(
+        &self,
+        kind: &str,
+        account: &AccountId,
+        customer: Option<&CustomerId>,
+        data: serde_json::Value,
+    ) -> Result<Vec<Write>, StoreError> {
+        self.event_of(kind, Some(account), customer, data)
+    }
+
+    /// An event that may concern no account: a customer whom none reaches.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn event_of(
+        &self,
+        kind: &str,
+        account: Option<&AccountId>,
+        customer: Option<&CustomerId>,
+        data: serde_json::Value,
+    ) -> Result<Vec<Write>, StoreError> {
+        if self.receiver.is_none() {
+            return Ok(vec![]);
+        }
+        let event_id = self.store.new_id();
+        let now = self.clock.now();
+        let body = json!({
+            "event_id": event_id,
+            "type": kind,
+            "account": account.map(AccountId::as_str),
+            "customer_id": customer.map(CustomerId::reveal),
+            "occurred_at": rfc3339(now),
+            "data": data,
+        });
+        // One customer's events have one owner.
+        let part = match customer {
+            Some(customer) => self.store.customer_index(customer)[0],
+            None => self.store.vault().index("event", &[event_id.as_bytes()])[0],
+        };
+        let row = NewOutbox {
+            part,
+            account: account.cloned(),
+            follower: None,
+            customer_ix: None,
+            lane: Lane::Event,
+            channel: OutChannel::Event,
+            order_no: self.next_order(),
+            cause_kind: "event",
+            cause_id: event_id.clone(),
+            log_seq: None,
+            sender: None,
+            client_msg_id: None,
+            due: now,
+            expires: now + EVENT_KEEP_FOR,
+            payload: json_of(&body),
+            outbox_id: event_id,
+        };
+        Ok(vec![self.store.add_outbox(&row)?])
+    }
+
+    /// Drops whatever still waits for a follower, because he left or his binding ended. Belongs into that commit.
+    #[must_use]
+    pub fn drop_writes(&self, account: &AccountId, follower: FollowerKey) -> Vec<Write> {
+        vec![self.store.drop_outbox_of(account, follower, "no_binding")]
+    }
+
+    /// A hint after a commit that there is something to send. Losing it costs at most one poll.
+    pub fn wake(&self, part: u8) {
+        tracing::trace!(part, "there is something to send");
+        self.messages.notify_one();
+        self.events.notify_one();
+    }
+
+    /// A number above all that this process gave before and, clocks permitting, above those of others.
+    fn next_order(&self) -> i64 {
+        let now = self.clock.now().0.saturating_mul(1_000);
+        let raised = |last: i64| Some(last.saturating_add(1).max(now));
+        match self.order.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised) {
+            Ok(last) | Err(last) => last.saturating_add(1).max(now),
+        }
+    }
+
+    fn jitter(&self) -> u8 {
+        let mut byte = [0_u8];
+        self.random.fill(&mut byte);
+        byte[0]
+    }
+}
+
+fn parts_of(cause: Cause, follower: FollowerKey) -> (&'static str, String, Option<i64>) {
+    match cause {
+        Cause::Message { seq } => ("message", format!("{follower}/{seq}"), Some(seq)),
+        Cause::Notice { family, id } => (family.name(), id, None),
+    }
+}
+
+#[expect(clippy::expect_used, reason = "maps with text keys and plain values always serialise")]
+fn json_of(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(serde_json::to_vec(value).expect("a payload serialises"))
+}
+
+/// The moment as the bank reads it: RFC 3339 with Beijing's offset.
+#[must_use]
+pub fn rfc3339(moment: UnixMs) -> String {
+    moment.beijing().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+}
+
+fn sender_name(sender: Sender) -> &'static str {
+    match sender {
+        Sender::Agent => "agent",
+        Sender::Owed => "owed",
+        Sender::Rating => "rating",
+        Sender::Unasked => "unasked",
+    }
+}
+
+/// The sender of a row; the one with the least rights where it does not read.
+fn sender_of(name: Option<&str>) -> Sender {
+    [Sender::Agent, Sender::Owed, Sender::Rating]
+        .into_iter()
+        .find(|sender| Some(sender_name(*sender)) == name)
+        .unwrap_or(Sender::Unasked)
+}
