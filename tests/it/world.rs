@@ -11,8 +11,12 @@ use tokio::time::Instant;
 use weikefu::app::App;
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use weikefu::config::Config;
+use weikefu::content::Content;
 use weikefu::simulator::core::{self, SandboxCore};
 use weikefu::simulator::wechat::{self, Simulator};
+use weikefu::wechat::api::Api;
+use weikefu::wechat::menu::Menu;
+use weikefu::wechat::token::MemoryShelf;
 
 /// Nothing that a test waits for takes longer on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -85,7 +89,17 @@ impl World {
             core,
         };
         world.start_server().await;
+        world.push_menu().await;
         world
+    }
+
+    /// Gives the account the built-in menu, as `weikefu menu push` does.
+    async fn push_menu(&self) {
+        let content = Content::built_in();
+        let menu = Menu::from_toml(&content.file("menus/card.toml").unwrap().text).unwrap();
+        let shelf = Arc::new(MemoryShelf::default());
+        let api = Api::new(&self.config.accounts[0], shelf, self.clock.clone(), "menu").unwrap();
+        api.menu_create(&menu).await.unwrap();
     }
 
     /// Starts the server on the database as it is.
