@@ -302,9 +302,9 @@ pub fn all_statements() -> Vec<Statement> {
         outbox::ALL,
         parts::ALL,
         push::ALL,
+        staff::ALL,
     ]
     .concat()
-    [ALL, conversation::ALL, follower::ALL, h5::ALL, identity::ALL, notice::ALL, outbox::ALL, parts::ALL, push::ALL, staff::ALL].concat()
 }
 
 #[cfg(test)]
