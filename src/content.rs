@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// The folders of `templates/` that hold content. Pages are compiled into the program and are not among them.
-const FOLDERS: [&str; 6] = ["answers", "knowledge", "lexicon", "menus", "notices", "services"];
+const FOLDERS: [&str; 7] = ["answers", "desk", "knowledge", "lexicon", "menus", "notices", "services"];
 
 /// Largest file of content, in bytes.
 const FILE_BYTES_MAX: u64 = 512 * 1024;
@@ -129,10 +129,9 @@ impl Content {
     /// Content made of these files alone, for tests: path under `templates/` and text.
     #[must_use]
     pub fn of<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let file = |path: &str, text: &str| File { text: text.to_owned(), origin: format!("templates/{path}") };
-        Self {
-            files: files.into_iter().map(|(path, text)| (path.to_owned(), file(path, text))).collect(),
-        }
+        let file =
+            |path: &str, text: &str| File { text: text.to_owned(), origin: format!("templates/{path}") };
+        Self { files: files.into_iter().map(|(path, text)| (path.to_owned(), file(path, text))).collect() }
     }
 
     /// The same with one file put over it, as a bank's folder would.
@@ -177,7 +176,8 @@ impl Content {
                 self.overlay(dir, &path, faults);
                 continue;
             }
-            let Some(key) = path.strip_prefix(dir).ok().and_then(Path::to_str).map(|key| key.replace('\\', "/"))
+            let Some(key) =
+                path.strip_prefix(dir).ok().and_then(Path::to_str).map(|key| key.replace('\\', "/"))
             else {
                 continue;
             };

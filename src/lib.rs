@@ -15,12 +15,17 @@
 //! app  main
 //! ```
 
+pub mod app;
 pub mod bank;
+pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod content;
+pub mod desk;
+pub mod dialogue;
 pub mod domain;
 pub mod identity;
+pub mod inbound;
 pub mod keys;
 pub mod outbound;
 pub mod parts;
@@ -30,4 +35,6 @@ pub mod simulator;
 pub mod staff;
 pub mod store;
 pub mod telemetry;
+pub mod understanding;
+pub mod web;
 pub mod wechat;

@@ -1,16 +1,35 @@
 //! What each command does, and how it ends: results on stdout, logs on stderr, exit code 0 when it went well,
 //! 1 when what was asked failed, 2 for wrong usage or configuration.
 
+/// Prints a line of the result on stdout. A reader that has gone away is no reason to stop.
+macro_rules! tell {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
 mod check;
-mod core_check;
+mod content;
+mod core;
+#[cfg(feature = "demo")]
+mod demo;
+mod menu;
 mod migrate;
+#[cfg(feature = "demo")]
+mod signals;
+#[cfg(feature = "demo")]
+mod simulate;
+mod store;
+mod understand;
+mod user;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use weikefu::config::{self, Config, Fault};
 use weikefu::telemetry::{self, LogFormat};
@@ -19,8 +38,9 @@ use weikefu::telemetry::{self, LogFormat};
 #[derive(Parser)]
 #[command(name = "weikefu", version, about, disable_help_subcommand = true)]
 struct Cli {
+    /// Without a command: demo.
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -31,6 +51,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Everything on one machine, no set-up: server, WeChat simulator and sandbox bank core.
+    #[cfg(feature = "demo")]
+    Demo(demo::Demo),
+    /// The WeChat simulator.
+    #[cfg(feature = "demo")]
+    Simulator(Lifetime),
+    /// The sandbox bank core; with `check`, a test of a bank's own gateway.
+    Core(core::Core),
     /// Check configuration and content; tell every fault with its place.
     Check {
         /// Print the settings in effect, secrets masked.
@@ -39,8 +67,23 @@ enum Command {
     },
     /// Apply the database's migrations and exit.
     Migrate,
-    /// The sandbox bank core; or `core check`.
-    Core(core_check::Core),
+    /// The account's custom menu: the local file against what WeChat has.
+    Menu(menu::MenuCommand),
+    /// What the bot makes of one utterance, as JSON.
+    Understand(understand::Understand),
+    /// Measure the bot's understanding on labelled utterances; prints one JSON object.
+    Eval(understand::Eval),
+    /// Staff accounts.
+    #[command(subcommand)]
+    User(user::User),
+}
+
+/// How long a serving command runs.
+#[derive(Args)]
+struct Lifetime {
+    /// Stop when standard input closes; so the demo's programs do not outlive it.
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
 }
 
 /// How a command ends when it does not end well.
@@ -112,11 +155,25 @@ pub(crate) fn run() -> ExitCode {
     ended(outcome)
 }
 
-async fn carry_out(command: Command, context: Context) -> Outcome {
+async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
     match command {
-        Command::Check { show } => check::run(&context, show).await,
-        Command::Migrate => migrate::run(&context).await,
-        Command::Core(core) => core_check::run(core, &context).await,
+        #[cfg(feature = "demo")]
+        None => demo::run(demo::Demo::default(), &context).await,
+        #[cfg(not(feature = "demo"))]
+        None => Err(Failure::usage("this build has no demo; name a command, see --help")),
+        #[cfg(feature = "demo")]
+        Some(Command::Demo(demo)) => demo::run(demo, &context).await,
+        #[cfg(feature = "demo")]
+        Some(Command::Simulator(lifetime)) => {
+            simulate::simulator(&context, lifetime.until_stdin_closes).await
+        }
+        Some(Command::Core(core)) => core::run(core, &context).await,
+        Some(Command::Check { show }) => check::run(&context, show),
+        Some(Command::Migrate) => migrate::run(&context).await,
+        Some(Command::Menu(menu)) => menu::run(menu, &context).await,
+        Some(Command::Understand(asked)) => understand::understand(&asked, &context),
+        Some(Command::Eval(asked)) => understand::eval(&asked, &context),
+        Some(Command::User(user)) => user::run(user, &context).await,
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Happening {
     CancelWait,
     /// An agent takes the case.
     Claim,
+    /// An agent takes up a call-back that was promised while nobody was on shift.
+    TakeUp,
     /// The agent gives the case back to the queue (other agent, other group).
     Transfer,
     /// The agent gives the customer back to the bot, or ends the talk without notes.
@@ -53,14 +55,14 @@ impl Stage {
     /// # Errors
     /// When the happening does not apply in this stage.
     pub fn after(self, happening: Happening) -> Result<Self, DoesNotApply> {
-        use Happening::{CancelWait, Claim, Close, Escalate, Leave, Return, Transfer, Wrapped};
+        use Happening::{CancelWait, Claim, Close, Escalate, Leave, Return, TakeUp, Transfer, Wrapped};
         match (self, happening) {
             (_, Leave)
             | (Self::Waiting, CancelWait)
             | (Self::WithAgent, Return)
             | (Self::WrapUp, Wrapped) => Ok(Self::Bot),
             (Self::Bot | Self::WrapUp, Escalate) | (Self::WithAgent, Transfer) => Ok(Self::Waiting),
-            (Self::Waiting, Claim) => Ok(Self::WithAgent),
+            (Self::Waiting, Claim) | (Self::Bot, TakeUp) => Ok(Self::WithAgent),
             (Self::WithAgent, Close) => Ok(Self::WrapUp),
             (stage, happening) => Err(DoesNotApply { stage, happening }),
         }
@@ -110,5 +112,6 @@ mod tests {
             assert!(stage.after(Happening::Claim).is_err(), "{stage:?}");
         }
         assert!(Stage::Waiting.after(Happening::Escalate).is_err());
+        assert!(Stage::WithAgent.after(Happening::TakeUp).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod binding;
 pub mod card;
+pub mod case;
 pub mod conversation;
 pub mod ids;
 pub mod mask;

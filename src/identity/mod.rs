@@ -253,7 +253,9 @@ impl Identity {
         format!("{base}/h5/{account}/{path}")
     }
 
-    fn now(&self) -> UnixMs {
+    /// The present moment, as every page of one answer sees it.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
         self.store.clock().now()
     }
 

@@ -330,7 +330,8 @@ impl Identity {
             let touch = self.store.touch_session(&session.cookie_hash, now);
             self.commit_or_store_error(Commit::new(session.follower.part()).with(touch)).await?;
         }
-        Ok(Some(self.read_visit(session)?))
+        // What an older version wrote and this one does not read is no session.
+        Ok(self.read_visit(session).ok())
     }
 
     fn read_visit(&self, session: StoredSession) -> Result<Visit, IdentityError> {

@@ -10,8 +10,8 @@ use crate::domain::time::UnixMs;
 
 /// Every filter there is.
 pub(super) const NAMES: [&str; 14] = [
-    "money", "currency", "date", "day", "month", "time", "tail", "number", "percent", "word", "short", "length",
-    "join", "default",
+    "money", "currency", "date", "day", "month", "time", "tail", "number", "percent", "word", "short",
+    "length", "join", "default",
 ];
 
 pub(super) fn add(templates: &mut Environment<'static>, words: Words) {
@@ -55,7 +55,8 @@ fn money(value: &Value) -> Result<String, Error> {
 fn currency(value: &Value) -> Result<&'static str, Error> {
     let member = value.get_attr("currency").unwrap_or_default();
     let code = member.as_str().or_else(|| value.as_str()).unwrap_or_default();
-    let currency = Currency::parse(code).ok_or_else(|| unfit("currency wants an amount or a code such as CNY"))?;
+    let currency =
+        Currency::parse(code).ok_or_else(|| unfit("currency wants an amount or a code such as CNY"))?;
     Ok(currency.name())
 }
 

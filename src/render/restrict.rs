@@ -11,10 +11,15 @@ pub(super) fn check(source: &str, filters: &[&str]) -> Result<(), TextFault> {
     let mut rest = Rest { source, at: 0 };
     while let Some(part) = rest.next_part()? {
         if let Kind::Tag = part.kind {
-            let tag: String = part.inside.trim_start().chars().take_while(char::is_ascii_alphanumeric).collect();
+            let tag: String =
+                part.inside.trim_start().chars().take_while(char::is_ascii_alphanumeric).collect();
             if !TAGS.contains(&tag.as_str()) {
                 let known = TAGS.join(", ");
-                return Err(at(source, part.start, format!("the tag {tag:?} is not offered; there are {known}")));
+                return Err(at(
+                    source,
+                    part.start,
+                    format!("the tag {tag:?} is not offered; there are {known}"),
+                ));
             }
         }
         check_expression(source, &part, filters)?;
@@ -83,7 +88,8 @@ fn check_expression(source: &str, part: &Part<'_>, filters: &[&str]) -> Result<(
                 }
             }
             (None, operator) if OPERATORS.contains(&operator) => {
-                let message = format!("{operator:?} is not offered: a text shows values, the core computes them");
+                let message =
+                    format!("{operator:?} is not offered: a text shows values, the core computes them");
                 return Err(at(source, part.inside_start + offset, message));
             }
             (None, _) => {}

@@ -24,7 +24,10 @@ fn values_read_as_people_write_them() {
     });
     let table = [
         ("{{ due|money }} {{ due|currency }}", "-¥1,234,567.50 人民币"),
-        ("{{ day|date }}/{{ day|day }}/{{ month|month }}/{{ at|time }}", "2026年11月8日/11月8日/2026年1月/11月19日 04:31"),
+        (
+            "{{ day|date }}/{{ day|day }}/{{ month|month }}/{{ at|time }}",
+            "2026年11月8日/11月8日/2026年1月/11月19日 04:31",
+        ),
         ("{{ card|tail }} {{ card.last4|tail }}", "尾号1234 尾号1234"),
         ("{{ points|number }} {{ rate|percent }}", "28,640 13.03%"),
         ("{{ type|word('transaction_type') }}", "消费"),

@@ -211,7 +211,7 @@ impl Staff {
         // Nothing that was typed is stored when it cannot be a name: it may be a password in the wrong field.
         let known_form = is_name(name) && password.reveal().len() <= Self::PASSWORD_BYTES_MAX;
         let name = if known_form { name } else { "" };
-        let attempt = self.store.attempt_index(name, &address.to_string());
+        let attempt = self.store.sign_in_index(name, &address.to_string());
         self.count_sign_in(attempt).await?;
         let account = self.store.staff(name).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
@@ -223,9 +223,9 @@ impl Staff {
         let token = Secret::new(new_token(self.store.random().as_ref()));
         let now = self.store.clock().now();
         let mut commit = Commit::new(0)
-            .with(self.store.insert_session(token_hash(&token), name))
-            .with(self.store.forget_attempts(attempt))
-            .with(self.store.end_old_sessions(now - Self::IDLE, now - Self::ABSOLUTE))
+            .with(self.store.insert_staff_session(token_hash(&token), name))
+            .with(self.store.forget_failed_sign_ins(attempt))
+            .with(self.store.end_old_staff_sessions(now - Self::IDLE, now - Self::ABSOLUTE))
             .with(self.audit(name, "sign_in", json!({ "address": address.to_string() }))?);
         if let Some(previous) = previous {
             commit.push(self.store.end_staff_session(token_hash(previous)));
@@ -289,12 +289,12 @@ impl Staff {
     /// Counts the attempt before the password is looked at, so that guesses made at once are all counted.
     async fn count_sign_in(&self, attempt: [u8; 16]) -> Result<(), SignInError> {
         for _ in 0..Self::BUSY_PER_ADDRESS_MAX {
-            let before = self.store.attempts(attempt).await?;
+            let before = self.store.failed_sign_ins(attempt).await?;
             let now = self.store.clock().now();
             let after = lockout::next(before, now).map_err(SignInError::Locked)?;
             let commit = Commit::new(0)
                 .with(self.store.count_sign_in(attempt, before, after))
-                .with(self.store.forget_old_attempts(now - lockout::REMEMBERED));
+                .with(self.store.forget_old_failed_sign_ins(now - lockout::REMEMBERED));
             match self.store.commit(commit).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Conflict(Conflict::Stale)) => {}

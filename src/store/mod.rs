@@ -7,6 +7,7 @@
 
 mod conversation;
 mod database;
+mod desk;
 mod follower;
 mod h5;
 mod identity;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
+pub use desk::Case;
 pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
@@ -305,6 +307,7 @@ pub fn all_statements() -> Vec<Statement> {
         staff::ALL,
     ]
     .concat()
+    [ALL, conversation::ALL, desk::ALL, follower::ALL, h5::ALL, identity::ALL, notice::ALL, outbox::ALL, parts::ALL, push::ALL, staff::ALL].concat()
 }
 
 #[cfg(test)]

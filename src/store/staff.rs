@@ -84,7 +84,7 @@ impl Store {
 
     /// Begins a session.
     #[must_use]
-    pub fn insert_session(&self, token_hash: [u8; 32], name: &str) -> Write {
+    pub fn insert_staff_session(&self, token_hash: [u8; 32], name: &str) -> Write {
         let now = self.clock().now();
         let args = vec![token_hash.into(), name.into(), now.into(), now.into()];
         Write::one(INSERT_SESSION, args, Conflict::Duplicate)
@@ -127,7 +127,7 @@ impl Store {
 
     /// Removes sessions that are over: not active since the first moment, or begun before the second.
     #[must_use]
-    pub fn end_old_sessions(&self, active_before: UnixMs, created_before: UnixMs) -> Write {
+    pub fn end_old_staff_sessions(&self, active_before: UnixMs, created_before: UnixMs) -> Write {
         Write::new(END_OLD_SESSIONS, vec![active_before.into(), created_before.into()])
     }
 
@@ -148,7 +148,7 @@ impl Store {
 
     /// The keyed hash under which failures of this name from this address are counted.
     #[must_use]
-    pub fn attempt_index(&self, name: &str, address: &str) -> [u8; 16] {
+    pub fn sign_in_index(&self, name: &str, address: &str) -> [u8; 16] {
         self.vault().index("staff attempt", &[name.as_bytes(), address.as_bytes()])
     }
 
@@ -156,7 +156,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn attempts(&self, attempt_ix: [u8; 16]) -> Result<Option<Attempts>, StoreError> {
+    pub async fn failed_sign_ins(&self, attempt_ix: [u8; 16]) -> Result<Option<Attempts>, StoreError> {
         let row = self.fetch_one(ATTEMPTS, vec![attempt_ix.into()]).await?;
         row.map(|row| Ok(Attempts { failures: row.int(0)?, retry: row.time(1)? })).transpose()
     }
@@ -173,13 +173,13 @@ impl Store {
 
     /// Forgets failures after a success.
     #[must_use]
-    pub fn forget_attempts(&self, attempt_ix: [u8; 16]) -> Write {
+    pub fn forget_failed_sign_ins(&self, attempt_ix: [u8; 16]) -> Write {
         Write::new(FORGET_ATTEMPTS, vec![attempt_ix.into()])
     }
 
     /// Forgets failures that nobody added to since.
     #[must_use]
-    pub fn forget_old_attempts(&self, last_before: UnixMs) -> Write {
+    pub fn forget_old_failed_sign_ins(&self, last_before: UnixMs) -> Write {
         Write::new(FORGET_OLD_ATTEMPTS, vec![last_before.into()])
     }
 }

@@ -83,11 +83,11 @@ impl Api {
         read: impl Fn(transport::Answer) -> Result<T, Fault>,
     ) -> Result<T, ApiError> {
         let deadline = Instant::now() + self.call_timeout;
-        let token = self.tokens.get(|| self.fetch_token(deadline), deadline).await?;
+        let token = self.tokens.get(|until| self.fetch_token(until), deadline).await?;
         let first = self.send(call, &token, &read, deadline).await;
         match first {
             Err(error) if error.class() == Class::RefreshToken => {
-                let token = self.tokens.replace(&token, || self.fetch_token(deadline), deadline).await?;
+                let token = self.tokens.replace(&token, |until| self.fetch_token(until), deadline).await?;
                 self.send(call, &token, &read, deadline).await
             }
             other => other,

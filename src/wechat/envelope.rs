@@ -172,6 +172,7 @@ fn unpadded_length(buffer: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Random, SeededRandom};
     use crate::wechat::vectors;
 
     const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
@@ -313,6 +314,29 @@ mod tests {
         }
         for app_id in ["", "wxdemo0000000002", "wxdemo000000000", "wxdemo00000000011"] {
             assert_eq!(keys.open(&good, app_id).err(), Some(NotOpened), "{app_id}");
+        }
+    }
+
+    #[test]
+    fn twenty_thousand_changed_envelopes_never_open_to_the_same_message() {
+        let keys = keys(OTHER, Some(KEY));
+        let random = SeededRandom::new(11);
+        let good = Key::parse(KEY).unwrap().seal(RANDOM, &"账单".repeat(20), APP_ID);
+        for _ in 0..20_000 {
+            let mut dice = [0_u8; 4];
+            random.fill(&mut dice);
+            let mut bytes = good.clone().into_bytes();
+            let index = usize::from(u16::from_le_bytes([dice[0], dice[1]])) % bytes.len();
+            match dice[2] % 3 {
+                0 => bytes.truncate(index),
+                1 => bytes.insert(index, dice[3] & 0x7F),
+                _ => bytes[index] ^= (dice[3] & 0x7F).max(1),
+            }
+            let changed = String::from_utf8(bytes).unwrap();
+            let opened = keys.open(&changed, APP_ID);
+            // A changed block garbles itself and flips bits in the next: the envelope may still open (the signature
+            // is what refuses it), but never to the same message.
+            assert!(opened.is_err() || opened.is_ok_and(|(message, _)| *message != "账单".repeat(20)));
         }
     }
 }

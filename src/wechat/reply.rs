@@ -306,6 +306,7 @@ fn legal(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Random, SeededRandom};
     use crate::wechat::xml::{Document, gate};
 
     const CREATED: UnixMs = UnixMs(1_767_225_702_999);
@@ -431,5 +432,39 @@ mod tests {
     fn a_reply_does_not_print_what_it_says() {
         let reply = Reply::Text(Text::new("本期账单 ¥128.50").unwrap());
         assert!(!format!("{reply:?}").contains("128"));
+    }
+
+    #[test]
+    fn twenty_thousand_seeded_texts_are_cut_encoded_and_read_back() {
+        const PIECES: [&str; 16] = [
+            "<a href=\"https://a.example\">",
+            "</a>",
+            "<a",
+            "<",
+            "]]>",
+            "]]",
+            ">",
+            "\u{0}",
+            "\u{FFFF}",
+            "账单",
+            "😀",
+            " ",
+            "\r\n",
+            "&amp;",
+            "x",
+            "一二三四五六七八九十",
+        ];
+        let random = SeededRandom::new(7);
+        for _ in 0..20_000 {
+            let mut dice = [0_u8; 32];
+            random.fill(&mut dice);
+            let text: String = dice.iter().map(|die| PIECES[usize::from(die % 16)]).collect();
+            let text = text.repeat(usize::from(dice[0] % 12) + 1);
+            let Ok(text) = Text::cut(&text) else { continue };
+            assert!(text.reveal().len() <= Text::BYTES_MAX);
+            let xml = encode(&Reply::Text(text.clone()), &openid(), "gh", CREATED);
+            let document = Document::parse(gate(xml.as_bytes()).unwrap()).unwrap();
+            assert_eq!(document.root().text_of("Content"), text.reveal());
+        }
     }
 }

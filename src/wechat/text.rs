@@ -82,6 +82,8 @@ impl TryFrom<String> for Text {
 const ELLIPSIS: &str = "…";
 
 fn sendable(text: &str) -> Result<String, NotSendable> {
+    // XML readers make every line break a line feed; doing it here keeps what is stored and what is read alike.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let text: String = text.chars().filter(|character| is_legal(*character)).collect();
     if text.trim().is_empty() { Err(NotSendable::Empty) } else { Ok(text) }
 }
@@ -181,7 +183,7 @@ mod tests {
         assert_eq!(Text::cut(&full).unwrap().reveal(), full);
         let error = Text::new(&format!("{full}x")).unwrap_err();
         assert_eq!(error, NotSendable::TooLong { bytes: 2049, bytes_max: 2048 });
-        assert_eq!(Text::new("a\u{0}b\u{FFFF}c\n").unwrap().reveal(), "abc\n");
+        assert_eq!(Text::new("a\u{0}b\u{FFFF}c\r\nd\re").unwrap().reveal(), "abc\nd\ne");
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub trait TokenShelf: Send + Sync + 'static {
     fn load<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Option<Token>, ShelfFailed>>;
 
     /// Asks to be the one who fetches until `until`. Granted when nobody else's lease reaches past `now`; always
-    /// granted to who already has it.
+    /// granted to who already has it, who so prolongs it, or gives it back by `until == now`.
     fn lease<'a>(
         &'a self,
         account: &'a AccountId,
@@ -149,10 +149,10 @@ impl Tokens {
         }
     }
 
-    /// A token that the platform should take. `fetch` asks the platform for one.
+    /// A token that the platform should take. `fetch` asks the platform for one, until its deadline.
     pub(super) async fn get<Fetching>(
         &self,
-        fetch: impl FnOnce() -> Fetching,
+        fetch: impl FnOnce(Instant) -> Fetching,
         deadline: Instant,
     ) -> Result<Token, ApiError>
     where
@@ -171,7 +171,9 @@ impl Tokens {
             };
         };
         let Ok(mut flight) = self.flight.try_lock() else { return Ok(ageing) };
-        match self.renew(&mut flight, fetch, deadline, RENEW_PAUSE).await {
+        // The call itself can go on with the old token: a slow renewal must leave it time.
+        let patience = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 3;
+        match self.renew(&mut flight, fetch, patience, RENEW_PAUSE).await {
             Ok(token) => Ok(token),
             Err(error) => {
                 tracing::warn!(account = %self.account, %error, "the access token could not be renewed early");
@@ -184,7 +186,7 @@ impl Tokens {
     pub(super) async fn replace<Fetching>(
         &self,
         refused: &Token,
-        fetch: impl FnOnce() -> Fetching,
+        fetch: impl FnOnce(Instant) -> Fetching,
         deadline: Instant,
     ) -> Result<Token, ApiError>
     where
@@ -204,7 +206,7 @@ impl Tokens {
         if flight.confirmed.is_some_and(|at| at.elapsed() < RENEW_PAUSE) {
             return Ok(refused.clone());
         }
-        let token = self.fetch_and_save(&mut flight, fetch).await?;
+        let token = self.fetch_and_save(&mut flight, fetch, deadline).await?;
         flight.confirmed = (token.text == refused.text).then(Instant::now);
         Ok(token)
     }
@@ -217,7 +219,7 @@ impl Tokens {
     async fn renew<Fetching>(
         &self,
         flight: &mut Flight,
-        fetch: impl FnOnce() -> Fetching,
+        fetch: impl FnOnce(Instant) -> Fetching,
         deadline: Instant,
         failure_holds: Duration,
     ) -> Result<Token, ApiError>
@@ -245,18 +247,19 @@ impl Tokens {
                 return Err(ApiError::before_sending("stable_token", Fault::TimedOut));
             }
         }
-        self.fetch_and_save(flight, fetch).await
+        self.fetch_and_save(flight, fetch, deadline).await
     }
 
     async fn fetch_and_save<Fetching>(
         &self,
         flight: &mut Flight,
-        fetch: impl FnOnce() -> Fetching,
+        fetch: impl FnOnce(Instant) -> Fetching,
+        deadline: Instant,
     ) -> Result<Token, ApiError>
     where
         Fetching: Future<Output = Result<Token, ApiError>>,
     {
-        match fetch().await {
+        match fetch(deadline).await {
             Ok(token) => {
                 flight.failed = None;
                 if self.shelf.save(&self.account, &token).await.is_err() {
@@ -266,6 +269,9 @@ impl Tokens {
             }
             Err(error) => {
                 flight.failed = Some((Instant::now(), error.clone()));
+                // A lease that ends now lets another instance try at once.
+                let now = self.clock.now();
+                let _ = self.shelf.lease(&self.account, &self.owner, now, now).await;
                 Err(error)
             }
         }

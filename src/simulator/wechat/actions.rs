@@ -9,7 +9,7 @@ use url::Url;
 use super::allowance::Bought;
 use super::api::menu::Button;
 use super::platform::{Account, Platform, State};
-use super::push::{Push, Scene, envelope, event};
+use super::push::{PUSHES_MAX, Push, Scene, envelope, event};
 use super::timeline::{Direction, Draft};
 use super::xml::Writer;
 use crate::domain::time::UnixMs;
@@ -70,6 +70,8 @@ pub(crate) enum Refusal {
     State(&'static str),
     /// Not with these values.
     Value(&'static str),
+    /// Too many pushes are under way.
+    Busy,
 }
 
 /// Who acts.
@@ -96,6 +98,9 @@ impl Platform {
         openid: &str,
         action: Action,
     ) -> Result<Done, Refusal> {
+        if self.pushes_under_way() >= PUSHES_MAX {
+            return Err(Refusal::Busy);
+        }
         let mut state = self.state();
         let following = state.follower(account, openid).ok_or(Refusal::Unknown("没有这个关注者"))?.following;
         let actor = Actor { platform: self, account, openid, at: self.true_now() };

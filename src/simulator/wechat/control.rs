@@ -176,6 +176,7 @@ async fn act(platform: Data, path: web::Path<(String, String)>, action: web::Jso
         Err(Refusal::Unknown(reason)) => refused(StatusCode::NOT_FOUND, reason),
         Err(Refusal::State(reason)) => refused(StatusCode::CONFLICT, reason),
         Err(Refusal::Value(reason)) => refused(StatusCode::BAD_REQUEST, reason),
+        Err(Refusal::Busy) => refused(StatusCode::TOO_MANY_REQUESTS, "投递中的推送过多，请稍后再试"),
     }
 }
 
@@ -218,12 +219,18 @@ fn watch_follower(platform: &Platform, account: usize, openid: &str) -> Option<w
     state.follower(account, openid).map(|follower| follower.changed.subscribe())
 }
 
-/// Server-sent events: every change of the chat, the follower and the menu. Resumes by `Last-Event-ID`.
-async fn events(request: HttpRequest, platform: Data, path: web::Path<(String, String)>) -> HttpResponse {
+/// Server-sent events: every change of the chat, the follower and the menu. Resumes by
+/// `Last-Event-ID` or `after`.
+async fn events(
+    request: HttpRequest,
+    platform: Data,
+    path: web::Path<(String, String)>,
+    query: web::Query<After>,
+) -> HttpResponse {
     let Some(account) = find(&platform, &path.0, &path.1) else { return no_follower() };
     let Some(changed) = watch_follower(&platform, account, &path.1) else { return no_follower() };
     let last = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
-    let after = last.and_then(|last| last.parse().ok()).unwrap_or_default();
+    let after = last.and_then(|last| last.parse().ok()).unwrap_or(query.after);
     let closing = platform.closing.subscribe();
     let stream =
         Watching { platform, account, openid: path.into_inner().1, after, changed, closing, first: true };

@@ -21,7 +21,7 @@ const PHONE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'se
      img-src 'self' http: https: data:; frame-src http: https:; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
 /// Shown inside the phone.
-const AUTHORIZE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+const AUTHORIZE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
 
 struct Person {

@@ -4,7 +4,7 @@
 //! time is the true time plus what the clock panel added; windows, tokens, codes and quotas age by it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub(crate) struct Platform {
     pub(crate) runtime: tokio::runtime::Handle,
     /// Becomes true when the simulator stops, so that open streams end.
     pub(crate) closing: watch::Sender<bool>,
+    /// Pushes under way.
+    pub(crate) pushes: AtomicUsize,
     own_url: String,
     clock: SharedClock,
     random: SharedRandom,
@@ -141,7 +143,8 @@ impl Platform {
         clock: SharedClock,
         random: SharedRandom,
     ) -> Arc<Self> {
-        // Ids must not repeat after a restart: the server remembers them for days.
+        // Numbers go on growing over a restart: the server remembers message ids for days, and an open phone
+        // asks for what came after the last number it saw.
         let started = u64::try_from(clock.now().0).unwrap_or(0);
         let mut state = State {
             accounts: settings.accounts.iter().map(Account::new).collect(),
@@ -149,7 +152,7 @@ impl Platform {
             faults: Faults::default(),
             receipts: ReceiptRule::new(settings.receipt_delay_ms),
             oauth: oauth::Grants::default(),
-            seq: 0,
+            seq: started.saturating_mul(1_000),
             message_id: started.saturating_mul(10_000),
             followers: 0,
         };
@@ -164,6 +167,7 @@ impl Platform {
             http,
             runtime,
             closing: watch::Sender::new(false),
+            pushes: AtomicUsize::new(0),
             own_url,
             clock,
             random,
@@ -202,6 +206,11 @@ impl Platform {
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         let moved = |offset: i64| Some(offset.saturating_add(by_ms));
         let _ = self.offset_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved);
+    }
+
+    /// How many pushes are under way.
+    pub(crate) fn pushes_under_way(&self) -> usize {
+        self.pushes.load(Ordering::SeqCst)
     }
 
     /// Unpredictable bytes.

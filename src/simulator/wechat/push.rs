@@ -4,6 +4,7 @@
 //! answered, or a moment after it went out; it never waits for a slow answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -18,6 +19,8 @@ use super::xml;
 use crate::config::Encryption;
 use crate::domain::time::UnixMs;
 
+/// Pushes under way at once; beyond it followers must wait.
+pub(crate) const PUSHES_MAX: usize = 20_000;
 const DELIVERIES_MAX: u8 = 3;
 const REPLY_BYTES_MAX: usize = 256 * 1024;
 /// How long a push may keep the next one of the same follower from beginning.
@@ -119,7 +122,11 @@ impl Platform {
     /// Sends a push in the background.
     pub(crate) fn send_push(self: &Arc<Self>, push: Push) {
         let platform = Arc::clone(self);
-        self.runtime.spawn(async move { platform.deliver(push).await });
+        self.pushes.fetch_add(1, Ordering::SeqCst);
+        self.runtime.spawn(async move {
+            platform.deliver(push).await;
+            platform.pushes.fetch_sub(1, Ordering::SeqCst);
+        });
     }
 
     async fn deliver(&self, mut push: Push) {

@@ -194,3 +194,27 @@ fn below(base: &Url, path: &str) -> Url {
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_that_share_a_template_share_its_lines_in_the_order_of_their_numbers() {
+        let notice = |fields: &[(&str, &str)]| NoticeTemplate {
+            template_id: "tplSpend".to_owned(),
+            fields: fields
+                .iter()
+                .map(|(field, keyword)| ((*field).to_owned(), (*keyword).to_owned()))
+                .collect(),
+        };
+        let notices = BTreeMap::from([
+            ("refund".to_owned(), notice(&[("amount", "amount2"), ("time", "time13")])),
+            ("spend".to_owned(), notice(&[("amount", "amount2"), ("merchant", "thing4")])),
+        ]);
+        let library = Template::library(&notices);
+        let keywords: Vec<&str> = library[0].lines.iter().map(|(keyword, _)| keyword.as_str()).collect();
+        assert_eq!((library.len(), keywords), (1, vec!["amount2", "thing4", "time13"]));
+        assert_eq!(library[0].lines[1].1, "交易商户");
+    }
+}

@@ -136,7 +136,7 @@ function content(entry, acts) {
 export function bubble(entry, names, acts) {
   const data = { id: entry.id };
   if (entry.direction === "system") {
-    const words = entry.kind === "notice" ? entry.text : `${names.follower}${entry.text}`;
+    const words = entry.kind === "notice" ? entry.text : `您${entry.text}`;
     return make("p.system", { data, role: "note" }, words);
   }
   if (entry.kind === "template") {

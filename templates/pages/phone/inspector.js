@@ -12,6 +12,9 @@ const STATES = {
   malformed: ["回复有误", "bad"], silent: ["未应答", "bad"],
 };
 const OUTCOMES = { answered: "应答", timeout: "超时", status: "状态码异常", unreachable: "无法连接" };
+const UNTIL = new Intl.DateTimeFormat("zh-CN", {
+  month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: "Asia/Shanghai",
+});
 const SOURCES = { passive: "被动回复", custom: "客服消息", template: "模板消息" };
 const KINDS = {
   text: "文字", image: "图片", voice: "语音", video: "视频", music: "音乐", location: "位置", link: "链接",
@@ -95,8 +98,9 @@ function body(entry) {
   if (entry.call) {
     parts.push(raw(`POST ${entry.call.path}`, entry.call.body), raw("应答", JSON.stringify(entry.call.response)));
   }
-  if (entry.reply_to) {
-    parts.push(make("p.meta", {}, "内容见它所回复的那次推送。"));
+  const answered = part("wire").querySelector(`[data-id="${entry.reply_to}"]`)?.entry.push?.deliveries.at(-1);
+  if (answered) {
+    parts.push(delivery(answered));
   }
   return parts;
 }
@@ -165,7 +169,7 @@ export function forget(id) {
 
 /** What customer-service messages are left. */
 export function showAllowance(left) {
-  const until = (at) => (at ? `至 ${TIME.format(at).slice(0, 8)}` : "窗口已关");
+  const until = (at) => (at ? `至 ${UNTIL.format(at)}` : "窗口已关");
   part("allowance").textContent =
     `客服消息余量：留言 ${left.message} 条（${until(left.message_until)}），点击 ${left.tap} 条（${until(left.tap_until)}）`;
 }

@@ -7,6 +7,8 @@ const ENTRIES_MAX = 2000;
 const PAUSE_MS = 5 * 60 * 1000;
 const TOAST_MS = 3500;
 const TYPING_MS = 15000;
+const RETRY_MS = 3000;
+const END_PIXELS = 80;
 const PICTURE_BYTES_MAX = 10 * 1024 * 1024;
 
 const part = (id) => document.getElementById(id);
@@ -21,6 +23,8 @@ let follower = null;
 let menu = null;
 let menuShown = true;
 let lastAt = 0;
+let lastSeq = 0;
+let stuck = true;
 let source = null;
 
 // — what the follower does —
@@ -95,7 +99,6 @@ function trim() {
 
 function update({ entries: changed, follower: now, menu: buttons }) {
   const chat = part("chat");
-  const atEnd = chat.scrollHeight - chat.scrollTop - chat.clientHeight < 120;
   changed.sort((a, b) => a.id - b.id).forEach(draw);
   trim();
   follower = now;
@@ -109,8 +112,19 @@ function update({ entries: changed, follower: now, menu: buttons }) {
   part("profile").hidden = now.following;
   chat.hidden = !now.following;
   part("dock").hidden = !now.following;
-  if (atEnd && changed.length > 0) {
-    chat.scrollTop = chat.scrollHeight;
+  for (const entry of changed) {
+    lastSeq = Math.max(lastSeq, entry.seq);
+    if (entry.direction === "follower") {
+      stuck = true;
+    }
+  }
+  stickToEnd();
+}
+
+// The newest bubble stays in sight unless the reader has scrolled up.
+function stickToEnd() {
+  if (stuck) {
+    part("chat").scrollTop = part("chat").scrollHeight;
   }
 }
 
@@ -129,12 +143,17 @@ function listen() {
   if (document.hidden) {
     return;
   }
-  source = new EventSource(`${self}/events`);
+  source = new EventSource(`${self}/events?after=${lastSeq}`);
   source.addEventListener("update", (event) => {
     part("offline").hidden = true;
     update(JSON.parse(event.data));
   });
-  source.addEventListener("error", () => { part("offline").hidden = false; });
+  source.addEventListener("error", () => {
+    part("offline").hidden = false;
+    if (source?.readyState === EventSource.CLOSED) {
+      setTimeout(listen, RETRY_MS);
+    }
+  });
 }
 
 // — menu and composer —
@@ -249,18 +268,28 @@ const sending = {
 
 // — sheets —
 
+// What lies behind a dialog can neither be tapped nor reached by keyboard.
+function settleBackground() {
+  const covered = !part("sheet").hidden || !part("page").hidden;
+  for (const behind of document.querySelectorAll(".phone > .bar, #chat, #profile, #dock")) {
+    behind.inert = covered;
+  }
+}
+
 function openSheet(title, ...content) {
   openSheet.before = document.activeElement;
   part("sheet-title").textContent = title;
   part("sheet-body").replaceChildren(...content);
   part("sheet").hidden = false;
   part("veil").hidden = false;
+  settleBackground();
   (part("sheet-body").querySelector("input, button, a") ?? part("sheet-close")).focus();
 }
 
 function closeSheet() {
   part("sheet").hidden = true;
   part("veil").hidden = true;
+  settleBackground();
   openSheet.before?.focus();
 }
 
@@ -358,19 +387,20 @@ async function scanSheet() {
 // two tabs do not share a session with the bank.
 function openPage(url) {
   const frame = make("iframe", { title: "网页", referrerPolicy: "strict-origin-when-cross-origin" });
-  frame.setAttribute("sandbox", "allow-forms allow-modals allow-popups allow-same-origin allow-scripts");
   frame.credentialless = true;
   frame.src = url;
   openPage.before = document.activeElement;
   part("page-title").textContent = new URL(url).host;
   part("page-frame").replaceChildren(frame);
   part("page").hidden = false;
+  settleBackground();
   part("page-close").focus();
 }
 
 function closePage() {
   part("page").hidden = true;
   part("page-frame").replaceChildren();
+  settleBackground();
   openPage.before?.focus();
 }
 
@@ -436,6 +466,11 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("visibilitychange", listen);
+part("chat").addEventListener("scroll", () => {
+  const chat = part("chat");
+  stuck = chat.scrollHeight - chat.scrollTop - chat.clientHeight < END_PIXELS;
+});
+new ResizeObserver(stickToEnd).observe(part("chat"));
 
 paintInitials(document);
 startInspector(() => {});

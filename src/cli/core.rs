@@ -1,4 +1,5 @@
-//! `weikefu core check`: runs the operations' schemas against a bank's gateway.
+//! `weikefu core`: the sandbox bank core, and `core check`, which runs the operations' schemas against a bank's
+//! gateway.
 
 use clap::{Args, Subcommand};
 use url::Url;
@@ -13,6 +14,9 @@ const TIMEOUT_MS: u64 = 10_000;
 
 #[derive(Args)]
 pub(super) struct Core {
+    #[cfg(feature = "demo")]
+    #[command(flatten)]
+    lifetime: super::Lifetime,
     #[command(subcommand)]
     command: Option<CoreCommand>,
 }
@@ -37,7 +41,10 @@ enum CoreCommand {
 
 pub(super) async fn run(core: Core, context: &Context) -> Outcome {
     match core.command {
-        None => Err(Failure::usage("no such command")),
+        #[cfg(feature = "demo")]
+        None => super::simulate::core(context, core.lifetime.until_stdin_closes).await,
+        #[cfg(not(feature = "demo"))]
+        None => Err(Failure::usage("this build has no sandbox core; see core check --help")),
         Some(CoreCommand::Check { url, secret, secret_file }) => {
             let secret = match secret_file {
                 Some(path) => Some(
@@ -50,7 +57,7 @@ pub(super) async fn run(core: Core, context: &Context) -> Outcome {
             };
             let settings = settings(url, secret.map(Secret::new), context)?;
             let report = check::run(&settings, context.clock.clone(), context.random.clone()).await?;
-            println!("{report}");
+            tell!("{report}");
             if report.passed() { Ok(()) } else { Err(Failure::Told) }
         }
     }

@@ -1,0 +1,352 @@
+//! How the services hang together: what no single file can show to be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Spanned;
+
+use super::manifest::{Direction, Effect, FieldKind, Form, Lookup, Page, Proof, RowsBy, Sees};
+use super::{Catalogue, NEXT_MAX, Service, samples};
+use crate::bank::{Operation, operations::CustomerUse};
+use crate::content::Fault;
+use crate::understanding::normalise;
+
+pub(super) fn check(catalogue: &Catalogue) -> Vec<Fault> {
+    let mut faults = owned_twice(catalogue);
+    for service in catalogue.iter() {
+        let mut found = Found { service, faults: Vec::new() };
+        found.handler();
+        found.guard(catalogue);
+        found.next(catalogue);
+        found.operations(catalogue);
+        found.variables(catalogue);
+        faults.extend(found.faults);
+    }
+    faults
+}
+
+/// A keyword, name or label that leads to two services.
+fn owned_twice(catalogue: &Catalogue) -> Vec<Fault> {
+    let mut owners: BTreeMap<String, &str> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for service in catalogue.iter() {
+        let manifest = &service.manifest;
+        for word in manifest.keywords.iter().chain([&manifest.name]).chain(&manifest.label) {
+            let plain = normalise(word.get_ref());
+            if plain.is_empty() {
+                let message = format!("{:?} has no letter that could be recognised", word.get_ref());
+                faults.push(service.file.fault_at(word.span().start, message));
+                continue;
+            }
+            let owner = *owners.entry(plain).or_insert(service.id());
+            if owner != service.id() {
+                let message =
+                    format!("{:?} belongs to {owner} already; keep it in one of them", word.get_ref());
+                faults.push(service.file.fault_at(word.span().start, message));
+            }
+        }
+    }
+    faults
+}
+
+struct Found<'a> {
+    service: &'a Service,
+    faults: Vec<Fault>,
+}
+
+impl Found<'_> {
+    fn at<T>(&mut self, place: &Spanned<T>, message: impl Into<String>) {
+        self.faults.push(self.service.file.fault_at(place.span().start, message));
+    }
+
+    fn handler(&mut self) {
+        let manifest = &self.service.manifest;
+        let kinds = [
+            manifest.answer.is_some(),
+            manifest.lookup.is_some(),
+            manifest.form.is_some(),
+            manifest.link.is_some() && manifest.lookup.is_none(),
+            manifest.escalate.is_some(),
+        ];
+        if kinds.iter().filter(|kind| **kind).count() != 1 {
+            let message = "a service has exactly one of [answer], [lookup], [form], [link], [escalate]; only a \
+                           [lookup] may have a [link] beside it, for followers who are not bound";
+            self.at(&manifest.id, message);
+        }
+        if manifest.keywords.is_empty() {
+            self.at(&manifest.id, "a service needs at least one keyword");
+        }
+        for field in manifest.form.iter().flat_map(|form| &form.fields) {
+            let choices = usize::from(!field.options.is_empty()) + usize::from(field.options_from.is_some());
+            let wanted = usize::from(field.kind == FieldKind::Choice);
+            if choices != wanted {
+                self.at(&field.name, "a choice has either options or options_from; other kinds have neither");
+            }
+            if (field.kind == FieldKind::Text) != field.characters_max.is_some() {
+                self.at(&field.name, "a text field has characters_max; other kinds have none");
+            }
+        }
+    }
+
+    fn guard(&mut self, catalogue: &Catalogue) {
+        let manifest = &self.service.manifest;
+        let bound = *manifest.binding.get_ref();
+        if *manifest.proof.get_ref() != Proof::None && manifest.link.is_none() {
+            let message =
+                "only the page of a [link] can take this proof; name one, or ask for proof = \"none\"";
+            self.at(&manifest.proof, message);
+        }
+        let leads_out = manifest.escalate.is_some()
+            || manifest.link.as_ref().is_some_and(|link| *link.page.get_ref() == Page::Bind);
+        if bound && leads_out {
+            self.at(
+                &manifest.binding,
+                "a loop of guards: who is not bound must be able to bind, or reach a person",
+            );
+        }
+        if bound && manifest.lookup.is_some() && manifest.link.is_some() {
+            let message =
+                "the [link] is for followers who are not bound, and binding = true never lets them in";
+            self.at(&manifest.binding, message);
+        }
+        match (&manifest.direction, &manifest.opposite) {
+            (Some(direction), Some(opposite)) => self.opposite(catalogue, direction, opposite),
+            (None, None) => {}
+            (Some(place), None) => {
+                self.at(place, "direction needs its opposite, the service that moves back")
+            }
+            (None, Some(place)) => self.at(place, "opposite needs a direction: tighten or loosen"),
+        }
+    }
+
+    /// P7: loosening never needs less than its opposite.
+    fn opposite(
+        &mut self,
+        catalogue: &Catalogue,
+        direction: &Spanned<Direction>,
+        opposite: &Spanned<String>,
+    ) {
+        let Some(other) = catalogue.get(opposite.get_ref()) else {
+            let message = unknown_service(catalogue, opposite.get_ref());
+            return self.at(opposite, message);
+        };
+        let mine = &self.service.manifest;
+        let theirs = &other.manifest;
+        let back = theirs.opposite.as_ref().map(|id| id.get_ref().as_str()) == Some(self.service.id());
+        let turned = theirs.direction.as_ref().is_some_and(|other| other.get_ref() != direction.get_ref());
+        if !back || !turned {
+            let message = format!(
+                "{} must name {} as its opposite, in the other direction",
+                other.id(),
+                self.service.id()
+            );
+            return self.at(opposite, message);
+        }
+        let less = (!mine.binding.get_ref() && *theirs.binding.get_ref())
+            || mine.proof.get_ref() < theirs.proof.get_ref();
+        if *direction.get_ref() == Direction::Loosen && less {
+            let message =
+                format!("this loosens what {} tightens, but needs less proof than it (P7)", other.id());
+            self.at(direction, message);
+        }
+    }
+
+    fn next(&mut self, catalogue: &Catalogue) {
+        let manifest = &self.service.manifest;
+        for id in &manifest.next {
+            if catalogue.get(id.get_ref()).is_none() {
+                let message = unknown_service(catalogue, id.get_ref());
+                self.at(id, message);
+            } else if id.get_ref() == self.service.id() {
+                self.at(id, "a service does not offer itself");
+            }
+        }
+        if let Some(extra) = manifest.next.get(NEXT_MAX) {
+            self.at(extra, format!("at most {NEXT_MAX} services can be offered"));
+        }
+    }
+
+    fn operations(&mut self, catalogue: &Catalogue) {
+        let manifest = &self.service.manifest;
+        if let Some(lookup) = &manifest.lookup {
+            if let Some(operation) = self.operation(catalogue, &lookup.operation) {
+                self.customer(operation, &lookup.operation);
+                self.effect(operation, Effect::Read);
+                self.refusals(operation, lookup.refusals.iter());
+                self.params(operation, lookup.params.keys(), &lookup.operation);
+                self.lookup(catalogue, operation, lookup);
+            }
+        }
+        if let Some(form) = &manifest.form {
+            self.form(catalogue, form);
+        }
+    }
+
+    fn form(&mut self, catalogue: &Catalogue, form: &Form) {
+        if let Some(operation) = self.operation(catalogue, &form.operation) {
+            self.customer(operation, &form.operation);
+            self.effect(operation, Effect::Write);
+            self.refusals(operation, form.refusals.iter());
+            self.params(operation, form.params.keys(), &form.operation);
+        }
+        for from in form.fields.iter().filter_map(|field| field.options_from.as_ref()) {
+            if let Some(operation) = self.operation(catalogue, &from.operation) {
+                self.customer(operation, &from.operation);
+                self.list(operation, &from.list);
+            }
+        }
+    }
+
+    fn operation<'a>(&mut self, catalogue: &'a Catalogue, name: &Spanned<String>) -> Option<&'a Operation> {
+        let operation = catalogue.operation(name.get_ref());
+        if operation.is_none() {
+            let known = catalogue.core.iter().map(|operation| format!("core:{}", operation.name()));
+            let known =
+                known.chain(catalogue.house.iter().map(|operation| format!("house:{}", operation.name())));
+            let nearest =
+                known.min_by_key(|known| strsim::levenshtein(known, name.get_ref())).unwrap_or_default();
+            let message =
+                format!("the operation {:?} has no schema; did you mean {nearest:?}?", name.get_ref());
+            self.at(name, message);
+        }
+        operation
+    }
+
+    fn customer(&mut self, operation: &Operation, place: &Spanned<String>) {
+        let manifest = &self.service.manifest;
+        let bound = *manifest.binding.get_ref() || manifest.link.is_some();
+        if operation.customer() == CustomerUse::Required && !bound {
+            self.at(place, "the operation needs a customer, so the service needs binding = true");
+        }
+    }
+
+    fn effect(&mut self, operation: &Operation, wanted: Effect) {
+        let writes = matches!(operation.effect(), crate::bank::Effect::Write);
+        let effect = &self.service.manifest.effect;
+        if writes != (*effect.get_ref() == Effect::Write) {
+            self.at(effect, "the effect differs from that of the operation");
+        } else if *effect.get_ref() != wanted {
+            self.at(effect, "a [lookup] reads and a [form] writes");
+        }
+    }
+
+    fn refusals<'a>(
+        &mut self,
+        operation: &Operation,
+        refusals: impl Iterator<Item = (&'a String, &'a Spanned<String>)>,
+    ) {
+        for (code, text) in refusals.filter(|(code, _)| !operation.errors().contains_key(*code)) {
+            self.at(text, format!("the operation never refuses with {code:?}; this text is unreachable"));
+        }
+    }
+
+    fn params<'a>(
+        &mut self,
+        operation: &Operation,
+        names: impl Iterator<Item = &'a String>,
+        place: &Spanned<String>,
+    ) {
+        let known = samples::members(operation.params_schema());
+        for name in names.filter(|name| !known.contains(name.as_str())) {
+            self.at(place, format!("the operation has no param {name:?}"));
+        }
+    }
+
+    fn list(&mut self, operation: &Operation, list: &Spanned<String>) {
+        if !samples::members(operation.result_schema()).contains(list.get_ref().as_str()) {
+            self.at(list, format!("the operation's result has no {:?}", list.get_ref()));
+        }
+    }
+
+    fn lookup(&mut self, catalogue: &Catalogue, operation: &Operation, lookup: &Lookup) {
+        let known = samples::members(operation.params_schema());
+        for name in lookup.accepts.iter().filter(|name| !known.contains(name.get_ref().as_str())) {
+            self.at(name, format!("the operation has no param {:?}", name.get_ref()));
+        }
+        if let Some(rows) = &lookup.rows {
+            self.list(operation, &rows.list);
+            if rows.by == RowsBy::Core && !(known.contains("page") && known.contains("page_size")) {
+                self.at(&rows.list, "the operation has no params page and page_size; say by = \"house\"");
+            }
+            if !(1..=10).contains(rows.size.get_ref()) {
+                self.at(&rows.size, "1 to 10 rows fit into a message");
+            }
+        }
+        for (name, words) in &lookup.filter {
+            if !lookup.accepts.iter().any(|accepted| accepted.get_ref() == name) {
+                self.at(words, format!("the filter {name:?} must stand among `accepts`"));
+            }
+        }
+        let Some(pick) = &lookup.pick else { return };
+        if lookup.rows.is_none() {
+            self.at(&pick.service, "a pick needs [lookup.rows]: the list that is picked from");
+        }
+        let target =
+            catalogue.get(pick.service.get_ref()).and_then(|service| service.manifest.lookup.as_ref());
+        let Some(target) = target else {
+            return self.at(&pick.service, "a pick opens a service with a [lookup]");
+        };
+        for name in pick.given.keys() {
+            if !target.accepts.iter().any(|accepted| accepted.get_ref() == name) {
+                self.at(&pick.service, format!("{} does not accept {name:?}", pick.service.get_ref()));
+            }
+        }
+    }
+
+    /// Every name that a text uses must be one that it sees.
+    fn variables(&mut self, catalogue: &Catalogue) {
+        let manifest = &self.service.manifest;
+        let operation = manifest.lookup.as_ref().map(|lookup| &lookup.operation);
+        let operation = operation.or(manifest.form.as_ref().map(|form| &form.operation));
+        let result = operation.and_then(|name| catalogue.operation(name.get_ref()));
+        for (template, sees) in manifest.templates() {
+            let mut known = samples::scene_names();
+            if matches!(sees, Sees::Result | Sees::Submitted) {
+                known.extend(
+                    result.into_iter().flat_map(|operation| samples::members(operation.result_schema())),
+                );
+            }
+            if sees == Sees::Options {
+                let from = manifest.form.iter().flat_map(|form| &form.fields);
+                let from = from.filter_map(|field| field.options_from.as_ref());
+                let from = from.filter_map(|from| catalogue.operation(from.operation.get_ref()));
+                known.extend(from.flat_map(|operation| samples::members(operation.result_schema())));
+            }
+            known.extend(sees.names());
+            if sees == Sees::Result && manifest.link.is_some() {
+                known.insert("link");
+            }
+            for name in catalogue.texts.wants(&self.service.text_name(template)) {
+                let root = name.split('.').next().unwrap_or_default();
+                if !known.contains(root) {
+                    let all: Vec<&str> = known.iter().copied().collect();
+                    let message = format!(
+                        "the text uses {name:?}, which does not exist here; there are {}",
+                        all.join(", ")
+                    );
+                    self.at(template, message);
+                }
+            }
+        }
+    }
+}
+
+impl Sees {
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Scene | Self::Options => &[],
+            Self::Link => &["link"],
+            Self::Result => &["shown", "has_more", "given"],
+            Self::Row => &["row"],
+            Self::Refusal => &["code", "message"],
+            Self::Given | Self::Submitted => &["given", "chosen"],
+        }
+    }
+}
+
+fn unknown_service(catalogue: &Catalogue, id: &str) -> String {
+    let known: BTreeSet<&str> = catalogue.iter().map(Service::id).collect();
+    match known.into_iter().min_by_key(|known| strsim::levenshtein(known, id)) {
+        Some(nearest) => format!("there is no service {id:?}; did you mean {nearest:?}?"),
+        None => format!("there is no service {id:?}"),
+    }
+}

@@ -1,0 +1,358 @@
+//! The form of a service's file, word for word. An unknown key is a fault.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// What a follower must have proved beyond binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proof {
+    /// Nothing more.
+    None,
+    /// A one-time code.
+    Otp,
+    /// The card's PIN, on the bank's own page.
+    Pin,
+}
+
+/// Whether a service changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// It tells something.
+    Read,
+    /// It changes something.
+    Write,
+}
+
+/// Which way a service moves the customer's protection (P7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// More protection: lock, lower, alerts on, marketing off.
+    Tighten,
+    /// Less protection: unlock, raise, alerts off or quieter, marketing on.
+    Loosen,
+}
+
+/// A page of ours that a service can lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Page {
+    /// Binding a card.
+    Bind,
+    /// Applying for a card.
+    Apply,
+    /// How an application stands, for those who are not bound.
+    ApplyProgress,
+}
+
+impl Page {
+    /// Every page.
+    pub const ALL: [Self; 3] = [Self::Bind, Self::Apply, Self::ApplyProgress];
+
+    /// Its name in templates and manifests.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Apply => "apply",
+            Self::ApplyProgress => "apply_progress",
+        }
+    }
+}
+
+/// A text with values to fill in, and where it stands in its file.
+pub type Template = Spanned<String>;
+
+/// A service's file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The service's id: `a-z`, `0-9`, `_`; also the file's name and a menu key.
+    pub id: Spanned<String>,
+    /// The folder it lies in.
+    pub category: Spanned<String>,
+    /// Its full name.
+    pub name: Spanned<String>,
+    /// Its name in lists, short; the full name when absent. Typing it must reach the service.
+    pub label: Option<Spanned<String>>,
+    /// What customers type; each belongs to one service only.
+    pub keywords: Vec<Spanned<String>>,
+    /// Whole sentences that customers write.
+    #[serde(default)]
+    pub examples: Vec<Spanned<String>>,
+    /// Whether the follower must be bound.
+    pub binding: Spanned<bool>,
+    /// What he must have proved beyond that.
+    pub proof: Spanned<Proof>,
+    /// Whether it changes anything.
+    pub effect: Spanned<Effect>,
+    /// Which way it moves protection; together with `opposite`.
+    pub direction: Option<Spanned<Direction>>,
+    /// The service that moves it back.
+    pub opposite: Option<Spanned<String>>,
+    /// Services that are offered after the answer, by number and link.
+    #[serde(default)]
+    pub next: Vec<Spanned<String>>,
+    /// Handler kind: a fixed text.
+    pub answer: Option<Answer>,
+    /// Handler kind: one question to an operation, one answer.
+    pub lookup: Option<Lookup>,
+    /// Handler kind: questions to the customer, then one operation.
+    pub form: Option<Form>,
+    /// Handler kind: a page. Beside a lookup: what a follower who is not bound gets instead.
+    pub link: Option<Link>,
+    /// Handler kind: a person.
+    pub escalate: Option<Escalate>,
+}
+
+/// `[answer]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// What is said.
+    pub text: Template,
+}
+
+/// `[lookup]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// `core:name` or `house:name`.
+    pub operation: Spanned<String>,
+    /// Params of the operation; an empty one is left out.
+    #[serde(default)]
+    pub params: BTreeMap<String, Template>,
+    /// Further params that may be given: by a pick from another list, or by `filter`.
+    #[serde(default)]
+    pub accepts: Vec<Spanned<String>>,
+    /// How the result reads.
+    pub answer: Template,
+    /// What is said for a code that the operation refuses with; without one, the core's own words.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, Template>,
+    /// A list of the result that is too long for one message.
+    pub rows: Option<Rows>,
+    /// What choosing a row opens.
+    pub pick: Option<Pick>,
+    /// First words with which the list can be narrowed: param → words, as in `商户 星河超市`.
+    #[serde(default)]
+    pub filter: BTreeMap<String, Spanned<String>>,
+}
+
+/// `[lookup.rows]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rows {
+    /// The list's name in the result.
+    pub list: Spanned<String>,
+    /// Rows in one message.
+    pub size: Spanned<u32>,
+    /// Who parts it: the core by its params `page` and `page_size`, or we ourselves.
+    pub by: RowsBy,
+}
+
+/// Who parts a long list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowsBy {
+    /// The core, by `page` and `page_size`; it answers with `page` and `pages`.
+    Core,
+    /// We, out of the whole list.
+    House,
+}
+
+/// `[lookup.pick]`; its templates see one row as `row`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pick {
+    /// What the customer taps or types.
+    pub label: Template,
+    /// What stands behind it.
+    #[serde(default)]
+    pub note: Option<Template>,
+    /// The service that opens.
+    pub service: Spanned<String>,
+    /// What it is given.
+    pub given: BTreeMap<String, Template>,
+}
+
+/// `[form]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    /// `core:name` or `house:name`.
+    pub operation: Spanned<String>,
+    /// Params of the operation, out of `given`; an empty one is left out.
+    #[serde(default)]
+    pub params: BTreeMap<String, Template>,
+    /// What is asked, in order.
+    #[serde(default)]
+    pub fields: Vec<Field>,
+    /// What will happen; waits for a plain yes. Without it the last field submits.
+    pub confirm: Option<Template>,
+    /// How the result reads.
+    pub answer: Template,
+    /// What is said for a code that the operation refuses with.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, Template>,
+}
+
+/// `[[form.fields]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// Its name in `given`.
+    pub name: Spanned<String>,
+    /// What is asked.
+    pub prompt: Template,
+    /// What is accepted.
+    pub kind: FieldKind,
+    /// Fixed choices.
+    #[serde(default)]
+    pub options: Vec<Choice>,
+    /// Choices out of an operation's result.
+    pub options_from: Option<OptionsFrom>,
+    /// Longest text of a `text` field.
+    pub characters_max: Option<Spanned<u32>>,
+}
+
+/// What a field accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// One of a list, by number or by its words.
+    Choice,
+    /// 是 or 否; the value is `true` or `false`.
+    YesNo,
+    /// Free words.
+    Text,
+}
+
+/// A fixed choice.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// What goes into `given`.
+    pub value: String,
+    /// What the customer reads.
+    pub label: String,
+}
+
+/// Choices out of an operation's result; its templates see one row as `row`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptionsFrom {
+    /// `core:name` or `house:name`, without params.
+    pub operation: Spanned<String>,
+    /// The list's name in the result.
+    pub list: Spanned<String>,
+    /// What goes into `given`.
+    pub value: Template,
+    /// What the customer reads and taps.
+    pub label: Template,
+    /// What stands behind it.
+    pub note: Option<Template>,
+    /// Fewest rows that make a choice.
+    #[serde(default = "one")]
+    pub fewest: u32,
+    /// What is said when there are fewer.
+    pub too_few: Template,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// `[link]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The page.
+    pub page: Spanned<Page>,
+    /// The link's words.
+    pub label: Spanned<String>,
+    /// What is said; `{{ link }}` is the link.
+    pub text: Template,
+}
+
+/// `[escalate]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalate {
+    /// Who should take it; empty: anyone.
+    #[serde(default)]
+    pub skill: String,
+    /// 0 (ordinary) to 9 (at once).
+    #[serde(default)]
+    pub priority: u8,
+}
+
+impl Manifest {
+    /// The name in lists.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.label.as_ref().unwrap_or(&self.name).get_ref()
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.id.get_ref()
+    }
+
+    /// Every text of the file that is filled in, with what it sees beyond the scene.
+    #[must_use]
+    pub fn templates(&self) -> Vec<(&Template, Sees)> {
+        let mut all = Vec::new();
+        all.extend(self.answer.iter().map(|answer| (&answer.text, Sees::Scene)));
+        all.extend(self.link.iter().map(|link| (&link.text, Sees::Link)));
+        if let Some(lookup) = &self.lookup {
+            all.push((&lookup.answer, Sees::Result));
+            all.extend(lookup.params.values().map(|text| (text, Sees::Scene)));
+            all.extend(lookup.refusals.values().map(|text| (text, Sees::Refusal)));
+            if let Some(pick) = &lookup.pick {
+                all.push((&pick.label, Sees::Row));
+                all.extend(pick.note.iter().chain(pick.given.values()).map(|text| (text, Sees::Row)));
+            }
+        }
+        if let Some(form) = &self.form {
+            all.push((&form.answer, Sees::Submitted));
+            all.extend(form.params.values().chain(&form.confirm).map(|text| (text, Sees::Given)));
+            all.extend(form.refusals.values().map(|text| (text, Sees::Refusal)));
+            for field in &form.fields {
+                all.push((&field.prompt, Sees::Given));
+                if let Some(from) = &field.options_from {
+                    all.push((&from.too_few, Sees::Options));
+                    all.extend([(&from.value, Sees::Row), (&from.label, Sees::Row)]);
+                    all.extend(from.note.iter().map(|text| (text, Sees::Row)));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// What a template may name beyond the values of the scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sees {
+    /// Nothing more.
+    Scene,
+    /// `link`.
+    Link,
+    /// The members of the operation's result; `shown`, `has_more`, `given`.
+    Result,
+    /// The members of the result of the operation that the choices come from.
+    Options,
+    /// `row`.
+    Row,
+    /// `code`, `message`.
+    Refusal,
+    /// `given`, `chosen`.
+    Given,
+    /// The members of the operation's result, `given`, `chosen`.
+    Submitted,
+}

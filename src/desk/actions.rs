@@ -1,0 +1,435 @@
+//! What an agent does to a case. Each action is one commit: case, conversation, log, outgoing message, event and
+//! audit stand or fall together; whoever lost a race reads again and decides anew, a bounded number of times.
+
+use serde_json::json;
+
+use super::Desk;
+use crate::domain::case::{CaseState, CloseReason};
+use crate::domain::conversation::{DoesNotApply, Happening};
+use crate::domain::ids::CustomerId;
+use crate::domain::mask;
+use crate::domain::secret::Personal;
+use crate::domain::window::Sender;
+use crate::staff::Session;
+use crate::store::{
+    Case, Channel, Commit, CommitError, Conflict, Conversation, Direction, Message, StoreError, Write,
+};
+
+/// Times that an action is decided anew before the agent is asked to try again.
+const TRIES_MAX: usize = 16;
+/// Longest key of an answer.
+const ANSWER_ID_BYTES_MAX: usize = 64;
+
+/// Why an action did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// No case has this id, or the reader may not see it.
+    #[error("there is no such case")]
+    NoSuchCase,
+    /// Another agent has it.
+    #[error("another agent has the case")]
+    Taken,
+    /// The case is not, or not any more, with this agent.
+    #[error("the case is not with you")]
+    NotYours,
+    /// The case is over, or the customer left the queue.
+    #[error("the case is over")]
+    Over,
+    /// WeChat lets nobody write: the customer has not written within 48 hours.
+    #[error("the message window is closed")]
+    WindowClosed,
+    /// The messages of this window are used up or on their way.
+    #[error("no messages are left in the window")]
+    WindowSpent,
+    /// An answer without words.
+    #[error("the answer is empty")]
+    Empty,
+    /// Longer than WeChat takes.
+    #[error("the answer has more than {} bytes", Desk::ANSWER_BYTES_MAX)]
+    TooLong,
+    /// A reason, group or key that does not exist.
+    #[error("unknown choice")]
+    UnknownChoice,
+    /// Too many changes at the same time.
+    #[error("too many changes at the same time")]
+    Busy,
+    /// The browser sent the same answer twice.
+    #[error("the answer was sent already")]
+    Repeated,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DoesNotApply> for DeskError {
+    fn from(_: DoesNotApply) -> Self {
+        Self::Over
+    }
+}
+
+/// An answer that is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Its number in the log.
+    pub seq: i64,
+    /// Whether something in it was hidden (card number, ID number, code).
+    pub masked: bool,
+}
+
+impl Desk {
+    /// Longest text of a customer-service message.
+    pub const ANSWER_BYTES_MAX: usize = 2048;
+
+    /// Takes a case out of the queue. Taking what one has already is fine.
+    ///
+    /// # Errors
+    /// [`DeskError::Taken`] when another agent was first.
+    pub async fn claim(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
+        let customer = self.customer_of(case_id).await?;
+        self.change(case_id, |case, conversation| {
+            if case.state == CaseState::WithAgent && is_owner(case, session) {
+                return Ok((vec![], ()));
+            }
+            let happening = match case.state {
+                CaseState::Waiting => Happening::Claim,
+                CaseState::CallBack => Happening::TakeUp,
+                CaseState::WithAgent | CaseState::WrapUp => return Err(DeskError::Taken),
+                CaseState::Closed => return Err(DeskError::Over),
+            };
+            step(case, conversation, happening)?;
+            let data = json!({ "case_id": case_id, "to": "agent", "skill": case.skill });
+            let mut writes = vec![self.store.claim_case(case_id, &session.name, self.now())];
+            writes.push(self.note(conversation, json!({ "what": "claimed", "agent": session.name }))?);
+            writes.push(self.audited(session, "case_claimed", case)?);
+            writes.extend(self.speak.event("case_handed_over", &case.account, customer.as_ref(), data)?);
+            Ok((writes, ()))
+        })
+        .await
+    }
+
+    /// Says something to the customer. `answer_id` is the browser's key of this one message: the same key twice
+    /// is one message.
+    ///
+    /// # Errors
+    /// When the case is not with this agent, nothing may be sent, or the text does not do.
+    pub async fn answer(
+        &self,
+        session: &Session,
+        case_id: &str,
+        answer_id: &str,
+        text: &str,
+    ) -> Result<Answered, DeskError> {
+        let (text, found) = mask::chat(clean(text).trim());
+        let masked = found.is_some();
+        if text.is_empty() {
+            return Err(DeskError::Empty);
+        }
+        if text.len() > Self::ANSWER_BYTES_MAX {
+            return Err(DeskError::TooLong);
+        }
+        if answer_id.is_empty() || answer_id.len() > ANSWER_ID_BYTES_MAX {
+            return Err(DeskError::UnknownChoice);
+        }
+        if let Some(seq) = self.store.desk_answer(case_id, answer_id).await? {
+            return Ok(Answered { seq, masked });
+        }
+        let on_their_way = self.on_their_way(case_id).await?;
+        let said = self
+            .change(case_id, |case, conversation| {
+                with_agent(case, session)?;
+                let ledger = &conversation.ledger;
+                ledger
+                    .draw(Sender::Agent, true, self.now())
+                    .map_err(|_| refusal(conversation, self.now()))?;
+                if u32::from(ledger.left(self.now())) <= on_their_way {
+                    return Err(DeskError::WindowSpent);
+                }
+                let (seq, mut writes) = self.say(session, conversation, &text)?;
+                writes.push(self.store.note_answer(case_id, &session.name, self.now()));
+                writes.push(self.store.insert_desk_answer(case_id, answer_id, seq));
+                Ok((writes, seq))
+            })
+            .await;
+        match said {
+            Ok(seq) => Ok(Answered { seq, masked }),
+            // The same request arrived on two ways at once: the other one stands.
+            Err(DeskError::Repeated) => {
+                let seq = self.store.desk_answer(case_id, answer_id).await?.ok_or(DeskError::Busy)?;
+                Ok(Answered { seq, masked })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the talk. Without a reason the customer is with the bot again and the reason is owed; calling it
+    /// again with one pays it.
+    ///
+    /// # Errors
+    /// When the case is not with this agent, or the reason is not his to choose.
+    pub async fn close(
+        &self,
+        session: &Session,
+        case_id: &str,
+        reason: Option<CloseReason>,
+    ) -> Result<(), DeskError> {
+        if reason.is_some_and(|reason| !reason.is_agents_choice()) {
+            return Err(DeskError::UnknownChoice);
+        }
+        let customer = self.customer_of(case_id).await?;
+        self.change(case_id, |case, conversation| {
+            if !is_owner(case, session) {
+                return Err(DeskError::NotYours);
+            }
+            self.closing(case, conversation, reason, &session.name, customer.as_ref())
+        })
+        .await
+    }
+
+    /// Gives the customer back to the bot and ends the case.
+    ///
+    /// # Errors
+    /// When the case is not with this agent.
+    pub async fn return_to_bot(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
+        let customer = self.customer_of(case_id).await?;
+        self.change(case_id, |case, conversation| {
+            with_agent(case, session)?;
+            step(case, conversation, Happening::Return)?;
+            conversation.case_id = None;
+            let reason = CloseReason::BackToBot;
+            let mut writes = vec![self.store.end_case(case, CaseState::Closed, Some(reason), self.now())];
+            writes.push(self.note(conversation, json!({ "what": "returned", "agent": session.name }))?);
+            writes.push(self.audited(session, "case_returned", case)?);
+            writes.extend(self.over(case, reason, customer.as_ref())?);
+            Ok((writes, ()))
+        })
+        .await
+    }
+
+    /// Puts the case back into the queue for another group, in the place that it had.
+    ///
+    /// # Errors
+    /// When the case is not with this agent, or there is no such group.
+    pub async fn transfer(&self, session: &Session, case_id: &str, skill: &str) -> Result<(), DeskError> {
+        if !Self::SKILLS.contains(&skill) {
+            return Err(DeskError::UnknownChoice);
+        }
+        let customer = self.customer_of(case_id).await?;
+        self.change(case_id, |case, conversation| {
+            with_agent(case, session)?;
+            let mut writes = self.requeue(case, conversation, skill, customer.as_ref())?;
+            writes.push(self.audited(session, "case_transferred", case)?);
+            Ok((writes, ()))
+        })
+        .await
+    }
+
+    /// The owner has seen everything that the customer wrote.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn seen(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
+        let Some(case) = self.store.case(case_id).await? else { return Err(DeskError::NoSuchCase) };
+        let commit = Commit::new(case.follower.part()).with(self.store.note_seen(case_id, &session.name));
+        match self.store.commit(commit).await {
+            Ok(()) => Ok(()),
+            Err(CommitError::Conflict(_)) => Err(DeskError::Busy),
+            Err(CommitError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Decides on what is there now and commits; on a lost race again.
+    pub(super) async fn change<T>(
+        &self,
+        case_id: &str,
+        decide: impl Fn(&Case, &mut Conversation) -> Result<(Vec<Write>, T), DeskError>,
+    ) -> Result<T, DeskError> {
+        for _ in 0..TRIES_MAX {
+            let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
+            let mut conversation = self.store.conversation(&case.account, case.follower).await?;
+            if !agree(&case, &conversation) {
+                continue;
+            }
+            let (writes, outcome) = decide(&case, &mut conversation)?;
+            if writes.is_empty() {
+                return Ok(outcome);
+            }
+            let mut commit = Commit::new(case.follower.part());
+            commit.extend(writes);
+            commit.push(self.store.save_conversation(&conversation)?);
+            match self.store.commit(commit).await {
+                Ok(()) => {
+                    self.speak.wake(case.follower.part());
+                    self.notify(&case.account, case.follower);
+                    return Ok(outcome);
+                }
+                Err(CommitError::Conflict(Conflict::Stale | Conflict::Lost)) => {}
+                Err(CommitError::Conflict(Conflict::Duplicate)) => return Err(DeskError::Repeated),
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(DeskError::Busy)
+    }
+
+    pub(super) fn closing(
+        &self,
+        case: &Case,
+        conversation: &mut Conversation,
+        reason: Option<CloseReason>,
+        actor: &str,
+        customer: Option<&CustomerId>,
+    ) -> Result<(Vec<Write>, ()), DeskError> {
+        let mut writes = Vec::new();
+        match case.state {
+            CaseState::WithAgent => {
+                step(case, conversation, Happening::Close)?;
+                let state = if reason.is_some() { CaseState::Closed } else { CaseState::WrapUp };
+                writes.push(self.store.end_case(case, state, reason, self.now()));
+                writes.push(self.note(conversation, json!({ "what": "closed", "agent": actor }))?);
+                let detail = json!({ "case_id": case.case_id }).to_string();
+                writes.push(self.store.audit(
+                    actor,
+                    "case_closed",
+                    &case.account,
+                    Some(case.follower),
+                    Some(&detail),
+                )?);
+            }
+            CaseState::WrapUp if reason.is_some() => {
+                writes.push(self.store.end_case(case, CaseState::Closed, reason, self.now()));
+            }
+            CaseState::WrapUp => return Ok((writes, ())),
+            CaseState::CallBack | CaseState::Waiting => return Err(DeskError::NotYours),
+            CaseState::Closed => return Err(DeskError::Over),
+        }
+        if let Some(reason) = reason {
+            // The customer may have begun something new while the reason was owed: then it is not touched.
+            if conversation.case_id.as_deref() == Some(case.case_id.as_str()) {
+                step(case, conversation, Happening::Wrapped)?;
+                conversation.case_id = None;
+            }
+            writes.extend(self.over(case, reason, customer)?);
+        }
+        Ok((writes, ()))
+    }
+
+    pub(super) fn requeue(
+        &self,
+        case: &Case,
+        conversation: &mut Conversation,
+        skill: &str,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, DeskError> {
+        step(case, conversation, Happening::Transfer)?;
+        let rank = case.priority.rank(case.opened);
+        let after = Case { skill: skill.to_owned(), queued: self.now(), rank, ..case.clone() };
+        let data = json!({ "case_id": case.case_id, "to": "queue", "skill": skill });
+        let mut writes = vec![self.store.requeue_case(case, &after)];
+        writes.push(self.note(conversation, json!({ "what": "transferred", "skill": skill }))?);
+        writes.extend(self.speak.event("case_handed_over", &case.account, customer, data)?);
+        Ok(writes)
+    }
+
+    /// Answers of this case that have not been sent yet: they will use up the window too.
+    pub(super) async fn on_their_way(&self, case_id: &str) -> Result<u32, DeskError> {
+        let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
+        let last = self.store.messages_before(&case.account, case.follower, i64::MAX, 20).await?;
+        let queued = last
+            .iter()
+            .filter(|message| message.channel == Channel::CustomerService && message.state == "queued");
+        Ok(u32::try_from(queued.count()).unwrap_or(u32::MAX))
+    }
+
+    fn say(
+        &self,
+        session: &Session,
+        conversation: &mut Conversation,
+        text: &str,
+    ) -> Result<(i64, Vec<Write>), StoreError> {
+        let seq = conversation.next_seq();
+        let append = self.store.append_message(&Message {
+            account: conversation.account.clone(),
+            follower: conversation.follower,
+            seq,
+            direction: Direction::Out,
+            author: format!("agent:{}", session.name),
+            channel: Channel::CustomerService,
+            content: Personal::new(json!({ "kind": "text", "text": text }).to_string()),
+            at: self.now(),
+            state: "queued".to_owned(),
+        })?;
+        let text = Personal::new(text);
+        let mut writes = self.speak.answer(&conversation.account, conversation.follower, seq, &text)?;
+        writes.push(append);
+        Ok((seq, writes))
+    }
+
+    fn over(
+        &self,
+        case: &Case,
+        reason: CloseReason,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, StoreError> {
+        let data = json!({ "case_id": case.case_id, "reason": reason.name() });
+        let mut writes = self.speak.event("case_closed", &case.account, customer, data)?;
+        writes.push(self.store.forget_desk_answers(&case.case_id));
+        Ok(writes)
+    }
+
+    fn audited(&self, session: &Session, action: &str, case: &Case) -> Result<Write, StoreError> {
+        let detail = json!({ "case_id": case.case_id }).to_string();
+        self.store.audit(&session.name, action, &case.account, Some(case.follower), Some(&detail))
+    }
+
+    /// The customer behind a case, for events to the bank.
+    pub(super) async fn customer_of(&self, case_id: &str) -> Result<Option<CustomerId>, DeskError> {
+        let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
+        let binding = self.cards.binding(&case.account, case.follower).await?;
+        Ok(binding.map(|binding| binding.customer))
+    }
+}
+
+/// Case and conversation are two reads: when somebody changed both in between, what was read never was.
+fn agree(case: &Case, conversation: &Conversation) -> bool {
+    if conversation.case_id.as_deref() == Some(case.case_id.as_str()) {
+        return case.state.stage() == Some(conversation.stage);
+    }
+    matches!(case.state, CaseState::WrapUp | CaseState::Closed)
+}
+
+/// Moves the conversation on, if this case is the one that it is about.
+pub(super) fn step(
+    case: &Case,
+    conversation: &mut Conversation,
+    happening: Happening,
+) -> Result<(), DeskError> {
+    if conversation.case_id.as_deref() != Some(case.case_id.as_str()) {
+        return Err(DeskError::Over);
+    }
+    conversation.stage = conversation.stage.after(happening)?;
+    Ok(())
+}
+
+fn is_owner(case: &Case, session: &Session) -> bool {
+    case.claimed_by.as_deref() == Some(session.name.as_str())
+}
+
+fn with_agent(case: &Case, session: &Session) -> Result<(), DeskError> {
+    match case.state {
+        CaseState::Closed => Err(DeskError::Over),
+        CaseState::WrapUp if is_owner(case, session) => Err(DeskError::Over),
+        CaseState::WithAgent if is_owner(case, session) => Ok(()),
+        _ => Err(DeskError::NotYours),
+    }
+}
+
+fn refusal(conversation: &Conversation, now: crate::domain::time::UnixMs) -> DeskError {
+    match super::view::Allowance::of(conversation, now, 0).why_not {
+        Some(super::view::WhyNot::Spent) => DeskError::WindowSpent,
+        _ => DeskError::WindowClosed,
+    }
+}
+
+/// Line breaks are all that may control anything in a chat text.
+fn clean(text: &str) -> String {
+    text.replace("\r\n", "\n").chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+}

@@ -1,0 +1,373 @@
+//! People answering people: the queue, who has which case, what agents say.
+//!
+//! Who owns a conversation is decided by [`Stage`] alone and saved under the conversation's version; the case
+//! row follows it in the same commit. Two kinds of callers: the path of an inbound message, which mutates a
+//! [`Conversation`] here and commits it itself, and agents, whose actions are whole commits ([`actions`]).
+
+pub mod hours;
+
+mod actions;
+mod live;
+mod tend;
+mod view;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+pub use actions::{Answered, DeskError};
+pub use hours::Hours;
+pub use live::Hint;
+pub use tend::Tended;
+pub use view::{Allowance, Listed, Transcript, View, WhyNot};
+
+use crate::domain::binding::Binding;
+use crate::domain::case::{CaseState, CloseReason, Priority};
+use crate::domain::conversation::{DoesNotApply, Happening, Stage};
+use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
+use crate::domain::secret::Personal;
+use crate::domain::time::UnixMs;
+use crate::store::{Case, Channel, Conversation, Direction, Message, Store, StoreError, Write};
+use live::Live;
+
+/// What the desk says to the outside: implemented over `outbound`.
+pub trait Speak: Send + Sync {
+    /// Enqueues an agent's text, which stands in the log as entry `seq` in state `queued`.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    fn answer(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        seq: i64,
+        text: &Personal,
+    ) -> Result<Vec<Write>, StoreError>;
+
+    /// Enqueues an event to the bank; nothing where no receiver is configured.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    fn event(
+        &self,
+        kind: &'static str,
+        account: &AccountId,
+        customer: Option<&CustomerId>,
+        data: Value,
+    ) -> Result<Vec<Write>, StoreError>;
+
+    /// Hints that a partition has new work.
+    fn wake(&self, part: u8);
+}
+
+/// Who a follower is, masked: implemented over `identity`.
+pub trait CustomerCard: Send + Sync {
+    /// The follower's binding, if any.
+    fn binding<'a>(
+        &'a self,
+        account: &'a AccountId,
+        follower: FollowerKey,
+    ) -> BoxFuture<'a, Result<Option<Binding>, StoreError>>;
+}
+
+/// Whether people answer now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Inside working hours.
+    pub open: bool,
+    /// The usual hours in words: `每天 8:00–22:00`.
+    pub hours: String,
+    /// How many wait.
+    pub waiting: u32,
+    /// How long the next one waits at most.
+    pub wait_minutes: u32,
+}
+
+/// A customer's place in the queue.
+#[derive(Debug)]
+pub struct Escalation {
+    /// What the caller commits, together with the conversation.
+    pub writes: Vec<Write>,
+    /// Place in the queue from 1; 0 when an agent has the conversation already.
+    pub place: u32,
+    /// An honest upper estimate of the wait.
+    pub minutes_max: u32,
+}
+
+/// Why the path of an inbound message could not involve the desk.
+#[derive(Debug, thiserror::Error)]
+pub enum EscalateError {
+    /// The conversation is in a stage where the wish has no meaning.
+    #[error(transparent)]
+    DoesNotApply(#[from] DoesNotApply),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The desk. Share it by `Arc`.
+pub struct Desk {
+    store: Store,
+    hours: Hours,
+    speak: Arc<dyn Speak>,
+    cards: Arc<dyn CustomerCard>,
+    live: Live,
+}
+
+impl Desk {
+    /// Longest code of a reason or a skill; what is longer is cut.
+    pub const CODE_CHARS_MAX: usize = 64;
+    /// The group that takes what no other group takes.
+    pub const SKILL_GENERAL: &'static str = "general";
+    /// Groups that an agent can transfer to.
+    pub const SKILLS: [&'static str; 6] =
+        [Self::SKILL_GENERAL, "card", "loan", "fraud", "complaint", "english"];
+    /// What one place in the queue costs at most, for the estimate that customers are told.
+    const MINUTES_PER_PLACE: u32 = 3;
+
+    /// Over a store, with its clock and its randomness.
+    #[must_use]
+    pub fn new(store: Store, hours: Hours, speak: Arc<dyn Speak>, cards: Arc<dyn CustomerCard>) -> Self {
+        Self { store, hours, speak, cards, live: Live::new() }
+    }
+
+    /// Whether people answer now, and how many wait.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn status(&self, account: &AccountId) -> Result<Status, StoreError> {
+        let waiting = self.store.count_waiting(account).await?;
+        Ok(Status {
+            open: self.hours.is_open(account, self.now()),
+            hours: self.hours.words(account),
+            waiting,
+            wait_minutes: estimate(waiting).minutes_max,
+        })
+    }
+
+    /// Puts the conversation into the queue. Already waiting: the same place, nothing to write. With an agent:
+    /// nothing changes. A promised call-back is taken along instead of a second case.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn escalate(
+        &self,
+        conversation: &mut Conversation,
+        reason: &str,
+        skill: &str,
+        priority: u8,
+        customer: Option<&CustomerId>,
+    ) -> Result<Escalation, EscalateError> {
+        match conversation.stage {
+            Stage::WithAgent => return Ok(Escalation { writes: vec![], place: 0, minutes_max: 0 }),
+            Stage::Waiting => return Ok(self.place(conversation).await?),
+            Stage::Bot | Stage::WrapUp => {}
+        }
+        let promised = match (&conversation.case_id, conversation.stage) {
+            (Some(case_id), Stage::Bot) => self.store.case(case_id).await?,
+            _ => None,
+        };
+        let now = self.now();
+        conversation.stage = conversation.stage.after(Happening::Escalate)?;
+        let (case, mut writes) = match promised.filter(|case| case.state == CaseState::CallBack) {
+            Some(before) => {
+                let after = Case { reason: reason_code(reason), skill: skill_code(skill), ..before.clone() };
+                let write = self.store.requeue_case(&before, &after);
+                (after, vec![write])
+            }
+            None => {
+                let priority = Priority::new(priority);
+                let case = self.new_case(conversation, CaseState::Waiting, reason, skill, priority, now);
+                let mut writes = vec![self.store.insert_case(&case)];
+                writes.extend(self.opened(&case, customer)?);
+                (case, writes)
+            }
+        };
+        conversation.case_id = Some(case.case_id.clone());
+        writes.push(self.note(conversation, json!({ "what": "queued", "reason": case.reason }))?);
+        let before = self.store.count_before(&case.account, case.rank, &case.case_id).await?;
+        Ok(Escalation { writes, ..estimate(before) })
+    }
+
+    /// The customer leaves the queue.
+    ///
+    /// # Errors
+    /// When he does not wait.
+    pub fn cancel_wait(
+        &self,
+        conversation: &mut Conversation,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, EscalateError> {
+        conversation.stage = conversation.stage.after(Happening::CancelWait)?;
+        let mut writes = vec![self.note(conversation, json!({ "what": "cancelled" }))?];
+        writes.extend(self.end_anyhow(conversation, CloseReason::Cancelled, customer)?);
+        Ok(writes)
+    }
+
+    /// The follower left: whatever case is open ends.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn leave_writes(
+        &self,
+        conversation: &mut Conversation,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, EscalateError> {
+        conversation.stage = conversation.stage.after(Happening::Leave)?;
+        Ok(self.end_anyhow(conversation, CloseReason::Unfollowed, customer)?)
+    }
+
+    /// Nobody is on shift: promises that an agent writes later. A second wish changes nothing.
+    ///
+    /// # Errors
+    /// When a person is involved already.
+    pub async fn call_back(
+        &self,
+        conversation: &mut Conversation,
+        reason: &str,
+        skill: &str,
+        priority: u8,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, EscalateError> {
+        let stage = match conversation.stage {
+            Stage::Bot if conversation.case_id.is_some() => return Ok(vec![]),
+            Stage::Bot => Stage::Bot,
+            Stage::WrapUp => Stage::WrapUp.after(Happening::Wrapped)?,
+            stage => return Err(DoesNotApply { stage, happening: Happening::Escalate }.into()),
+        };
+        let state = CaseState::CallBack;
+        let priority = Priority::new(priority);
+        let case = self.new_case(conversation, state, reason, skill, priority, self.now());
+        let mut writes = vec![self.store.insert_case(&case)];
+        writes.extend(self.opened(&case, customer)?);
+        conversation.stage = stage;
+        conversation.case_id = Some(case.case_id);
+        writes.push(self.note(conversation, json!({ "what": "call_back" }))?);
+        Ok(writes)
+    }
+
+    /// The customer wrote while a case is open: it shows as unread.
+    #[must_use]
+    pub fn customer_said(&self, conversation: &Conversation, at: UnixMs) -> Vec<Write> {
+        conversation.case_id.iter().map(|case_id| self.store.note_customer_said(case_id, at)).collect()
+    }
+
+    /// After a commit: tells open screens that a conversation changed.
+    pub fn notify(&self, account: &AccountId, follower: FollowerKey) {
+        self.live.tell(Hint { account: account.clone(), follower });
+    }
+
+    /// Hints for one screen.
+    #[must_use]
+    pub fn hints(&self) -> tokio::sync::broadcast::Receiver<Hint> {
+        self.live.listen()
+    }
+
+    fn now(&self) -> UnixMs {
+        self.store.clock().now()
+    }
+
+    fn new_case(
+        &self,
+        conversation: &Conversation,
+        state: CaseState,
+        reason: &str,
+        skill: &str,
+        priority: Priority,
+        now: UnixMs,
+    ) -> Case {
+        let rank = match state {
+            CaseState::CallBack => priority.call_back_rank(now),
+            _ => priority.rank(now),
+        };
+        Case {
+            case_id: self.store.new_id(),
+            account: conversation.account.clone(),
+            follower: conversation.follower,
+            state,
+            skill: skill_code(skill),
+            priority,
+            reason: reason_code(reason),
+            opened: now,
+            opened_seq: conversation.seq,
+            queued: now,
+            rank,
+            claimed_by: None,
+            claimed: None,
+            first_reply: None,
+            last_reply: None,
+            last_customer: Some(now),
+            unread: 0,
+            transfers: 0,
+            closed: None,
+            close_reason: None,
+        }
+    }
+
+    async fn place(&self, conversation: &Conversation) -> Result<Escalation, StoreError> {
+        let Some(case_id) = &conversation.case_id else { return Ok(estimate(0)) };
+        let Some(case) = self.store.case(case_id).await? else { return Ok(estimate(0)) };
+        Ok(estimate(self.store.count_before(&case.account, case.rank, case_id).await?))
+    }
+
+    fn opened(&self, case: &Case, customer: Option<&CustomerId>) -> Result<Vec<Write>, StoreError> {
+        let data = json!({ "case_id": case.case_id, "reason": case.reason, "skill": case.skill });
+        self.speak.event("case_opened", &case.account, customer, data)
+    }
+
+    fn end_anyhow(
+        &self,
+        conversation: &mut Conversation,
+        reason: CloseReason,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, StoreError> {
+        let Some(case_id) = conversation.case_id.take() else { return Ok(vec![]) };
+        let data = json!({ "case_id": case_id, "reason": reason.name() });
+        let mut writes = self.speak.event("case_closed", &conversation.account, customer, data)?;
+        writes.push(self.store.end_case_anyhow(&case_id, reason, self.now()));
+        writes.push(self.store.forget_desk_answers(&case_id));
+        Ok(writes)
+    }
+
+    /// Notes in the log what happened, for whoever reads it; the customer sees nothing of it.
+    fn note(&self, conversation: &mut Conversation, mut content: Value) -> Result<Write, StoreError> {
+        if let Some(members) = content.as_object_mut() {
+            members.insert("kind".to_owned(), "case".into());
+        }
+        let seq = conversation.next_seq();
+        self.store.append_message(&Message {
+            account: conversation.account.clone(),
+            follower: conversation.follower,
+            seq,
+            direction: Direction::Out,
+            author: "system".to_owned(),
+            channel: Channel::Event,
+            content: Personal::new(content.to_string()),
+            at: self.now(),
+            state: "noted".to_owned(),
+        })
+    }
+}
+
+fn estimate(before: u32) -> Escalation {
+    let place = before.saturating_add(1);
+    Escalation { writes: vec![], place, minutes_max: place.saturating_mul(Desk::MINUTES_PER_PLACE) }
+}
+
+fn reason_code(reason: &str) -> String {
+    code(reason, "asked")
+}
+
+fn skill_code(skill: &str) -> String {
+    code(skill, Desk::SKILL_GENERAL)
+}
+
+/// Codes come from content; they are cut, and never the customer's words.
+fn code(text: &str, empty: &str) -> String {
+    let code: String = text.chars().filter(|c| !c.is_control()).take(Desk::CODE_CHARS_MAX).collect();
+    if code.is_empty() { empty.to_owned() } else { code }
+}
+
+#[cfg(test)]
+mod tests;

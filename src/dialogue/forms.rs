@@ -1,0 +1,296 @@
+//! Forms: one question at a time, then what will happen, then a plain yes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::compose::{Line, Reply};
+use super::outcome::{AskError, Step};
+use super::state::{Action, Form, Item, Wish};
+use super::texts::Key;
+use super::turn::{Turn, What, cleaned};
+use super::{MENU, PERSON};
+use crate::catalogue::{self, Field, FieldKind, OptionsFrom, Service};
+use crate::render::Values;
+use crate::understanding::{normalise, number};
+
+/// How long a form waits for the next answer.
+const FORM_MINUTES: u64 = 10;
+/// Wrong answers to one question before a person is offered.
+const TRIES_MAX: u8 = 2;
+/// Choices that one question offers.
+const OPTIONS_MAX: usize = 10;
+
+const YES: [&str; 12] = ["是", "是的", "对", "好", "好的", "可以", "确认", "确定", "同意", "要", "ok", "yes"];
+const NO: [&str; 7] = ["否", "不", "不是", "不要", "不同意", "no", "不行"];
+
+impl<'a> Turn<'a> {
+    pub(super) fn open_form(mut self, service: &Service, wish: Wish) -> Step {
+        let id = format!("{}-{}", self.scene.now.0, service.id());
+        let opened = self.scene.now;
+        self.state.form = Some(Form { id, wish, chosen: Default::default(), tries: 0, opened });
+        self.next_question(service)
+    }
+
+    /// Drops a form that was left alone too long, and says so.
+    pub(super) fn expire_form(&mut self) {
+        let left = |form: &Form| self.scene.now.since(form.opened) > Duration::from_secs(FORM_MINUTES * 60);
+        let Some(form) = self.state.form.take_if(|form| left(form)) else { return };
+        self.forget_lists();
+        let mut values = self.form_values(&form);
+        values.set("minutes", &json!(FORM_MINUTES));
+        let expired = self.say(Key::form_expired, &values);
+        self.before.push(expired);
+    }
+
+    /// Leaves the open form for something else, and says so.
+    pub(super) fn put_form_aside(&mut self) {
+        let Some(form) = self.state.form.take() else { return };
+        let left = self.say(Key::form_left, &self.form_values(&form));
+        self.before.push(left);
+    }
+
+    /// Leaves the open form.
+    pub(super) fn leave_form(mut self) -> Step {
+        self.forget_lists();
+        let Some(form) = self.state.form.take() else { return self.fixed(Key::nothing_to_leave, &[MENU]) };
+        let (body, next) = (self.say(Key::form_left, &self.form_values(&form)), self.lines(&[MENU]));
+        self.done(None, Reply { body, next, ..Reply::default() })
+    }
+
+    fn form_values(&self, form: &Form) -> Values {
+        let mut values = self.values();
+        let label = self.dialogue.catalogue.get(&form.wish.service).map_or("", Service::label);
+        values.set_text("service", label);
+        values.set("given", &json!(form.wish.given));
+        values.set("chosen", &json!(form.chosen));
+        values
+    }
+
+    /// Asks what is still open, or what will happen, or submits.
+    fn next_question(self, service: &Service) -> Step {
+        let (Some(form), Some(asks)) = (&self.state.form, &service.manifest.form) else {
+            return self.not_understood();
+        };
+        if let Some(field) = open_field(form, asks) {
+            return match &field.options_from {
+                Some(from) => self.call(from.operation.get_ref(), json!({}), false, None, What::Options),
+                None => {
+                    let choices = self.fixed_choices(field);
+                    self.question(service, &field.prompt, choices)
+                }
+            };
+        }
+        match &asks.confirm {
+            Some(confirm) => {
+                let choices = self.confirm_choices();
+                self.question(service, confirm, choices)
+            }
+            None => self.submit(service),
+        }
+    }
+
+    fn question(mut self, service: &Service, template: &catalogue::Template, rows: Vec<Line>) -> Step {
+        self.forget_lists();
+        let Some(form) = &self.state.form else { return self.not_understood() };
+        match self.fill(service, template, &self.form_values(form)) {
+            Ok(body) => self.done(Some(service.id()), Reply { body, rows, ..Reply::default() }),
+            Err(error) => self.failed_form(service, error),
+        }
+    }
+
+    fn fixed_choices(&self, field: &Field) -> Vec<Line> {
+        let words = |key| self.say(key, &self.values());
+        match field.kind {
+            FieldKind::Text => Vec::new(),
+            FieldKind::YesNo => vec![
+                line(words(Key::yes_label), Action::Value("true".to_owned())),
+                line(words(Key::no_label), Action::Value("false".to_owned())),
+            ],
+            FieldKind::Choice => field
+                .options
+                .iter()
+                .map(|option| line(option.label.clone(), Action::Value(option.value.clone())))
+                .collect(),
+        }
+    }
+
+    fn confirm_choices(&self) -> Vec<Line> {
+        let words = |key| self.say(key, &self.values());
+        vec![line(words(Key::confirm_label), Action::Confirm), line(words(Key::cancel_label), Action::Leave)]
+    }
+
+    /// The choices that an operation gave.
+    pub(super) fn offer_options(self, service: &Service, result: &Value) -> Step {
+        let field = match (&self.state.form, &service.manifest.form) {
+            (Some(form), Some(asks)) => open_field(form, asks),
+            _ => None,
+        };
+        let Some((field, from)) = field.and_then(|field| Some((field, field.options_from.as_ref()?))) else {
+            return self.not_understood();
+        };
+        let rows = result[from.list.get_ref().as_str()].as_array().cloned().unwrap_or_default();
+        if rows.len() < usize::try_from(from.fewest).unwrap_or(usize::MAX) {
+            return self.too_few(service, from, result);
+        }
+        let choice = |row: &Value| {
+            let mut values = self.values();
+            values.set("row", row);
+            let mut choice = line(
+                self.fill(service, &from.label, &values)?,
+                Action::Value(self.fill(service, &from.value, &values)?),
+            );
+            if let Some(note) = &from.note {
+                choice.note = Some(self.fill(service, note, &values)?);
+            }
+            Ok(choice)
+        };
+        match rows.iter().take(OPTIONS_MAX).map(choice).collect::<Result<Vec<Line>, AskError>>() {
+            Ok(choices) => self.question(service, &field.prompt, choices),
+            Err(error) => self.failed_form(service, error),
+        }
+    }
+
+    fn too_few(mut self, service: &Service, from: &OptionsFrom, result: &Value) -> Step {
+        self.state.form = None;
+        let mut values = self.values();
+        values.extend(result);
+        match self.fill(service, &from.too_few, &values) {
+            Ok(body) => {
+                let next = self.next(service);
+                self.done(Some(service.id()), Reply { body, next, ..Reply::default() })
+            }
+            Err(error) => self.failed_form(service, error),
+        }
+    }
+
+    fn failed_form(mut self, service: &Service, error: AskError) -> Step {
+        self.state.form = None;
+        self.forget_lists();
+        self.failed(service, error)
+    }
+
+    /// What was written while a form is open. `None`: it is no answer to the question.
+    pub(super) fn form_answer(&self, text: &str) -> Option<Action> {
+        let plain = normalise(text);
+        let offered = &self.state.offered;
+        if let Some(item) = number(&plain).and_then(|number| offered.get(number.checked_sub(1)?)) {
+            return Some(item.action.clone());
+        }
+        if let Some(item) = offered.iter().find(|item| normalise(&item.label) == plain) {
+            return Some(item.action.clone());
+        }
+        let find = |wanted: &Action| offered.iter().map(|item| &item.action).find(|action| *action == wanted);
+        let value = |value: &str| Action::Value(value.to_owned());
+        if YES.contains(&plain.as_str()) {
+            return find(&Action::Confirm).or(find(&value("true"))).cloned();
+        }
+        if NO.contains(&plain.as_str()) {
+            return find(&Action::Leave).or(find(&value("false"))).cloned();
+        }
+        let service = self.dialogue.catalogue.get(&self.state.form.as_ref()?.wish.service)?;
+        let field = open_field(self.state.form.as_ref()?, service.manifest.form.as_ref()?)?;
+        let fits = |most: u32| text.chars().count() <= usize::try_from(most).unwrap_or(0);
+        let most = *field.characters_max.as_ref()?.get_ref();
+        let text = cleaned(text);
+        (field.kind == FieldKind::Text && !text.is_empty() && fits(most)).then_some(Action::Value(text))
+    }
+
+    /// Takes an answer to the present question.
+    pub(super) fn take_value(mut self, value: String, label: String) -> Step {
+        let Some(form) = &mut self.state.form else { return self.not_understood() };
+        let Some(service) = self.dialogue.catalogue.get(&form.wish.service) else {
+            return self.not_understood();
+        };
+        let Some(field) = service.manifest.form.as_ref().and_then(|asks| open_field(form, asks)) else {
+            return self.not_understood();
+        };
+        form.wish.given.insert(field.name.get_ref().clone(), value);
+        form.chosen.insert(field.name.get_ref().clone(), label);
+        form.tries = 0;
+        form.opened = self.scene.now;
+        self.next_question(service)
+    }
+
+    /// Asks again, politely, twice; then a person is offered.
+    pub(super) fn wrong_answer(mut self) -> Step {
+        let Some(form) = &mut self.state.form else { return self.not_understood() };
+        form.tries += 1;
+        if form.tries > TRIES_MAX {
+            let form = form.clone();
+            self.state.form = None;
+            self.forget_lists();
+            let body = self.say(Key::form_given_up, &self.form_values(&form));
+            let next = self.lines(&[PERSON, MENU]);
+            return self.done(None, Reply { body, next, ..Reply::default() });
+        }
+        let id = form.wish.service.clone();
+        let longest = self.dialogue.catalogue.get(&id).and_then(|service| {
+            let field = open_field(self.state.form.as_ref()?, service.manifest.form.as_ref()?)?;
+            field.characters_max.as_ref().map(|most| *most.get_ref())
+        });
+        let mut values = self.values();
+        let body = match longest {
+            Some(most) => {
+                values.set("characters_max", &json!(most));
+                self.say(Key::form_too_long, &values)
+            }
+            None => self.say(Key::form_wrong, &values),
+        };
+        let offered = std::mem::take(&mut self.state.offered);
+        let rows = offered.into_iter().map(|item| Line { item, service: None, note: None }).collect();
+        self.done(Some(&id), Reply { body, rows, ..Reply::default() })
+    }
+
+    /// Submits the open form. Only a form that was stored before names its call: then a repeated yes is the same one.
+    pub(super) fn submit(self, service: &Service) -> Step {
+        let (Some(form), Some(asks)) = (&self.state.form, &service.manifest.form) else {
+            return self.not_understood();
+        };
+        let stored = self.scene.state.form.as_ref().is_some_and(|stored| stored.id == form.id);
+        let form_id = stored.then(|| form.id.clone());
+        match self.params(service, &asks.params, &self.form_values(form)) {
+            Ok(params) => {
+                let params = Value::Object(params);
+                self.call(asks.operation.get_ref(), params, true, form_id, What::Submit)
+            }
+            Err(error) => self.failed_form(service, error),
+        }
+    }
+
+    /// The form's operation answered.
+    pub(super) fn submitted(mut self, service: &Service, result: &Value) -> Step {
+        let (Some(form), Some(asks)) = (self.state.form.take(), &service.manifest.form) else {
+            return self.not_understood();
+        };
+        self.forget_lists();
+        let mut values = self.form_values(&form);
+        values.extend(result);
+        match self.fill(service, &asks.answer, &values) {
+            Ok(body) => {
+                let next = self.next(service);
+                self.done(Some(service.id()), Reply { body, next, ..Reply::default() })
+            }
+            Err(error) => self.failed_form(service, error),
+        }
+    }
+
+    /// Whether it happened is not known. The form stays: trying again is the same call.
+    pub(super) fn unclear(mut self, service: &Service) -> Step {
+        self.forget_lists();
+        let mut values = self.values();
+        values.set_text("service", service.label());
+        let (body, rows, next) =
+            (self.say(Key::unclear, &values), self.confirm_choices(), self.lines(&[PERSON]));
+        self.done(Some(service.id()), Reply { body, rows, next, ..Reply::default() })
+    }
+}
+
+fn line(label: String, action: Action) -> Line {
+    Line { item: Item { label, action }, service: None, note: None }
+}
+
+/// The first field without an answer.
+fn open_field<'a>(form: &Form, asks: &'a catalogue::Form) -> Option<&'a Field> {
+    asks.fields.iter().find(|field| !form.wish.given.contains_key(field.name.get_ref()))
+}

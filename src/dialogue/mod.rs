@@ -1,0 +1,112 @@
+//! Message and conversation → outcome. Pure: what has to be asked or done outside comes back as data.
+//!
+//! [`Dialogue::decide`] either decides at once or asks one question to the core; its answer goes into
+//! [`Dialogue::proceed`], which decides or asks again. `inbound` carries out what comes of it.
+
+pub mod chat;
+mod check;
+mod compose;
+mod forms;
+mod house;
+mod outcome;
+mod router;
+mod scene;
+mod state;
+mod texts;
+mod turn;
+
+use std::sync::Arc;
+
+use crate::bank::Operations;
+use crate::catalogue::{Catalogue, words};
+use crate::content::{Content, Fault};
+use crate::understanding::{Lexicon, Understanding};
+
+pub use outcome::{Ask, AskError, Effect, Outcome, Say, Step, Then};
+pub use scene::{DeskStatus, Links, MediaKind, Said, Scene};
+pub use state::{DialogueState, Wish};
+use texts::Answers;
+use turn::Turn;
+
+/// The service that fetches a person.
+const PERSON: &str = "human_agent";
+/// The service that shows what there is.
+const MENU: &str = "service_menu";
+
+/// The robot: services, understanding and fixed words, ready to decide.
+#[derive(Debug)]
+pub struct Dialogue {
+    catalogue: Arc<Catalogue>,
+    understanding: Arc<Understanding>,
+    answers: Answers,
+}
+
+impl Dialogue {
+    /// Reads services, word lists and fixed words, and trains the understanding.
+    ///
+    /// # Errors
+    /// Every fault, with file and line; a faulty set is refused as a whole.
+    pub fn load(content: &Content) -> Result<Self, Vec<Fault>> {
+        let built_in = |error: crate::bank::operations::BadOperation| {
+            vec![Fault::new("the program's own operations", 1, error.to_string())]
+        };
+        let core = Operations::builtin().map_err(built_in)?;
+        let house = house::operations().map_err(built_in)?;
+        let mut faults = Vec::new();
+        let mut keep = |found: Vec<Fault>| faults.extend(found);
+        let catalogue = Catalogue::load(content, core, house).map_err(&mut keep).ok();
+        let lexicon = Lexicon::load(content).map_err(&mut keep).ok();
+        let answers = words(content).and_then(|words| Answers::load(content, words)).map_err(&mut keep).ok();
+        let (Some(catalogue), Some(lexicon), Some(answers)) = (catalogue, lexicon, answers) else {
+            faults.sort();
+            faults.dedup();
+            return Err(faults);
+        };
+        for (id, what) in [(PERSON, "fetches a person"), (MENU, "shows what there is")] {
+            if catalogue.get(id).is_none() {
+                faults.push(Fault::new(
+                    "templates/services",
+                    1,
+                    format!("the service {id:?}, which {what}, is missing"),
+                ));
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let understanding = Arc::new(Understanding::train(catalogue.classes(), lexicon));
+        Ok(Self { catalogue: Arc::new(catalogue), understanding, answers })
+    }
+
+    /// The services.
+    #[must_use]
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// The recogniser.
+    #[must_use]
+    pub fn understanding(&self) -> &Arc<Understanding> {
+        &self.understanding
+    }
+
+    /// Decides what a message comes to, or what has to be asked first.
+    #[must_use]
+    pub fn decide(&self, scene: &Scene<'_>) -> Step {
+        router::decide(Turn::new(self, scene))
+    }
+
+    /// Goes on with the core's answer.
+    #[must_use]
+    pub fn proceed(
+        &self,
+        scene: &Scene<'_>,
+        then: Then,
+        answer: Result<serde_json::Value, AskError>,
+    ) -> Step {
+        Turn::resume(self, scene, then.0, answer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! What a decision comes to: data that `inbound` carries out.
+
+use serde_json::Value;
+
+use super::state::{DialogueState, Wish};
+use super::turn::Purpose;
+use crate::wechat::reply::Article;
+
+/// The next step of a message's handling.
+pub enum Step {
+    /// It is decided.
+    Done(Outcome),
+    /// The core has to be asked first; its answer goes to [`super::Dialogue::proceed`].
+    Ask(Ask),
+}
+
+/// A question to the core.
+pub struct Ask {
+    /// The operation's name at the core.
+    pub operation: String,
+    /// Its params.
+    pub params: Value,
+    /// Whether it changes anything: then it needs an idempotency key.
+    pub write: bool,
+    /// The form it submits: the idempotency key derives from it, so that a second try is the same call. Without
+    /// one the key derives from the message.
+    pub form_id: Option<String>,
+    /// What the answer is for.
+    pub then: Then,
+}
+
+/// What an answer of the core is for; handed back to [`super::Dialogue::proceed`] unopened.
+#[derive(Clone)]
+pub struct Then(pub(super) Purpose);
+
+/// Why the core gave no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskError {
+    /// It refused for a reason of its own.
+    Refused {
+        /// Its code.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// It cannot be reached, or answered that it is broken.
+    Down,
+    /// It answered something that does not fit its schema.
+    Lied,
+}
+
+/// A decided message.
+pub struct Outcome {
+    /// What the follower reads; `None`: nothing, a person will answer.
+    pub reply: Option<Say>,
+    /// What the dialogue remembers from now on.
+    pub state: DialogueState,
+    /// What else has to happen, in the same commit.
+    pub effects: Vec<Effect>,
+    /// The service that answered.
+    pub service: Option<String>,
+    /// Whether the follower was warned of something he should not have written.
+    pub masked: bool,
+}
+
+impl Outcome {
+    /// Nothing is said and nothing changes.
+    #[must_use]
+    pub fn silent(state: DialogueState) -> Self {
+        Self { reply: None, state, effects: Vec::new(), service: None, masked: false }
+    }
+}
+
+/// A reply. Fits WeChat's limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// Text with links; 1 to 2048 bytes, markup of our own only.
+    Text(String),
+    /// Cards with pictures.
+    News(Vec<Article>),
+}
+
+/// What else has to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A person is wanted, and people are there.
+    Escalate {
+        /// Why, for the agent.
+        reason: String,
+        /// Who should take it; empty: anyone.
+        skill: String,
+        /// 0 (ordinary) to 9 (at once).
+        priority: u8,
+    },
+    /// A person is wanted, and nobody is there: the case is kept and answered when the desk opens.
+    CallBack {
+        /// Why, for the agent.
+        reason: String,
+        /// Who should take it; empty: anyone.
+        skill: String,
+        /// 0 (ordinary) to 9 (at once).
+        priority: u8,
+    },
+    /// He leaves the queue.
+    CancelWait,
+    /// His binding ends.
+    Unbind,
+    /// Answers use another of his cards.
+    DefaultCard {
+        /// One of the binding's cards.
+        card_id: String,
+    },
+    /// His alert settings change; `None` stays as it is.
+    Alerts {
+        /// On or off.
+        on: Option<bool>,
+        /// Without amounts.
+        hide_amounts: Option<bool>,
+    },
+    /// He got a link to bind: once bound, this is answered.
+    AwaitBinding {
+        /// What he asked.
+        wish: Wish,
+    },
+}

@@ -1,0 +1,326 @@
+//! What a message is: who owns the conversation, then the open form, taps, numbers, keywords, and only then what it
+//! may mean.
+
+use super::compose::{Line, Reply, parse_tap};
+use super::outcome::{Effect, Outcome, Step};
+use super::scene::Said;
+use super::state::{Action, Item, Wish};
+use super::texts::Key;
+use super::turn::{GIVEN_CHARACTERS_MAX, Turn, cleaned};
+use super::{MENU, PERSON};
+use crate::catalogue::Service;
+use crate::domain::conversation::Stage;
+use crate::understanding::{Decision, normalise, number};
+
+const LEAVE: [&str; 10] =
+    ["取消", "算了", "返回", "退出", "不办了", "不用了", "不要了", "不查了", "不需要了", "取消办理"];
+const LEAVE_QUEUE: [&str; 8] = ["取消", "算了", "退出", "不用了", "不要了", "取消排队", "退出排队", "不等了"];
+const MORE: [&str; 6] = ["更多", "下一页", "继续", "还有吗", "more", "下页"];
+
+/// Decides a message, or what has to be asked for it.
+pub(super) fn decide(turn: Turn<'_>) -> Step {
+    match turn.scene.stage {
+        Stage::WithAgent => turn.silent(),
+        Stage::Waiting => turn.while_waiting(),
+        Stage::Bot | Stage::WrapUp => turn.with_bot(),
+    }
+}
+
+impl<'a> Turn<'a> {
+    /// The agent answers; the bot keeps out of it.
+    fn silent(self) -> Step {
+        Step::Done(Outcome {
+            reply: None,
+            state: self.state,
+            effects: self.effects,
+            service: None,
+            masked: self.scene.masked,
+        })
+    }
+
+    /// In the queue: what is written is kept for the agent; what can be told at a tap is told.
+    fn while_waiting(mut self) -> Step {
+        let dialogue = self.dialogue;
+        match self.scene.said {
+            Said::Text { text, menu_item } => {
+                let plain = normalise(text.reveal());
+                if LEAVE_QUEUE.contains(&plain.as_str()) {
+                    self.effects.push(Effect::CancelWait);
+                    return self.fixed(Key::wait_left, &[MENU]);
+                }
+                let family = dialogue.understanding.lexicon().danger(&plain);
+                if let Some(family) =
+                    family.and_then(|(name, _)| dialogue.understanding.lexicon().family(name))
+                {
+                    self.before.push(family.say.trim().to_owned());
+                } else if let Some(service) = menu_item.as_deref().and_then(|id| dialogue.catalogue.get(id)) {
+                    return self.tell_while_waiting(service);
+                }
+                self.fixed(Key::waiting, &[])
+            }
+            Said::Key(key) => match dialogue.catalogue.get(key) {
+                Some(service) => self.tell_while_waiting(service),
+                None => self.fixed(Key::waiting, &[]),
+            },
+            Said::Resumed { wish } => self.start(wish.clone()),
+            _ => self.fixed(Key::waiting, &[]),
+        }
+    }
+
+    fn tell_while_waiting(mut self, service: &Service) -> Step {
+        let manifest = &service.manifest;
+        let waiting = self.say(Key::waiting, &self.values());
+        if manifest.form.is_some() || manifest.escalate.is_some() {
+            return self.fixed(Key::waiting, &[]);
+        }
+        self.before.push(waiting);
+        self.start(Wish::of(service.id()))
+    }
+
+    fn with_bot(mut self) -> Step {
+        self.expire_form();
+        match self.scene.said {
+            Said::Text { text, menu_item } => self.written(text.reveal(), menu_item.as_deref()),
+            Said::Voice { recognition: Some(text) } => self.written(text.reveal(), None),
+            Said::Key(key) => self.tapped_service(key),
+            Said::Followed { scene } => self.followed(scene.as_deref()),
+            Said::Scanned { scene } => match self.scene_service(scene) {
+                Some(id) => self.tapped_service(&id),
+                None => self.fixed(Key::scanned, &[MENU]),
+            },
+            Said::Resumed { wish } => self.start(wish.clone()),
+            Said::Voice { recognition: None } => self.fixed(Key::voice, &[MENU, PERSON]),
+            Said::Location { .. } => self.fixed(Key::location, &[MENU, PERSON]),
+            Said::Media(_) => self.fixed(Key::media, &[MENU, PERSON]),
+        }
+    }
+
+    fn tapped_service(mut self, id: &str) -> Step {
+        self.put_form_aside();
+        match self.dialogue.catalogue.get(id) {
+            Some(service) => self.start(Wish::of(service.id())),
+            None => self.not_understood(),
+        }
+    }
+
+    fn followed(mut self, scene: Option<&str>) -> Step {
+        let started = scene.and_then(|scene| self.scene_service(scene));
+        let mut values = self.values();
+        let key = if self.scene.binding.is_some() {
+            Key::welcome_bound
+        } else {
+            values.set_markup("link", self.bind_link());
+            Key::welcome
+        };
+        let welcome = self.say(key, &values);
+        match started {
+            Some(id) => {
+                self.before.push(welcome);
+                self.start(Wish::of(&id))
+            }
+            None => {
+                let menu = self.dialogue.catalogue.get(MENU);
+                let next = menu.map_or(Vec::new(), |menu| self.next(menu));
+                self.done(None, Reply { body: welcome, next, ..Reply::default() })
+            }
+        }
+    }
+
+    /// The service that a code's scene names, as `bill_current` or `service:bill_current`.
+    fn scene_service(&self, scene: &str) -> Option<String> {
+        let scene = scene.strip_prefix("qrscene_").unwrap_or(scene);
+        let id = scene.strip_prefix("service:").unwrap_or(scene);
+        self.dialogue.catalogue.get(id).map(|service| service.id().to_owned())
+    }
+
+    fn written(mut self, text: &str, menu_item: Option<&str>) -> Step {
+        let plain = normalise(text);
+        let understanding = &self.dialogue.understanding;
+        if let Some((family, _)) = understanding.lexicon().danger(&plain) {
+            return self.danger(family);
+        }
+        if understanding.lexicon().person(&plain).is_some() {
+            return self.start(Wish::of(PERSON));
+        }
+        if let Some(step) = menu_item.and_then(Tap::of) {
+            return self.tap(&step);
+        }
+        if self.state.form.is_some() {
+            return self.in_form(text, &plain);
+        }
+        if let Some(service) = menu_item.and_then(|id| self.dialogue.catalogue.get(id)) {
+            return self.start(Wish::of(service.id()));
+        }
+        if let Some(item) = self.offered(&plain) {
+            return self.choose(item);
+        }
+        if number(&plain).is_some() && !self.state.offered.is_empty() {
+            return self.choose_again();
+        }
+        if MORE.contains(&plain.as_str()) {
+            return match self.state.more.take() {
+                Some(wish) => self.start(wish),
+                None => self.fixed(Key::no_more, &[MENU]),
+            };
+        }
+        if let Some(wish) = self.narrowed(text) {
+            return self.start(wish);
+        }
+        if LEAVE.contains(&plain.as_str()) {
+            return self.leave_form();
+        }
+        self.meant(text, &plain)
+    }
+
+    /// A text that is neither a choice nor a word of the dialogue.
+    fn meant(self, text: &str, plain: &str) -> Step {
+        let understanding = &self.dialogue.understanding;
+        if let Some(id) = understanding.keyword(plain) {
+            return self.start(Wish::of(id));
+        }
+        if let Some(talk) = understanding.lexicon().talk(plain) {
+            let (body, next) = (talk.say.trim().to_owned(), self.lines(&[MENU]));
+            return self.done(None, Reply { body, next, ..Reply::default() });
+        }
+        let ranked = understanding.rank(text);
+        match ranked.decision {
+            Decision::Answer => match ranked.candidates.first() {
+                Some(best) => self.start(Wish::of(&best.id)),
+                None => self.not_understood(),
+            },
+            Decision::Ask(ids) => self.ask_back(&ids),
+            Decision::Refuse => self.not_understood(),
+            Decision::Person(Some(family)) => self.danger(&family),
+            Decision::Person(None) => self.start(Wish::of(PERSON)),
+        }
+    }
+
+    fn danger(mut self, family: &str) -> Step {
+        let Some(family) = self.dialogue.understanding.lexicon().family(family) else {
+            return self.start(Wish::of(PERSON));
+        };
+        self.before.push(family.say.trim().to_owned());
+        self.escalate(&family.reason, &family.skill, family.priority)
+    }
+
+    fn in_form(mut self, text: &str, plain: &str) -> Step {
+        if LEAVE.contains(&plain) {
+            return self.leave_form();
+        }
+        if let Some(action) = self.form_answer(text) {
+            let item = self.offered(plain);
+            let label = item.map_or_else(|| cleaned(text), |item| item.label);
+            return self.act(action, label);
+        }
+        let other = self.dialogue.understanding.keyword(plain);
+        if let Some(id) = other.filter(|id| Some(*id) != self.open_service()) {
+            self.put_form_aside();
+            return self.start(Wish::of(id));
+        }
+        self.wrong_answer()
+    }
+
+    fn open_service(&self) -> Option<&str> {
+        self.state.form.as_ref().map(|form| form.wish.service.as_str())
+    }
+
+    /// A tap on a line of a list: only of the newest one, for an older list may mean something else by now.
+    fn tap(mut self, tap: &Tap) -> Step {
+        let at = tap.number.checked_sub(1);
+        let item = at.and_then(|at| self.state.offered.get(at)).filter(|_| tap.list == self.state.lists);
+        match item.cloned() {
+            Some(item) => self.choose(item),
+            None => {
+                let body = self.say(Key::old_list, &self.values());
+                let rows = std::mem::take(&mut self.state.offered).into_iter().map(again).collect();
+                self.done(None, Reply { body, rows, ..Reply::default() })
+            }
+        }
+    }
+
+    /// The line of the last list that a text names, by number or by its words.
+    fn offered(&self, plain: &str) -> Option<Item> {
+        let by_number = number(plain).and_then(|number| self.state.offered.get(number.checked_sub(1)?));
+        let by_words = || self.state.offered.iter().find(|item| normalise(&item.label) == plain);
+        by_number.or_else(by_words).cloned()
+    }
+
+    fn choose(self, item: Item) -> Step {
+        self.act(item.action, item.label)
+    }
+
+    fn act(mut self, action: Action, label: String) -> Step {
+        match action {
+            Action::Start(wish) => {
+                self.put_form_aside();
+                self.start(wish)
+            }
+            Action::Value(value) => self.take_value(value, label),
+            Action::Confirm => match self.open_service().and_then(|id| self.dialogue.catalogue.get(id)) {
+                Some(service) => self.submit(service),
+                None => self.not_understood(),
+            },
+            Action::Leave => self.leave_form(),
+            Action::NoneOfThese => {
+                self.state.misunderstood = self.state.misunderstood.max(1);
+                self.not_understood()
+            }
+        }
+    }
+
+    /// A number outside the list: the list again.
+    fn choose_again(mut self) -> Step {
+        let offered = std::mem::take(&mut self.state.offered);
+        let mut values = self.values();
+        values.set("count", &serde_json::json!(offered.len()));
+        let body = self.say(Key::choose, &values);
+        let rows = offered.into_iter().map(again).collect();
+        self.done(None, Reply { body, rows, ..Reply::default() })
+    }
+
+    fn ask_back(mut self, ids: &[String]) -> Step {
+        self.forget_lists();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut rows = self.lines(&ids);
+        let label = self.say(Key::none_of_these, &self.values());
+        rows.push(Line { item: Item { label, action: Action::NoneOfThese }, service: None, note: None });
+        let body = self.say(Key::ask_back, &self.values());
+        self.done(None, Reply { body, rows, ..Reply::default() })
+    }
+
+    /// The list shown last, narrowed: `商户 星河超市`.
+    fn narrowed(&self, text: &str) -> Option<Wish> {
+        let mut wish = self.state.listed.clone()?;
+        let lookup = self.dialogue.catalogue.get(&wish.service)?.manifest.lookup.as_ref()?;
+        let (name, rest) = lookup.filter.iter().find_map(|(name, words)| {
+            let rest = text.trim().strip_prefix(words.get_ref().as_str())?;
+            Some((name, cleaned(rest.trim_start_matches([':', '：', '，', ',']))))
+        })?;
+        if rest.is_empty() || rest.chars().count() > GIVEN_CHARACTERS_MAX {
+            return None;
+        }
+        wish.given.insert(name.clone(), rest);
+        Some(wish)
+    }
+}
+
+/// A line of an earlier list, offered again.
+fn again(item: Item) -> Line {
+    let service = match &item.action {
+        Action::Start(wish) if wish.given.is_empty() => Some(wish.service.clone()),
+        _ => None,
+    };
+    Line { item, service, note: None }
+}
+
+/// A tap on a line of a list.
+struct Tap {
+    list: u32,
+    number: usize,
+}
+
+impl Tap {
+    fn of(id: &str) -> Option<Self> {
+        parse_tap(id).map(|(list, number)| Self { list, number })
+    }
+}

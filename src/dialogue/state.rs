@@ -1,0 +1,110 @@
+//! What the dialogue remembers of a conversation between two messages. Sealed where it is stored.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::time::UnixMs;
+
+/// A service that is wanted, with what is known already.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// The service's id.
+    pub service: String,
+    /// Values for its operation: a month, a merchant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given: BTreeMap<String, String>,
+    /// Rows of a long list that were shown already.
+    #[serde(default)]
+    pub shown: u32,
+}
+
+impl Wish {
+    /// A service with nothing said yet.
+    #[must_use]
+    pub fn of(service: &str) -> Self {
+        Self { service: service.to_owned(), ..Self::default() }
+    }
+}
+
+/// What is remembered. Unknown members of a newer version are ignored, missing ones have their defaults.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DialogueState {
+    /// The form that is being filled in.
+    pub(super) form: Option<Form>,
+    /// What the numbers of the last reply mean.
+    pub(super) offered: Vec<Item>,
+    /// How many lists were offered: a tap on an older list is told apart.
+    pub(super) lists: u32,
+    /// The list shown last, from its beginning: what a filter narrows.
+    pub(super) listed: Option<Wish>,
+    /// The long list that “更多” continues.
+    pub(super) more: Option<Wish>,
+    /// Misunderstandings in a row.
+    pub(super) misunderstood: u8,
+    /// The service that answered last.
+    pub(super) last_service: Option<String>,
+    /// What he asked when he got a link to bind: answered once he is bound.
+    pub(super) pending_wish: Option<Wish>,
+}
+
+impl DialogueState {
+    /// Keeps a question until the binding that it needs is done.
+    pub fn await_binding(&mut self, wish: Wish) {
+        self.pending_wish = Some(wish);
+    }
+
+    /// The question that waited is answered.
+    pub fn forget_wish(&mut self) {
+        self.pending_wish = None;
+    }
+
+    /// Reads what [`Self::to_json`] wrote. Anything else is forgotten: a lost memory must not block a conversation.
+    #[must_use]
+    pub fn from_json(json: &[u8]) -> Self {
+        serde_json::from_slice(json).unwrap_or_default()
+    }
+
+    /// The state as JSON, to be sealed and stored.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// A form that is being filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Form {
+    /// Names this filling-in: a repeated submission is the same call.
+    pub(super) id: String,
+    pub(super) wish: Wish,
+    /// What stands for the values where people read them: 尾号1234 for K1.
+    pub(super) chosen: BTreeMap<String, String>,
+    /// Wrong answers to the present question.
+    pub(super) tries: u8,
+    pub(super) opened: UnixMs,
+}
+
+/// One numbered line of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Item {
+    pub(super) label: String,
+    pub(super) action: Action,
+}
+
+/// What choosing a line does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Action {
+    /// Starts a service.
+    Start(Wish),
+    /// Answers the present question of the open form.
+    Value(String),
+    /// Submits the open form.
+    Confirm,
+    /// Leaves the open form.
+    Leave,
+    /// None of the services offered was meant.
+    NoneOfThese,
+}

@@ -1,0 +1,441 @@
+//! One message being decided: guards, the handler kinds, and the way back from the core.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::compose::{Line, Reply};
+use super::outcome::{Ask, AskError, Effect, Outcome, Say, Step, Then};
+use super::scene::Scene;
+use super::state::{Action, DialogueState, Item, Wish};
+use super::texts::Key;
+use super::{Dialogue, MENU, PERSON, house};
+use crate::catalogue::{Escalate, Link, Lookup, Page, Pick, RowsBy, Service, Template};
+use crate::render::{Values, plain};
+use crate::wechat::text::link;
+
+/// Longest value that a wish may carry into an operation, in characters.
+pub(super) const GIVEN_CHARACTERS_MAX: usize = 40;
+
+/// What an answer of the core is for, with everything decided before it.
+#[derive(Clone)]
+pub(super) struct Purpose {
+    state: DialogueState,
+    effects: Vec<Effect>,
+    before: Vec<String>,
+    what: What,
+}
+
+/// What an answer is for.
+#[derive(Clone)]
+pub(super) enum What {
+    /// To be shown.
+    Lookup(Wish),
+    /// The choices of the open form's present question.
+    Options,
+    /// The open form was submitted.
+    Submit,
+}
+
+/// One message being decided.
+pub(super) struct Turn<'a> {
+    pub(super) dialogue: &'a Dialogue,
+    pub(super) scene: &'a Scene<'a>,
+    pub(super) state: DialogueState,
+    pub(super) effects: Vec<Effect>,
+    /// What is said before the answer.
+    pub(super) before: Vec<String>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(dialogue: &'a Dialogue, scene: &'a Scene<'a>) -> Self {
+        let mut turn =
+            Self { dialogue, scene, state: scene.state.clone(), effects: Vec::new(), before: Vec::new() };
+        if scene.masked {
+            let warning = turn.say(Key::masked, &turn.values());
+            turn.before.push(warning);
+        }
+        turn
+    }
+
+    pub(super) fn resume(
+        dialogue: &'a Dialogue,
+        scene: &'a Scene<'a>,
+        purpose: Purpose,
+        answer: Result<Value, AskError>,
+    ) -> Step {
+        let Purpose { state, effects, before, what } = purpose;
+        Self { dialogue, scene, state, effects, before }.with_answer(what, answer)
+    }
+
+    /// Starts a service: its guard first.
+    pub(super) fn start(mut self, wish: Wish) -> Step {
+        let Some(service) = self.dialogue.catalogue.get(&wish.service) else {
+            return self.not_understood();
+        };
+        self.forget_lists();
+        self.state.form = None;
+        self.state.misunderstood = 0;
+        if service.needs_binding() && self.scene.binding.is_none() {
+            return self.bind_first(service, wish);
+        }
+        let manifest = &service.manifest;
+        match (&manifest.lookup, &manifest.link) {
+            (Some(_), Some(page)) if self.scene.binding.is_none() => return self.page(service, page),
+            (Some(lookup), _) => return self.lookup(service, lookup, wish),
+            (None, Some(page)) => return self.page(service, page),
+            (None, None) => {}
+        }
+        if let Some(answer) = &manifest.answer {
+            let values = self.values();
+            return self.text(service, &answer.text, &values);
+        }
+        match &manifest.escalate {
+            Some(escalate) => {
+                let Escalate { skill, priority } = escalate.clone();
+                self.escalate("客户要求人工服务", &skill, priority)
+            }
+            None => self.open_form(service, wish),
+        }
+    }
+
+    fn bind_first(mut self, service: &Service, wish: Wish) -> Step {
+        let mut values = self.values();
+        values.set_text("service", service.label());
+        values.set_markup("link", self.bind_link());
+        let body = self.say(Key::bind_first, &values);
+        self.effects.push(Effect::AwaitBinding { wish });
+        self.done(Some(service.id()), Reply { body, ..Reply::default() })
+    }
+
+    pub(super) fn bind_link(&self) -> String {
+        link(&self.scene.links.page(Page::Bind), &self.say(Key::bind_label, &self.values()))
+    }
+
+    fn page(self, service: &Service, page: &Link) -> Step {
+        let mut values = self.values();
+        values.set_markup("link", self.link(page));
+        self.text(service, &page.text, &values)
+    }
+
+    fn link(&self, page: &Link) -> String {
+        link(&self.scene.links.page(*page.page.get_ref()), page.label.get_ref())
+    }
+
+    /// Fetches a person, or promises one for when somebody is there (P8).
+    pub(super) fn escalate(mut self, reason: &str, skill: &str, priority: u8) -> Step {
+        let (reason, skill) = (reason.to_owned(), skill.to_owned());
+        let (key, effect) = if self.scene.desk.open {
+            (Key::escalated, Effect::Escalate { reason, skill, priority })
+        } else {
+            (Key::call_back, Effect::CallBack { reason, skill, priority })
+        };
+        self.effects.push(effect);
+        self.forget_lists();
+        self.state.form = None;
+        self.state.misunderstood = 0;
+        let body = self.say(key, &self.values());
+        self.done(Some(PERSON), Reply { body, ..Reply::default() })
+    }
+
+    fn lookup(self, service: &Service, lookup: &Lookup, mut wish: Wish) -> Step {
+        let accepted = |name: &str| lookup.accepts.iter().any(|accepted| accepted.get_ref() == name);
+        wish.given.retain(|name, value| accepted(name) && value.chars().count() <= GIVEN_CHARACTERS_MAX);
+        let mut params = match self.params(service, &lookup.params, &self.values()) {
+            Ok(params) => params,
+            Err(step) => return self.failed(service, step),
+        };
+        params.extend(wish.given.iter().map(|(name, value)| (name.clone(), json!(value))));
+        if let Some(rows) = lookup.rows.as_ref().filter(|rows| rows.by == RowsBy::Core) {
+            let size = *rows.size.get_ref();
+            params.insert("page".to_owned(), json!(wish.shown / size + 1));
+            params.insert("page_size".to_owned(), json!(size));
+        }
+        self.call(lookup.operation.get_ref(), Value::Object(params), false, None, What::Lookup(wish))
+    }
+
+    /// Fills a manifest's params; an empty one is left out.
+    pub(super) fn params(
+        &self,
+        service: &Service,
+        templates: &BTreeMap<String, Template>,
+        values: &Values,
+    ) -> Result<Map<String, Value>, AskError> {
+        let mut params = Map::new();
+        for (name, template) in templates {
+            let value = self.fill(service, template, values)?;
+            if !value.is_empty() {
+                params.insert(name.clone(), json!(value));
+            }
+        }
+        Ok(params)
+    }
+
+    /// Asks the core, or answers at once what the house answers itself.
+    pub(super) fn call(
+        mut self,
+        operation: &str,
+        params: Value,
+        write: bool,
+        form_id: Option<String>,
+        what: What,
+    ) -> Step {
+        if let Some(name) = operation.strip_prefix("house:") {
+            let answer = house::answer(self.scene, name, &params).map(|(value, effects)| {
+                self.effects.extend(effects);
+                value
+            });
+            return self.with_answer(what, answer);
+        }
+        let operation = operation.strip_prefix("core:").unwrap_or(operation).to_owned();
+        let Self { state, effects, before, .. } = self;
+        let then = Then(Purpose { state, effects, before, what });
+        Step::Ask(Ask { operation, params, write, form_id, then })
+    }
+
+    fn with_answer(self, what: What, answer: Result<Value, AskError>) -> Step {
+        let id = match (&what, &self.state.form) {
+            (What::Lookup(wish), _) => &wish.service,
+            (_, Some(form)) => &form.wish.service,
+            (_, None) => return self.not_understood(),
+        };
+        let Some(service) = self.dialogue.catalogue.get(id) else { return self.not_understood() };
+        match (what, answer) {
+            (What::Lookup(wish), Ok(result)) => self.show(service, wish, result),
+            (What::Options, Ok(result)) => self.offer_options(service, &result),
+            (What::Submit, Ok(result)) => self.submitted(service, &result),
+            (What::Submit, Err(AskError::Down | AskError::Lied)) => self.unclear(service),
+            (_, Err(error)) => self.failed(service, error),
+        }
+    }
+
+    fn show(mut self, service: &Service, wish: Wish, mut result: Value) -> Step {
+        let Some(lookup) = &service.manifest.lookup else { return self.failed(service, AskError::Lied) };
+        let (rows, has_more) = part(lookup, &wish, &mut result);
+        let mut values = self.values();
+        values.extend(&result);
+        values.set("given", &json!(wish.given));
+        values.set("shown", &json!(wish.shown));
+        values.set("has_more", &json!(has_more));
+        if let Some(page) = service.manifest.link.as_ref().filter(|_| wants(&self, service, lookup, "link")) {
+            values.set_markup("link", self.link(page));
+        }
+        let filled = self.fill(service, &lookup.answer, &values).and_then(|body| {
+            let lines = lookup.pick.as_ref().map_or(Ok(Vec::new()), |pick| self.rows(service, pick, &rows));
+            Ok((body, lines?))
+        });
+        let (body, rows) = match filled {
+            Ok(filled) => filled,
+            Err(error) => return self.failed(service, error),
+        };
+        let mut hints = Vec::new();
+        if has_more {
+            hints.push(self.say(Key::more, &self.values()));
+        }
+        if let Some(words) = lookup.filter.values().next().filter(|_| !lookup.filter.is_empty()) {
+            let mut values = self.values();
+            values.set_text("words", words.get_ref());
+            hints.push(self.say(Key::filter, &values));
+        }
+        if lookup.rows.is_some() {
+            let size = lookup.rows.as_ref().map_or(0, |rows| *rows.size.get_ref());
+            self.state.more = has_more.then(|| Wish { shown: wish.shown + size, ..wish.clone() });
+            self.state.listed = Some(Wish { shown: 0, ..wish });
+        }
+        let next = self.next(service);
+        self.done(Some(service.id()), Reply { body, rows, hints, next, ..Reply::default() })
+    }
+
+    fn rows(&self, service: &Service, pick: &Pick, rows: &[Value]) -> Result<Vec<Line>, AskError> {
+        let line = |row: &Value| {
+            let mut values = self.values();
+            values.set("row", row);
+            let mut given = BTreeMap::new();
+            for (name, template) in &pick.given {
+                given.insert(name.clone(), self.fill(service, template, &values)?);
+            }
+            let note = match &pick.note {
+                Some(note) => Some(self.fill(service, note, &values)?),
+                None => None,
+            };
+            let wish = Wish { service: pick.service.get_ref().clone(), given, shown: 0 };
+            let label = self.fill(service, &pick.label, &values)?;
+            Ok(Line { item: Item { label, action: Action::Start(wish) }, service: None, note })
+        };
+        rows.iter().map(line).collect()
+    }
+
+    /// The core refused, or failed.
+    pub(super) fn failed(self, service: &Service, error: AskError) -> Step {
+        let mut values = self.values();
+        values.set_text("service", service.label());
+        let body = match error {
+            AskError::Refused { code, message } => {
+                values.set_text("code", &code);
+                values.set_text("message", message.trim());
+                let manifest = &service.manifest;
+                let lookup = manifest.lookup.as_ref().and_then(|lookup| lookup.refusals.get(&code));
+                let own = lookup.or(manifest.form.as_ref().and_then(|form| form.refusals.get(&code)));
+                match own.map(|own| self.fill(service, own, &values)) {
+                    Some(Ok(body)) => body,
+                    _ => self.say(Key::refused, &values),
+                }
+            }
+            AskError::Down | AskError::Lied => self.say(Key::down, &values),
+        };
+        let next = self.lines(&[PERSON]);
+        self.done(Some(service.id()), Reply { body, next, ..Reply::default() })
+    }
+
+    /// A fixed text of a service, with what comes next.
+    fn text(self, service: &Service, template: &Template, values: &Values) -> Step {
+        match self.fill(service, template, values) {
+            Ok(body) => {
+                let next = self.next(service);
+                self.done(Some(service.id()), Reply { body, next, ..Reply::default() })
+            }
+            Err(error) => self.failed(service, error),
+        }
+    }
+
+    /// The services that are offered after a service's answer.
+    pub(super) fn next(&self, service: &Service) -> Vec<Line> {
+        let ids: Vec<&str> = service.manifest.next.iter().map(|id| id.get_ref().as_str()).collect();
+        self.lines(&ids)
+    }
+
+    /// Services as numbered lines; a tap on one works for ever.
+    pub(super) fn lines(&self, ids: &[&str]) -> Vec<Line> {
+        let services = ids.iter().filter_map(|id| self.dialogue.catalogue.get(id));
+        services
+            .map(|service| Line {
+                item: Item {
+                    label: service.label().to_owned(),
+                    action: Action::Start(Wish::of(service.id())),
+                },
+                service: Some(service.id().to_owned()),
+                note: None,
+            })
+            .collect()
+    }
+
+    /// The values that every text sees.
+    pub(super) fn values(&self) -> Values {
+        let scene = self.scene;
+        let mut values = Values::new();
+        values.set("account", &json!({ "name": scene.account.name }));
+        values.set("bound", &json!(scene.binding.is_some()));
+        values.set("cards", &json!(scene.binding.map(|binding| &binding.cards)));
+        values.set("card", &json!(scene.binding.and_then(|binding| binding.card())));
+        let desk = scene.desk;
+        values.set(
+            "desk",
+            &json!({
+                "open": desk.open, "hours": desk.hours, "waiting": desk.waiting,
+                "wait_minutes": desk.wait_minutes,
+            }),
+        );
+        values.set_text("reference", scene.reference);
+        values
+    }
+
+    pub(super) fn say(&self, key: Key, values: &Values) -> String {
+        self.dialogue.answers.say(key, values)
+    }
+
+    /// Fills a service's text. What cannot be filled is a result that no schema promised.
+    pub(super) fn fill(
+        &self,
+        service: &Service,
+        template: &Template,
+        values: &Values,
+    ) -> Result<String, AskError> {
+        self.dialogue.catalogue.render(service, template, values).map_err(|fault| {
+            tracing::error!(service = service.id(), %fault, "a text could not be filled");
+            AskError::Lied
+        })
+    }
+
+    pub(super) fn forget_lists(&mut self) {
+        self.state.offered.clear();
+        self.state.more = None;
+        self.state.listed = None;
+    }
+
+    /// Finishes with a reply. Its numbers are what numbers mean from now on.
+    pub(super) fn done(mut self, service: Option<&str>, mut reply: Reply) -> Step {
+        let mut before = std::mem::take(&mut self.before);
+        before.append(&mut reply.before);
+        reply.before = before;
+        if reply.next_words.is_empty() {
+            reply.next_words = self.say(Key::next, &self.values());
+        }
+        let items = reply.items();
+        if !items.is_empty() {
+            self.state.lists = self.state.lists.wrapping_add(1);
+            self.state.offered = items;
+        }
+        let composed = reply.compose(self.state.lists);
+        if composed.cut {
+            tracing::warn!(service, "a reply was cut to WeChat's limit");
+        }
+        if let Some(service) = service {
+            self.state.last_service = Some(service.to_owned());
+        }
+        Step::Done(Outcome {
+            reply: Some(Say::Text(composed.text)),
+            state: self.state,
+            effects: self.effects,
+            service: service.map(str::to_owned),
+            masked: self.scene.masked,
+        })
+    }
+
+    /// Says one of the fixed texts, with services to go on with.
+    pub(super) fn fixed(self, key: Key, next: &[&str]) -> Step {
+        let (body, next) = (self.say(key, &self.values()), self.lines(next));
+        self.done(None, Reply { body, next, ..Reply::default() })
+    }
+
+    /// The fallback ladder: say it otherwise, then a person (P8).
+    pub(super) fn not_understood(mut self) -> Step {
+        self.state.misunderstood = self.state.misunderstood.saturating_add(1);
+        self.forget_lists();
+        if self.state.misunderstood >= 2 {
+            return self.fixed(Key::offer_person, &[PERSON, MENU]);
+        }
+        let menu = self.dialogue.catalogue.get(MENU);
+        let first = menu.into_iter().flat_map(|menu| &menu.manifest.next).take(3);
+        let mut ids: Vec<&str> = first.map(|id| id.get_ref().as_str()).collect();
+        ids.extend([MENU, PERSON]);
+        self.fixed(Key::rephrase, &ids)
+    }
+}
+
+fn wants(turn: &Turn<'_>, service: &Service, lookup: &Lookup, name: &str) -> bool {
+    turn.dialogue.catalogue.wants(service, &lookup.answer, name)
+}
+
+/// The part of a long list that this message shows, and whether there is more.
+fn part(lookup: &Lookup, wish: &Wish, result: &mut Value) -> (Vec<Value>, bool) {
+    let Some(rows) = &lookup.rows else { return (Vec::new(), false) };
+    let size = usize::try_from(*rows.size.get_ref()).unwrap_or(1);
+    let page = |name: &str| result[name].as_u64().unwrap_or(0);
+    let more_pages = page("page") < page("pages");
+    let Some(list) = result[rows.list.get_ref().as_str()].as_array_mut() else { return (Vec::new(), false) };
+    let has_more = match rows.by {
+        RowsBy::Core => more_pages,
+        RowsBy::House => {
+            let shown = usize::try_from(wish.shown).unwrap_or(0).min(list.len());
+            list.drain(..shown);
+            list.len() > size
+        }
+    };
+    list.truncate(size);
+    (list.clone(), has_more)
+}
+
+/// A text of the core in one line, for a place inside a sentence.
+pub(super) fn cleaned(text: &str) -> String {
+    plain(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,104 @@
+//! What happened in the sandbox: the lines of its journal. Made so that no applicant's name, phone, ID number and
+//! no one-time code stands in the file: phones and ID numbers are keyed fingerprints, codes are hashes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::transaction::Entry;
+use crate::domain::time::UnixMs;
+
+/// One thing that happened. What happened together is one line of the journal.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Event {
+    /// The sandbox was opened on an empty folder; the made-up past ends here.
+    Opened { at: UnixMs, fingerprint_key: String },
+    /// A movement on a card; also a pre-authorisation, which only holds the limit, and a declined one.
+    Moved { customer_id: String, card_id: String, entry: Entry },
+    /// Identity data that fit nobody.
+    IdentityFailed { phone: String, at: UnixMs },
+    /// A one-time code was sent.
+    CodeSent { challenge: Challenge },
+    /// A one-time code was tried.
+    CodeTried { challenge_id: String, right: bool, at: UnixMs },
+    /// An application was taken in.
+    Applied { application: Application },
+    /// An application went on to its next stage.
+    Advanced { application_no: String, at: UnixMs },
+    /// A write under an idempotency key was answered.
+    Answered { key: String, request_hash: String, answer: Result<Value, Refusal> },
+    /// Something is to be sent to the server.
+    Queued { delivery: Delivery },
+    /// The server took it, or refused it for good.
+    Settled { delivery_id: String, outcome: String },
+    /// The server told us of something.
+    Received { message_id: String, at: UnixMs, body: Value },
+}
+
+/// A business refusal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    pub(super) code: String,
+    pub(super) message: String,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(super) details: Value,
+}
+
+impl Refusal {
+    pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), details: Value::Null }
+    }
+
+    pub(super) fn with(mut self, details: Value) -> Self {
+        self.details = details;
+        self
+    }
+}
+
+/// A one-time code on its way back.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Challenge {
+    pub(super) challenge_id: String,
+    pub(super) purpose: String,
+    /// Fingerprint.
+    pub(super) phone: String,
+    pub(super) phone_masked: String,
+    /// Fingerprint of challenge and code.
+    pub(super) code: String,
+    pub(super) customer_id: Option<String>,
+    pub(super) sent_at: UnixMs,
+    #[serde(default)]
+    pub(super) wrong_tries: u32,
+    #[serde(default)]
+    pub(super) verified_at: Option<UnixMs>,
+}
+
+/// An application for a card.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Application {
+    pub(super) application_no: String,
+    pub(super) product_id: String,
+    pub(super) name_masked: String,
+    /// Fingerprints.
+    pub(super) id_number: String,
+    pub(super) phone: String,
+    pub(super) customer_id: Option<String>,
+    /// When each stage so far began; the first is when it was taken in. Never empty.
+    pub(super) reached: Vec<UnixMs>,
+}
+
+/// A call to the server that is owed.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Delivery {
+    /// Also the `webhook-id`, so that a repeated one is recognised.
+    pub(super) delivery_id: String,
+    /// Under the server's address, such as `/api/v1/transactions`.
+    pub(super) path: String,
+    pub(super) body: Value,
+    /// One line for the page.
+    pub(super) summary: String,
+    pub(super) queued_at: UnixMs,
+    /// Empty while it is owed.
+    #[serde(default)]
+    pub(super) outcome: String,
+}

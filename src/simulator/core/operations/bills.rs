@@ -1,0 +1,190 @@
+//! Statements and bookings.
+
+use jiff::civil::Date;
+use jiff::{Span, ToSpan as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Asked, OpenCard, read, transaction_json};
+use crate::domain::money::Money;
+use crate::simulator::core::events::Refusal;
+use crate::simulator::core::ledger::{days_between, statement_on_or_after};
+use crate::simulator::core::transaction::{Entry, Kind};
+
+const HISTORY_MAX: usize = 12;
+const LATEST_MAX: usize = 5;
+const PAGE_SIZE: usize = 10;
+
+pub(super) fn current(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    let open = asked.card(params)?;
+    let mut amounts = Vec::new();
+    let mut dates = None;
+    for ledger in &open.ledgers {
+        let Some(statement) = ledger.latest() else { continue };
+        dates = Some((statement.date, statement.due));
+        amounts.push(json!({
+            "amount_due": ledger.amount(statement.amount_due),
+            "minimum_due": ledger.amount(statement.minimum_due),
+            "paid": ledger.amount(statement.paid),
+            "remaining": ledger.amount(statement.remaining()),
+            "minimum_remaining": ledger.amount(statement.minimum_remaining()),
+            "previous_balance": ledger.amount(statement.previous_balance),
+            "new_charges": ledger.amount(statement.new_charges),
+            "credits": ledger.amount(statement.credits),
+        }));
+    }
+    let Some((date, due)) = dates else {
+        return Err(Refusal::new("no_statement", "这张卡还没有出过账单。"));
+    };
+    Ok(json!({
+        "card": open.json(),
+        "month": month_of(date),
+        "statement_date": date,
+        "due_date": due,
+        "days_left": days_between(open.today, due),
+        "overdue": open.ledgers.iter().any(|ledger| ledger.overdue_since().is_some()),
+        "amounts": amounts,
+    }))
+}
+
+pub(super) fn unbilled(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    let open = asked.card(params)?;
+    let spent = |entry: &&Entry| entry.kind != Kind::Repayment;
+    let mut totals = Vec::new();
+    let mut latest: Vec<&Entry> = Vec::new();
+    let mut count = 0;
+    for ledger in &open.ledgers {
+        let entries: Vec<&Entry> = ledger.unbilled().filter(spent).collect();
+        let minor = entries.iter().map(|entry| entry.amount.minor()).sum();
+        totals.push(json!({ "amount": ledger.amount(minor), "count": entries.len() }));
+        count += entries.len();
+        latest.extend(entries);
+    }
+    latest.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+    latest.truncate(LATEST_MAX);
+    Ok(json!({
+        "card": open.json(),
+        "since": since(asked, &open),
+        "estimated_statement_date": statement_on_or_after(asked.book.rules.statement.day, open.today),
+        "count": count,
+        "totals": totals,
+        "latest": latest.iter().map(|entry| transaction_json(open.card, entry)).collect::<Vec<_>>(),
+    }))
+}
+
+pub(super) fn history(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    let open = asked.card(params)?;
+    let count = open.ledgers.iter().map(|ledger| ledger.statements.len()).max().unwrap_or(0);
+    let mut bills = Vec::new();
+    for place in (0..count).rev().take(HISTORY_MAX) {
+        let mut amounts = Vec::new();
+        let mut dates = None;
+        for ledger in &open.ledgers {
+            let Some(statement) = ledger.statements.get(place) else { continue };
+            dates = Some((statement.date, statement.due));
+            amounts.push(json!({
+                "amount_due": ledger.amount(statement.amount_due),
+                "repaid": ledger.amount(statement.paid.min(statement.amount_due)),
+                "repaid_in_full": statement.remaining() == 0,
+            }));
+        }
+        let Some((date, due)) = dates else { continue };
+        bills.push(
+            json!({ "month": month_of(date), "statement_date": date, "due_date": due, "amounts": amounts }),
+        );
+    }
+    Ok(json!({ "card": open.json(), "bills": bills }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Detail {
+    card_id: Option<String>,
+    month: Option<String>,
+    from: Option<Date>,
+    to: Option<Date>,
+    amount_min: Option<String>,
+    amount_max: Option<String>,
+    merchant: Option<String>,
+    page: Option<usize>,
+    page_size: Option<usize>,
+}
+
+pub(super) fn detail(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    let detail: Detail = read(params)?;
+    let open = asked.card_named(detail.card_id.as_deref())?;
+    let (from, to) = range(asked, &open, &detail)?;
+    let words = detail.merchant.as_deref().map(|words| words.trim().to_lowercase());
+    let mut found: Vec<&Entry> = Vec::new();
+    let mut totals = Vec::new();
+    for ledger in &open.ledgers {
+        let bound = |text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => match Money::parse(text, ledger.currency.code()) {
+                Ok(money) => Ok(Some(money.minor())),
+                Err(_) => Err(Refusal::new("bad_request", "amount_min and amount_max are plain decimals")),
+            },
+        };
+        let (least, greatest) = (bound(&detail.amount_min)?, bound(&detail.amount_max)?);
+        if least.zip(greatest).is_some_and(|(least, greatest)| least > greatest) {
+            return Err(Refusal::new("bad_range", "最低金额不能大于最高金额。"));
+        }
+        let fits = |entry: &&Entry| {
+            let size = entry.amount.minor().abs();
+            (from..=to).contains(&entry.on())
+                && least.is_none_or(|least| size >= least)
+                && greatest.is_none_or(|greatest| size <= greatest)
+                && words.as_deref().is_none_or(|words| entry.merchant.to_lowercase().contains(words))
+        };
+        let before = found.len();
+        found.extend(ledger.entries.iter().filter(fits));
+        let minor = found.iter().skip(before).map(|entry| entry.amount.minor()).sum();
+        totals.push(ledger.amount(minor));
+    }
+    found.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+    let page_size = detail.page_size.unwrap_or(PAGE_SIZE).clamp(1, 50);
+    let page = detail.page.unwrap_or(1).max(1);
+    let shown = found.iter().skip((page - 1).saturating_mul(page_size)).take(page_size);
+    Ok(json!({
+        "card": open.json(),
+        "from": from,
+        "to": to,
+        "page": page,
+        "pages": found.len().div_ceil(page_size),
+        "count": found.len(),
+        "totals": totals,
+        "transactions": shown.map(|entry| transaction_json(open.card, entry)).collect::<Vec<_>>(),
+    }))
+}
+
+/// The days that a statement month covers, narrowed by `from` and `to`.
+fn range(asked: &Asked<'_>, open: &OpenCard<'_>, detail: &Detail) -> Result<(Date, Date), Refusal> {
+    let day = asked.book.rules.statement.day;
+    let oldest = open.card.first_statement.saturating_sub(Span::new().months(1)).first_of_month();
+    let (mut from, mut to) = match detail.month.as_deref() {
+        None => (oldest, open.today),
+        Some("unbilled") => (since(asked, open), open.today),
+        Some(month) => {
+            let cut: Date = format!("{month}-{day:02}")
+                .parse()
+                .map_err(|_| Refusal::new("bad_request", "month is YYYY-MM or unbilled"))?;
+            (cut.saturating_sub(Span::new().months(1)).saturating_add(1.day()), cut)
+        }
+    };
+    from = detail.from.map_or(from, |wanted| wanted.max(from));
+    to = detail.to.map_or(to, |wanted| wanted.min(to));
+    if detail.from.zip(detail.to).is_some_and(|(from, to)| from > to) {
+        return Err(Refusal::new("bad_range", "开始日期不能晚于结束日期。"));
+    }
+    Ok((from, to.max(from)))
+}
+
+/// The first day that is on no statement yet.
+fn since(asked: &Asked<'_>, open: &OpenCard<'_>) -> Date {
+    let next = statement_on_or_after(asked.book.rules.statement.day, open.today);
+    next.saturating_sub(Span::new().months(1)).saturating_add(1.day())
+}
+
+fn month_of(date: Date) -> String {
+    date.strftime("%Y-%m").to_string()
+}

@@ -1,0 +1,61 @@
+//! Every answer of the sandbox fits the schema of its operation, for every customer; refusals are declared.
+
+use super::*;
+use crate::bank::operations::CustomerUse;
+use crate::bank::{Effect, Operations, check};
+
+#[tokio::test]
+async fn every_read_fits_its_schema_for_every_customer() {
+    let world = World::start().await;
+    let operations = Operations::builtin().unwrap();
+    for number in 1..=20 {
+        let customer = format!("C{}", 10_000 + number);
+        for operation in operations.iter() {
+            if operation.effect() == Effect::Write || operation.customer() == CustomerUse::None {
+                continue;
+            }
+            // The client itself refuses an answer that does not fit.
+            let answer = world.ask(&customer, operation.name(), operation.example().params.clone()).await;
+            answer.unwrap_or_else(|error| panic!("{customer}: {error}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn strangers_and_foreign_cards_are_refused_as_declared() {
+    let world = World::start().await;
+    for operation in Operations::builtin().unwrap().iter() {
+        if operation.customer() != CustomerUse::Required {
+            continue;
+        }
+        let (code, _) = refusal(world.ask("C99999", operation.name(), json!({})).await);
+        assert!(code == "unknown_customer" && operation.errors().contains_key(&code), "{operation:?}");
+        if operation.errors().contains_key("no_such_card") {
+            let foreign = json!({ "card_id": "K9" });
+            assert_eq!(refusal(world.ask("C10002", operation.name(), foreign).await).0, "no_such_card");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_check_passes_on_the_sandbox_and_fails_on_an_outage() {
+    let world = World::start().await;
+    let settings = config::Core {
+        base_url: world.address("").parse().unwrap(),
+        secret: Secret::new(SECRET.to_owned()),
+        timeout_ms: 5000,
+    };
+    let run = || check::run(&settings, world.clock.clone(), Arc::new(SeededRandom::new(3)));
+    let report = run().await.unwrap();
+    assert!(report.passed(), "{report}");
+    assert!(report.to_string().ends_with("0 at fault"));
+    assert_eq!(
+        report.lines().iter().filter(|line| line.verdict != check::Verdict::Fits).count(),
+        1,
+        "{report}"
+    );
+    world.post("/sandbox/faults", json!({ "operation": "limit_query", "down": true })).await;
+    let report = run().await.unwrap();
+    assert!(!report.passed());
+    assert!(report.to_string().contains("503"), "{report}");
+}

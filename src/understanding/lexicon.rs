@@ -1,0 +1,145 @@
+//! The word lists beside the services: wishes for a person, dangers, small talk, words that say nothing, and what is
+//! none of our services.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::normalise;
+use crate::content::{Content, Fault};
+
+/// Marks that turn a wish into its opposite when they stand right before it.
+const NEGATIONS: [&str; 6] = ["不要", "不用", "不想", "不是", "别", "不转"];
+
+/// A danger: words after which a person takes over, whatever else was said.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Family {
+    /// What is said at once; before anything about the queue.
+    pub say: String,
+    /// Why, for the agent.
+    pub reason: String,
+    /// Who should take it; empty: anyone.
+    #[serde(default)]
+    pub skill: String,
+    /// 0 (ordinary) to 9 (at once).
+    pub priority: u8,
+    words: Vec<String>,
+}
+
+/// Small talk that has one good answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Talk {
+    /// What is answered.
+    pub say: String,
+    words: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    words: Vec<String>,
+}
+
+/// All word lists.
+#[derive(Clone, Debug, Default)]
+pub struct Lexicon {
+    person: Vec<String>,
+    danger: BTreeMap<String, Family>,
+    talk: BTreeMap<String, Talk>,
+    fillers: Vec<String>,
+    unrelated: Vec<String>,
+}
+
+impl Lexicon {
+    /// Reads `lexicon/{person,danger,talk,fillers,unrelated}.toml`; a missing file is an empty list.
+    ///
+    /// # Errors
+    /// Every file that is not of its form.
+    pub fn load(content: &Content) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader { content, faults: Vec::new() };
+        let plain = |words: Vec<String>| -> Vec<String> {
+            let mut words: Vec<String> =
+                words.iter().map(|word| normalise(word)).filter(|word| !word.is_empty()).collect();
+            words.sort_by(|a, b| b.chars().count().cmp(&a.chars().count()).then_with(|| a.cmp(b)));
+            words.dedup();
+            words
+        };
+        let mut danger: BTreeMap<String, Family> = reader.read("danger").unwrap_or_default();
+        for family in danger.values_mut() {
+            family.words = plain(std::mem::take(&mut family.words));
+        }
+        let mut talk: BTreeMap<String, Talk> = reader.read("talk").unwrap_or_default();
+        for talk in talk.values_mut() {
+            talk.words = plain(std::mem::take(&mut talk.words));
+        }
+        let unrelated: BTreeMap<String, Words> = reader.read("unrelated").unwrap_or_default();
+        let lexicon = Self {
+            person: plain(reader.read::<Words>("person").map(|file| file.words).unwrap_or_default()),
+            fillers: plain(reader.read::<Words>("fillers").map(|file| file.words).unwrap_or_default()),
+            unrelated: unrelated.into_values().flat_map(|family| family.words).collect(),
+            danger,
+            talk,
+        };
+        if reader.faults.is_empty() { Ok(lexicon) } else { Err(reader.faults) }
+    }
+
+    /// The family and the word of a danger in the text; of several, the most pressing.
+    #[must_use]
+    pub fn danger(&self, normalised: &str) -> Option<(&str, &str)> {
+        let found = self.danger.iter().filter_map(|(name, family)| {
+            let word = family.words.iter().find(|word| normalised.contains(word.as_str()))?;
+            Some((family.priority, name.as_str(), word.as_str()))
+        });
+        found.max_by_key(|(priority, ..)| *priority).map(|(_, name, word)| (name, word))
+    }
+
+    /// A danger by its name.
+    #[must_use]
+    pub fn family(&self, name: &str) -> Option<&Family> {
+        self.danger.get(name)
+    }
+
+    /// The word that asks for a person, unless it is turned down in the same breath.
+    #[must_use]
+    pub fn person(&self, normalised: &str) -> Option<&str> {
+        self.person.iter().map(String::as_str).find(|word| {
+            normalised
+                .split_once(word)
+                .is_some_and(|(before, _)| !NEGATIONS.iter().any(|negation| before.ends_with(negation)))
+        })
+    }
+
+    /// The answer to small talk that is nothing else.
+    #[must_use]
+    pub fn talk(&self, normalised: &str) -> Option<&Talk> {
+        self.talk.values().find(|talk| talk.words.iter().any(|word| word == normalised))
+    }
+
+    /// The text without words that say nothing.
+    #[must_use]
+    pub fn without_fillers(&self, normalised: &str) -> String {
+        let mut text = normalised.to_owned();
+        for filler in &self.fillers {
+            text = text.replace(filler.as_str(), "");
+        }
+        text
+    }
+
+    pub(super) fn unrelated(&self) -> &[String] {
+        &self.unrelated
+    }
+}
+
+struct Reader<'a> {
+    content: &'a Content,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn read<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let file = self.content.file(&format!("lexicon/{name}.toml"))?;
+        file.parse().map_err(|fault| self.faults.push(fault)).ok()
+    }
+}

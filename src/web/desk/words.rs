@@ -1,0 +1,174 @@
+//! What the desk's pages say, in both languages. Words of the script are in `assets/words.js`.
+
+use actix_web::HttpRequest;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::StatusCode;
+
+use crate::staff::SignInError;
+
+const LANGUAGE_COOKIE: &str = "weikefu_language";
+
+/// The reader's language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    Chinese,
+    English,
+}
+
+impl Language {
+    /// By `?lang=`, else by the cookie, else Chinese.
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        let asked = request.query_string().split('&').find_map(|pair| pair.strip_prefix("lang="));
+        let kept = request.cookie(LANGUAGE_COOKIE);
+        match asked.or_else(|| kept.as_ref().map(Cookie::value)) {
+            Some("en") => Self::English,
+            _ => Self::Chinese,
+        }
+    }
+
+    pub(super) fn cookie(self) -> Cookie<'static> {
+        let name = if self == Self::English { "en" } else { "zh" };
+        Cookie::build(LANGUAGE_COOKIE, name).path("/").same_site(SameSite::Lax).http_only(true).finish()
+    }
+
+    pub(super) fn words(self) -> &'static Words {
+        match self {
+            Self::Chinese => &CHINESE,
+            Self::English => &ENGLISH,
+        }
+    }
+
+    fn choose(self, chinese: &'static str, english: &'static str) -> &'static str {
+        if self == Self::Chinese { chinese } else { english }
+    }
+}
+
+macro_rules! words {
+    ($($key:ident: $chinese:literal, $english:literal;)*) => {
+        /// The fixed words of the pages.
+        pub(super) struct Words { $(pub(super) $key: &'static str),* }
+        static CHINESE: Words = Words { $($key: $chinese),* };
+        static ENGLISH: Words = Words { $($key: $english),* };
+    };
+}
+
+words! {
+    language: "zh-CN", "en";
+    other_language: "en", "zh";
+    other_language_name: "English", "中文";
+    product: "微客服", "Weikefu";
+    desk: "坐席工作台", "Agents' desk";
+    sign_in: "登录", "Sign in";
+    sign_out: "退出", "Sign out";
+    name: "工号", "Name";
+    password: "密码", "Password";
+    sign_in_note: "仅限授权坐席使用。所有登录、接入与结束操作均留痕。", "For authorised staff only. Sign-ins and actions are recorded.";
+    agent: "坐席", "Agent";
+    supervisor: "班长", "Supervisor";
+    admin: "管理员", "Administrator";
+    mine: "我的会话", "Mine";
+    queue: "排队中", "Queue";
+    claim_next: "接入下一位", "Take next";
+    nothing_open: "请从左侧选择会话，或接入下一位客户。", "Choose a conversation, or take the next customer.";
+    nothing_open_keys: "快捷键：Alt+N 接入下一位，Alt+↑ / Alt+↓ 切换会话，? 查看全部", "Keys: Alt+N takes the next, Alt+↑ / Alt+↓ switch, ? shows all";
+    back: "返回列表", "Back";
+    claim: "接入", "Take";
+    finish: "结束", "End";
+    to_bot: "转回机器人", "Back to bot";
+    transfer: "转接", "Transfer";
+    earlier: "查看更早的消息", "Earlier messages";
+    answer: "回复内容", "Answer";
+    answer_hint: "输入回复，Enter 发送，Shift+Enter 换行", "Type an answer; Enter sends, Shift+Enter breaks the line";
+    send: "发送", "Send";
+    why_closed: "会话已结束，请选择小结：", "The talk is over. How did it end?";
+    solved: "已解决", "Solved";
+    passed_on: "已转交处理", "Passed on";
+    no_answer: "客户无回应", "No answer";
+    not_for_us: "非本行业务", "Not for us";
+    customer: "客户信息", "Customer";
+    transfer_to: "转接到哪个技能组？", "Transfer to which group?";
+    cancel: "取消", "Cancel";
+    keys: "快捷键", "Keyboard shortcuts";
+    key_next: "接入下一位客户", "Take the next customer";
+    key_switch: "切换我的会话", "Switch between my conversations";
+    key_answer: "把光标放进回复框", "Go to the answer box";
+    key_finish: "结束当前会话", "End the conversation";
+    key_transfer: "转接当前会话", "Transfer the conversation";
+    key_send: "发送 / 换行", "Send / break the line";
+    key_help: "显示本说明", "Show this list";
+    close: "关闭", "Close";
+    new_messages: "有新消息 ↓", "New messages ↓";
+    no_script: "工作台需要启用 JavaScript。", "The desk needs JavaScript.";
+}
+
+/// The group's name.
+pub(super) fn skill(language: Language, skill: &str) -> &'static str {
+    let (chinese, english) = match skill {
+        "card" => ("信用卡", "Cards"),
+        "loan" => ("贷款", "Loans"),
+        "fraud" => ("反欺诈", "Fraud"),
+        "complaint" => ("投诉", "Complaints"),
+        "english" => ("英文服务", "English"),
+        _ => ("综合", "General"),
+    };
+    language.choose(chinese, english)
+}
+
+/// What a refused person is told. It never says whether the name exists.
+pub(super) fn sign_in_trouble(language: Language, error: &SignInError) -> (StatusCode, String) {
+    match error {
+        SignInError::Wrong => (
+            StatusCode::UNAUTHORIZED,
+            language.choose("工号或密码不正确。", "The name or the password is wrong.").to_owned(),
+        ),
+        SignInError::Locked(until) => {
+            let time = until.beijing().strftime("%H:%M:%S").to_string();
+            let sentence = match language {
+                Language::Chinese => format!("尝试次数过多，请在 {time} 之后再试。"),
+                Language::English => format!("Too many failures. Please try again after {time}."),
+            };
+            (StatusCode::TOO_MANY_REQUESTS, sentence)
+        }
+        SignInError::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            language
+                .choose("登录人数较多，请稍后再试。", "Many people sign in right now. Please try again.")
+                .to_owned(),
+        ),
+        SignInError::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, failure(language, "broken").to_owned()),
+    }
+}
+
+/// The sentence of a refusal.
+pub(super) fn failure(language: Language, code: &str) -> &'static str {
+    let (chinese, english) = match code {
+        "signed_out" => ("登录已失效，请重新登录。", "Your session is over. Please sign in again."),
+        "foreign" => (
+            "请求来源无法确认，请刷新页面后重试。",
+            "The request did not come from this page. Please reload.",
+        ),
+        "no_such_case" => {
+            ("会话不存在，或您无权查看。", "There is no such conversation, or it is not yours to see.")
+        }
+        "taken" => ("已被他人接入。", "Another agent was first."),
+        "not_yours" => ("该会话不在您名下。", "The conversation is not with you."),
+        "over" => ("会话已结束。", "The conversation is over."),
+        "window_closed" => (
+            "客户超过 48 小时未发消息，微信不允许再发送。",
+            "The customer has not written within 48 hours; WeChat lets nothing through.",
+        ),
+        "window_spent" => (
+            "本轮可发送的条数已用完，需等客户再次发消息。",
+            "No messages are left until the customer writes again.",
+        ),
+        "empty" => ("请输入内容后再发送。", "Please type something first."),
+        "too_long" => {
+            ("内容超过 2048 字节，请分条发送。", "The text has more than 2048 bytes; please split it.")
+        }
+        "busy" => ("操作太频繁，请稍后重试。", "Too much at once. Please try again."),
+        "not_found" => ("页面不存在。", "There is no such page."),
+        "bad_request" => ("请求内容不正确。", "The request is not right."),
+        _ => ("系统暂时不可用，请稍后重试。", "The system is not available. Please try again."),
+    };
+    language.choose(chinese, english)
+}

@@ -1,0 +1,248 @@
+//! Pages inside WeChat's browser: binding, applying for a card, progress. Server-rendered, usable without script.
+//!
+//! Every page needs a session that WeChat vouched for ([`Identity::open`]); every POST needs the session's token
+//! and must come from our own pages. Nothing here is cached, framed (but for the demo's phone), or refers onwards.
+
+mod apply;
+mod bind;
+mod chat_text;
+mod pages;
+mod progress;
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use actix_web::cookie::time::Duration as CookieAge;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::error::UrlencodedError;
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{self, Data, Path, Query, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+
+use crate::config::{Account, Config};
+use crate::domain::secret::Secret;
+use crate::identity::{
+    Arrival, Identity, IdentityError, JOURNEY_LIFE, Opening, Page, SESSION_LIFE_MAX, Visit,
+};
+use pages::{Frame, Notice};
+
+/// Largest form.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+const SESSION_COOKIE: &str = "weikefu_h5";
+const BROWSER_COOKIE: &str = "weikefu_h5_browser";
+const CSS: &str = include_str!("../../../templates/pages/h5/assets/h5.css");
+const JS: &str = include_str!("../../../templates/pages/h5/assets/h5.js");
+
+/// The first characters of the hash of style and script, so that browsers may keep them for ever.
+static ASSETS_VERSION: LazyLock<String> =
+    LazyLock::new(|| crate::identity::consent::hash(&[CSS, JS]).chars().take(12).collect());
+
+/// Routes under `/h5`. Handlers need `Data<Identity>` and `Data<dyn Resumer>`.
+pub fn configure(services: &mut ServiceConfig) {
+    let form = web::FormConfig::default().limit(BODY_BYTES_MAX).error_handler(|error, _| {
+        let status = match error {
+            UrlencodedError::Overflow { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let response = Notice::bad_request().respond(status);
+        actix_web::error::InternalError::from_response(error, response).into()
+    });
+    services.service(
+        web::scope("/h5")
+            .app_data(form)
+            .route("/assets/{file}", web::get().to(asset))
+            .route("/{account}/callback", web::get().to(callback))
+            .route("/{account}/bind", web::get().to(bind::show))
+            .route("/{account}/bind/{step}", web::post().to(bind::submit))
+            .route("/{account}/apply", web::get().to(apply::show))
+            .route("/{account}/apply/{step}", web::post().to(apply::submit))
+            .route("/{account}/progress", web::get().to(progress::show))
+            .default_service(web::to(|| async { Notice::not_found().respond(StatusCode::NOT_FOUND) })),
+    );
+}
+
+async fn asset(file: Path<String>) -> HttpResponse {
+    let (kind, text) = match file.as_str() {
+        "h5.css" => ("text/css; charset=utf-8", CSS),
+        "h5.js" => ("text/javascript; charset=utf-8", JS),
+        _ => return Notice::not_found().respond(StatusCode::NOT_FOUND),
+    };
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, kind))
+        .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(text)
+}
+
+/// The signed part of a link.
+#[derive(Deserialize)]
+pub(super) struct LinkQuery {
+    t: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CallbackQuery {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    state: String,
+}
+
+async fn callback(
+    identity: Data<Identity>,
+    request: HttpRequest,
+    account: Path<String>,
+    query: Query<CallbackQuery>,
+) -> HttpResponse {
+    let Some(account) = identity.account(&account) else {
+        return Notice::not_found().respond(StatusCode::NOT_FOUND);
+    };
+    let frame = Frame::of(&identity, account, "");
+    let query = query.into_inner();
+    let browser = cookie(&request, BROWSER_COOKIE);
+    match identity.come_back(account, &Secret::new(query.code), &query.state, browser.as_deref()).await {
+        Ok(Arrival::Welcome { cookie: token, page }) => {
+            let mut response = see_other(&frame, page.path());
+            add_cookie(&mut response, identity.config(), SESSION_COOKIE, &token, SESSION_LIFE_MAX);
+            response
+        }
+        Ok(Arrival::Refused(refusal)) => Notice::refusal(&frame, refusal).respond(StatusCode::FORBIDDEN),
+        Err(error) => failure(&frame, &error),
+    }
+}
+
+/// What a handler works with once the visitor is known.
+pub(super) struct Guest {
+    frame: Frame,
+    visit: Visit,
+    client_ip: Option<String>,
+}
+
+/// Lets a visitor in, or gives the answer that he gets instead: a way to WeChat, or why not.
+async fn welcome(
+    identity: &Identity,
+    request: &HttpRequest,
+    account: &str,
+    page: Page,
+    link: Option<&str>,
+) -> Result<Guest, HttpResponse> {
+    let account = known(identity, account)?;
+    let frame = Frame::of(identity, account, "");
+    let (session, browser) = (cookie(request, SESSION_COOKIE), cookie(request, BROWSER_COOKIE));
+    match identity.open(account, page, link, session.as_deref(), browser.as_deref()).await {
+        Ok(Opening::Visit(visit)) => Ok(guest(identity, account, *visit, request)),
+        Ok(Opening::Settled) => Err(see_other(&frame, page.path())),
+        Ok(Opening::Authorize { url, browser }) => {
+            let mut response = redirect(StatusCode::FOUND, &url);
+            add_cookie(&mut response, identity.config(), BROWSER_COOKIE, &browser, JOURNEY_LIFE);
+            Err(response)
+        }
+        Ok(Opening::Refused(refusal)) => Err(Notice::refusal(&frame, refusal).respond(StatusCode::FORBIDDEN)),
+        Err(error) => Err(failure(&frame, &error)),
+    }
+}
+
+/// Lets a form in: from our own page, with the token of a session that is still good.
+async fn admit(
+    identity: &Identity,
+    request: &HttpRequest,
+    account: &str,
+    token: &str,
+) -> Result<Guest, HttpResponse> {
+    let account = known(identity, account)?;
+    let frame = Frame::of(identity, account, "");
+    if !from_our_page(request, identity.config()) {
+        return Err(Notice::foreign_form(&frame).respond(StatusCode::FORBIDDEN));
+    }
+    let session = cookie(request, SESSION_COOKIE);
+    match identity.visit(&account.id, session.as_deref()).await {
+        Ok(Some(visit)) if visit.csrf_fits(token) => Ok(guest(identity, account, visit, request)),
+        Ok(_) => Err(Notice::session_over(&frame).respond(StatusCode::FORBIDDEN)),
+        Err(error) => Err(failure(&frame, &error)),
+    }
+}
+
+fn known<'a>(identity: &'a Identity, account: &str) -> Result<&'a Account, HttpResponse> {
+    identity.account(account).ok_or_else(|| Notice::not_found().respond(StatusCode::NOT_FOUND))
+}
+
+fn guest(identity: &Identity, account: &Account, visit: Visit, request: &HttpRequest) -> Guest {
+    let frame = Frame::of(identity, account, visit.csrf());
+    Guest { frame, visit, client_ip: client_ip(request, identity.config()) }
+}
+
+/// Browsers that say where a form comes from must say: from here. Under our referrer policy `Origin` is `null` for
+/// our own forms too; older browsers say nothing more, and the session's token decides alone.
+fn from_our_page(request: &HttpRequest, config: &Config) -> bool {
+    let said = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let site_fits = said("sec-fetch-site").is_none_or(|site| site == "same-origin");
+    let ours = config.server.public_url.origin().ascii_serialization();
+    let origin_fits = said("origin").is_none_or(|origin| origin == "null" || origin == ours);
+    site_fits && origin_fits
+}
+
+/// The browser's address: the peer's, or behind trusted proxies the last one that none of them wrote for itself.
+fn client_ip(request: &HttpRequest, config: &Config) -> Option<String> {
+    let trusted = |address: &IpAddr| config.server.trusted_proxies.contains(address);
+    let peer = request.peer_addr()?.ip();
+    if !trusted(&peer) {
+        return Some(peer.to_string());
+    }
+    let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    let chain: Vec<IpAddr> = forwarded
+        .flat_map(|line| line.split(','))
+        .filter_map(|address| address.trim().parse().ok())
+        .collect();
+    let client = chain.iter().rev().find(|address| !trusted(address)).copied().unwrap_or(peer);
+    Some(client.to_string())
+}
+
+fn cookie(request: &HttpRequest, name: &str) -> Option<String> {
+    request.cookie(name).map(|cookie| cookie.value().to_owned())
+}
+
+fn add_cookie(
+    response: &mut HttpResponse,
+    config: &Config,
+    name: &'static str,
+    value: &Secret,
+    life: std::time::Duration,
+) {
+    let public_url = &config.server.public_url;
+    let cookie = Cookie::build(name, value.reveal().to_owned())
+        .path(format!("{}/h5", public_url.path().trim_end_matches('/')))
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(public_url.scheme() == "https")
+        .max_age(CookieAge::seconds(life.as_secs().try_into().unwrap_or(0)))
+        .finish();
+    if let Err(error) = response.add_cookie(&cookie) {
+        tracing::error!(%error, name, "a cookie could not be set");
+    }
+}
+
+fn see_other(frame: &Frame, path: &str) -> HttpResponse {
+    redirect(StatusCode::SEE_OTHER, &frame.path(path))
+}
+
+fn redirect(status: StatusCode, to: &str) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((header::LOCATION, to))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .finish()
+}
+
+fn failure(frame: &Frame, error: &IdentityError) -> HttpResponse {
+    match error {
+        IdentityError::Contended => Notice::contended(frame).respond(StatusCode::CONFLICT),
+        IdentityError::Store(_) | IdentityError::State(_) => {
+            tracing::error!(%error, "a page could not be answered");
+            Notice::broken(frame).respond(StatusCode::SERVICE_UNAVAILABLE)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,410 @@
+// The desk: lists on the left, one conversation in the middle, its customer on the right.
+
+import { Lost, get, listen, messageKey, post } from './server.js';
+import { Talk, element } from './talk.js';
+import { moment, span, words } from './words.js';
+
+const POLL_MS = 3000;
+const BYTES_MAX = 2048;
+const URGENT_FROM = 5;
+
+const at = (id) => document.getElementById(id);
+const talk = new Talk(at('log'));
+
+/** The server's clock minus ours. */
+let skew = 0;
+let lists = { mine: [], queue: [] };
+let open = null; // { caseId, view }
+let draft = null; // { text, key } of a message whose fate is not known
+const drafts = new Map();
+const now = () => Date.now() + skew;
+
+// ---- lists
+
+async function readLists() {
+  const [mine, queue] = await Promise.all([get('mine'), get('queue')]);
+  skew = queue.now - Date.now();
+  lists = { mine: mine.cases, queue: queue.cases };
+  fill(at('mine'), mine, words.noMine, mineEntry);
+  fill(at('queue'), queue, words.noQueue, queueEntry);
+  at('mine-count').textContent = mine.cases.length || '';
+  at('queue-count').textContent = queue.cases.length ? `${queue.cases.length}${queue.more ? '+' : ''}` : '';
+  at('claim-next').hidden = queue.cases.length === 0;
+  const unread = mine.cases.reduce((sum, one) => sum + one.unread, 0);
+  const title = document.title.replace(/^\(\d+\) /, '');
+  document.title = unread ? `(${unread}) ${title}` : title;
+}
+
+function fill(list, body, empty, entry) {
+  const focused = document.activeElement?.dataset?.case;
+  list.replaceChildren(...body.cases.map(entry));
+  if (body.cases.length === 0) list.append(element('li', 'empty', empty));
+  if (body.more) list.append(element('li', 'empty', words.more));
+  if (focused) list.querySelector(`[data-case="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function entryOf(one, detail) {
+  const item = element('li');
+  const button = element('button', `entry${open?.caseId === one.case_id ? ' chosen' : ''}`);
+  button.type = 'button';
+  button.dataset.case = one.case_id;
+  button.addEventListener('click', () => show(one.case_id));
+  const head = element('span', 'entry-head');
+  head.append(element('b', '', words.customer(one.label)));
+  if (one.state === 'call_back') head.append(element('span', 'tag call-back', words.callBack));
+  if (one.priority >= URGENT_FROM) head.append(element('span', 'tag urgent', words.urgent));
+  if (one.state === 'wrap_up') head.append(element('span', 'tag', words.wrapUp));
+  if (one.unread > 0) head.append(element('span', 'unread', one.unread > 99 ? '99+' : String(one.unread)));
+  button.append(head, element('span', 'entry-line', `${one.skill} · ${reasonOf(one)}`), detail);
+  item.append(button);
+  return item;
+}
+
+function queueEntry(one) {
+  const detail = element('span', 'entry-line quiet');
+  detail.dataset.since = one.queued;
+  detail.textContent = waitingText(one.queued);
+  return entryOf(one, detail);
+}
+
+function mineEntry(one) {
+  return entryOf(one, element('span', 'entry-line quiet', words.since(moment(one.claimed ?? one.opened))));
+}
+
+const waitingText = (since) => words.waiting(span(now() - since));
+const reasonOf = (one) => words.reasons[one.reason] ?? one.reason;
+
+// ---- one conversation
+
+async function show(caseId) {
+  if (open?.caseId === caseId) return at('answer').focus();
+  keepDraft();
+  open = { caseId, view: null };
+  talk.clear();
+  trouble('');
+  const kept = drafts.get(caseId);
+  draft = kept?.draft ?? null;
+  at('answer').value = kept?.text ?? '';
+  document.body.classList.add('reading');
+  for (const entry of document.querySelectorAll('.entry')) {
+    entry.classList.toggle('chosen', entry.dataset.case === caseId);
+  }
+  await attempt(async () => {
+    await readCase();
+    at('scroll').scrollTop = at('scroll').scrollHeight;
+    if (!at('composer').hidden) at('answer').focus();
+  });
+}
+
+function keepDraft() {
+  if (open && at('answer').value) drafts.set(open.caseId, { text: at('answer').value, draft });
+  else if (open) drafts.delete(open.caseId);
+}
+
+function leave() {
+  keepDraft();
+  open = null;
+  document.body.classList.remove('reading');
+  at('open').hidden = true;
+  at('customer').hidden = true;
+  at('nothing').hidden = false;
+  for (const entry of document.querySelectorAll('.entry.chosen')) entry.classList.remove('chosen');
+}
+
+/** Reads the open conversation from where its log ends; asked twice at the same time it reads twice in a row. */
+let reading = null;
+async function readCase() {
+  if (reading) {
+    await reading.catch(() => {});
+  }
+  reading = readCaseOnce();
+  try {
+    await reading;
+  } finally {
+    reading = null;
+  }
+}
+
+async function readCaseOnce() {
+  if (!open) return;
+  const { caseId } = open;
+  const first = talk.last === 0;
+  let body;
+  do {
+    body = await get(`cases/${encodeURIComponent(caseId)}${talk.last === 0 ? '' : `?after=${talk.readAfter}`}`);
+    if (open?.caseId !== caseId) return;
+    place(body, first);
+  } while (!first && body.more);
+  if (first) at('earlier').hidden = !body.more;
+  if (body.mine && body.case.unread > 0 && !document.hidden) {
+    await post(`cases/${encodeURIComponent(caseId)}/seen`);
+    await readLists();
+  }
+}
+
+function place(body, first) {
+  const scroll = at('scroll');
+  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  const before = talk.last;
+  talk.show(body.messages, body.case.opened_seq);
+  open.view = body;
+  skew = body.now - Date.now();
+  drawOpen(body);
+  if (talk.last > before && !first) {
+    if (atEnd) scroll.scrollTop = scroll.scrollHeight;
+    else at('jump').hidden = false;
+  }
+}
+
+async function readEarlier() {
+  if (!open) return;
+  const { caseId } = open;
+  const body = await get(`cases/${encodeURIComponent(caseId)}?before=${talk.first}`);
+  if (open?.caseId !== caseId) return;
+  const scroll = at('scroll');
+  const below = scroll.scrollHeight - scroll.scrollTop;
+  talk.show(body.messages, body.case.opened_seq);
+  scroll.scrollTop = scroll.scrollHeight - below;
+  at('earlier').hidden = !body.more;
+}
+
+function drawOpen({ case: one, mine, allowance, customer }) {
+  at('nothing').hidden = true;
+  at('open').hidden = false;
+  at('customer').hidden = false;
+  at('title').textContent = customer?.name || words.customer(one.label);
+  at('subtitle').textContent = [one.account, one.skill, reasonOf(one)].join(' · ');
+  const talking = mine && one.state === 'with_agent';
+  at('claim').hidden = !['waiting', 'call_back'].includes(one.state);
+  for (const id of ['transfer', 'to-bot', 'finish', 'composer']) at(id).hidden = !talking;
+  at('wrap-up').hidden = !(mine && one.state === 'wrap_up');
+  const note = at('closed-note');
+  note.textContent = noteOf(one, mine);
+  note.hidden = note.textContent === '';
+  drawAllowance(allowance);
+  drawFacts(one, customer);
+}
+
+function noteOf(one, mine) {
+  if (one.state === 'closed') return words.closedCase;
+  if (['waiting', 'call_back'].includes(one.state)) return words.waitingCase;
+  return mine ? '' : words.othersCase(one.claimed_by ?? '');
+}
+
+function drawAllowance({ left, until, why_not: whyNot }) {
+  const line = at('allowance');
+  line.textContent = whyNot ? words[whyNot] : words.left(left, span(until - now()));
+  line.className = whyNot ? 'none' : left <= 1 ? 'few' : '';
+  at('answer').disabled = Boolean(whyNot);
+  drawBytes();
+}
+
+function drawFacts(one, customer) {
+  const facts = [];
+  if (customer?.name) facts.push([words.name, customer.name]);
+  facts.push([words.binding, customer ? `${words.bound} · ${moment(customer.bound)}` : words.notBound]);
+  for (const card of customer?.cards ?? []) {
+    const more = card.default ? ` · ${words.defaultCard}` : '';
+    facts.push([words.cards, `${card.product} ${words.tail(card.tail)}${more}`]);
+  }
+  if (customer) facts.push([words.alerts, customer.alerts ? words.on : words.off]);
+  facts.push([words.account, one.account], [words.skill, one.skill], [words.reason, reasonOf(one)]);
+  facts.push([words.opened, moment(one.opened)]);
+  if (one.transfers > 0) facts.push(['', words.transferred(one.transfers)]);
+  at('facts').replaceChildren(...facts.flatMap(([name, value]) => [element('dt', '', name), element('dd', '', value)]));
+}
+
+// ---- actions
+
+const bytesOf = (text) => new TextEncoder().encode(text.trim()).length;
+
+function drawBytes() {
+  const count = bytesOf(at('answer').value);
+  const line = at('bytes');
+  line.textContent = count ? words.bytes(count) : '';
+  line.classList.toggle('none', count > BYTES_MAX);
+  at('send').disabled = at('answer').disabled || count === 0 || count > BYTES_MAX || sending;
+}
+
+let sending = false;
+async function send() {
+  const text = at('answer').value.trim();
+  if (!open || sending || !text || bytesOf(text) > BYTES_MAX) return;
+  const { caseId } = open;
+  // The same words after a lost connection are the same message.
+  if (draft?.text !== text) draft = { text, key: messageKey() };
+  sending = true;
+  drawBytes();
+  try {
+    const answered = await post(`cases/${encodeURIComponent(caseId)}/answer`, { answer_id: draft.key, text });
+    drafts.delete(caseId);
+    if (open?.caseId === caseId) {
+      draft = null;
+      at('answer').value = '';
+      trouble(answered.masked ? words.masked : '');
+      await readCase();
+      at('scroll').scrollTop = at('scroll').scrollHeight;
+    }
+  } catch (error) {
+    trouble(error instanceof Lost ? words.unsure : error.message);
+    if (!(error instanceof Lost)) await attempt(readCase, false);
+  } finally {
+    sending = false;
+    drawBytes();
+  }
+}
+
+function act(path, body) {
+  if (!open) return undefined;
+  const { caseId } = open;
+  return attempt(async () => {
+    trouble('');
+    try {
+      await post(`cases/${encodeURIComponent(caseId)}/${path}`, body);
+    } finally {
+      await readLists();
+    }
+    if (['return', 'transfer'].includes(path) || body?.reason) return leave();
+    return readCase();
+  });
+}
+
+async function claimNext() {
+  const next = lists.queue[0];
+  if (!next) return;
+  await show(next.case_id);
+  await act('claim');
+  if (!at('composer').hidden) at('answer').focus();
+}
+
+function trouble(text) {
+  at('trouble').textContent = text;
+  at('trouble').hidden = !text;
+}
+
+async function attempt(work, tell = true) {
+  try {
+    await work();
+    connected(true);
+  } catch (error) {
+    if (error instanceof Lost) connected(false);
+    else if (error.code === 'no_such_case') leave();
+    else if (tell) trouble(error.message);
+    if (!(error instanceof Lost || error.code)) throw error;
+  }
+}
+
+// ---- staying up to date
+
+let reachable = true;
+let streaming = false;
+function connected(state) {
+  reachable = state;
+  drawConnection();
+}
+
+function drawConnection() {
+  const line = at('connection');
+  line.textContent = !reachable ? words.lost : streaming ? words.live : words.polling;
+  line.className = `connection ${!reachable ? 'lost' : streaming ? 'live' : 'polling'}`;
+}
+
+let refreshing = false;
+let again = false;
+async function refresh() {
+  if (refreshing) {
+    again = true;
+    return;
+  }
+  refreshing = true;
+  do {
+    again = false;
+    await attempt(async () => {
+      await readLists();
+      if (open) await readCase();
+    }, false);
+  } while (again);
+  refreshing = false;
+}
+
+listen(refresh, (state) => {
+  streaming = state;
+  drawConnection();
+});
+setInterval(refresh, POLL_MS);
+setInterval(() => {
+  for (const line of document.querySelectorAll('[data-since]')) line.textContent = waitingText(Number(line.dataset.since));
+  if (open?.view && !open.view.allowance.why_not) drawAllowance(open.view.allowance);
+}, 1000);
+addEventListener('online', refresh);
+document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
+
+// ---- what the agent does
+
+at('claim').addEventListener('click', () => act('claim'));
+at('claim-next').addEventListener('click', claimNext);
+at('to-bot').addEventListener('click', () => act('return'));
+at('transfer').addEventListener('click', () => at('transfer-dialog').showModal());
+at('finish').addEventListener('click', finish);
+at('back').addEventListener('click', leave);
+at('earlier').addEventListener('click', () => attempt(readEarlier));
+at('help-open').addEventListener('click', () => at('help').showModal());
+at('jump').addEventListener('click', () => { at('scroll').scrollTop = at('scroll').scrollHeight; });
+at('scroll').addEventListener('scroll', () => {
+  const scroll = at('scroll');
+  if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80) at('jump').hidden = true;
+});
+for (const button of document.querySelectorAll('[data-reason]')) {
+  button.addEventListener('click', () => act('close', { reason: button.dataset.reason }));
+}
+for (const button of document.querySelectorAll('[data-skill]')) {
+  button.addEventListener('click', () => {
+    at('transfer-dialog').close();
+    act('transfer', { skill: button.dataset.skill });
+  });
+}
+at('composer').addEventListener('submit', (event) => {
+  event.preventDefault();
+  send();
+});
+at('answer').addEventListener('input', drawBytes);
+at('answer').addEventListener('keydown', (event) => {
+  // While a Chinese input method composes, Enter chooses characters.
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  send();
+});
+
+function finish() {
+  // Ending cannot be undone; the one question that is worth asking.
+  if (confirm(words.confirmFinish)) act('close', {});
+}
+
+function switchBy(step) {
+  if (lists.mine.length === 0) return;
+  const current = lists.mine.findIndex((one) => one.case_id === open?.caseId);
+  const next = current < 0 ? 0 : (current + step + lists.mine.length) % lists.mine.length;
+  show(lists.mine[next].case_id);
+}
+
+const visible = (id) => !at(id).hidden && !at('open').hidden;
+const keys = {
+  n: claimNext,
+  ArrowDown: () => switchBy(1),
+  ArrowUp: () => switchBy(-1),
+  r: () => at('answer').focus(),
+  e: () => visible('finish') && finish(),
+  t: () => visible('transfer') && at('transfer-dialog').showModal(),
+};
+document.addEventListener('keydown', (event) => {
+  const typing = event.target.matches('input, textarea');
+  if (event.key === '?' && !typing) return at('help').showModal();
+  // With Alt some keyboards type other letters: the key's place on the keyboard decides.
+  const key = event.code.startsWith('Key') ? event.code.slice(3).toLowerCase() : event.key;
+  if (!event.altKey || event.ctrlKey || !keys[key]) return undefined;
+  event.preventDefault();
+  return keys[key]();
+});
+
+drawConnection();
+refresh();

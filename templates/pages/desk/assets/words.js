@@ -1,0 +1,175 @@
+// Words of the script, in the page's language.
+
+const chinese = {
+  customer: (label) => `客户 ${label}`,
+  more: '仅显示前 200 条，还有更多。',
+  noQueue: '暂无客户排队。',
+  noMine: '暂无进行中的会话。',
+  waiting: (time) => `已等待 ${time}`,
+  urgent: '紧急',
+  callBack: '回呼',
+  wrapUp: '待小结',
+  transferred: (count) => `转接 ${count} 次`,
+  since: (time) => `接入于 ${time}`,
+  minutes: (n) => `${n} 分钟`,
+  seconds: (n) => `${n} 秒`,
+  hours: (h, m) => `${h} 小时 ${m} 分`,
+  days: (n) => `${n} 天`,
+  left: (count, time) => `还可发送 ${count} 条 · 剩余 ${time}`,
+  closed: '客户超过 48 小时未发消息，微信不允许再发送。可结束会话；客户再次发消息后即可回复。',
+  spent: '本轮可发送的条数已用完。客户再次发消息后可继续回复。',
+  unfollowed: '客户已取消关注，无法再发送消息。',
+  queued: '发送中',
+  sent: '已发送',
+  failed: '发送失败',
+  unclear: '结果不明',
+  unclearWhy: '微信未返回明确结果，客户可能已收到，请勿直接重发。',
+  masked: '内容中的敏感号码已自动隐去。',
+  lost: '网络中断，正在重连…',
+  unsure: '网络中断，未确认是否送达。再次点击发送不会重复。',
+  live: '已连接',
+  polling: '实时连接中断，改为定时刷新',
+  bot: '机器人',
+  me: '我',
+  someone: '客户',
+  bytes: (count) => `${count} / 2048 字节`,
+  notBound: '未绑定银行卡',
+  bound: '已绑定',
+  name: '姓名',
+  binding: '绑定',
+  cards: '卡片',
+  tail: (tail) => `尾号 ${tail}`,
+  defaultCard: '默认',
+  alerts: '动账提醒',
+  on: '已开启',
+  off: '已关闭',
+  account: '公众号',
+  skill: '技能组',
+  reason: '转人工原因',
+  opened: '发起时间',
+  closedCase: '会话已结束。',
+  othersCase: (name) => `由 ${name} 接待中，仅可查看。`,
+  waitingCase: '尚未接入。接入后可回复。',
+  reasons: {
+    asked: '客户要求人工',
+    misunderstood: '机器人未能理解',
+    failed: '业务办理失败',
+    core_down: '银行系统暂不可用',
+    not_me: '非本人操作',
+    complaint: '投诉',
+    distress: '情绪激动',
+  },
+  kinds: {
+    image: '[图片]', voice: '[语音]', video: '[视频]', shortvideo: '[小视频]', location: '[位置]',
+    link: '[链接]', file: '[文件]', event: '[操作]', news: '[图文]', template: '[模板消息]', unknown: '[其他消息]',
+  },
+  happened: {
+    queued: () => '进入人工排队',
+    cancelled: () => '客户取消排队',
+    call_back: () => '已登记回呼',
+    claimed: (c) => `坐席 ${c.agent} 接入`,
+    transferred: () => '已转接，重新排队',
+    returned: (c) => `坐席 ${c.agent} 转回机器人`,
+    closed: (c) => (c.agent === 'system' ? '系统自动结束会话' : `坐席 ${c.agent} 结束会话`),
+  },
+  beforeCase: '以上为机器人接待记录',
+  confirmFinish: '结束与该客户的会话？',
+};
+
+const english = {
+  customer: (label) => `Customer ${label}`,
+  more: 'Only the first 200 are shown; there are more.',
+  noQueue: 'Nobody is waiting.',
+  noMine: 'No open conversations.',
+  waiting: (time) => `waits ${time}`,
+  urgent: 'Urgent',
+  callBack: 'Call-back',
+  wrapUp: 'Reason owed',
+  transferred: (count) => `transferred ${count}×`,
+  since: (time) => `since ${time}`,
+  minutes: (n) => `${n} min`,
+  seconds: (n) => `${n} s`,
+  hours: (h, m) => `${h} h ${m} min`,
+  days: (n) => `${n} d`,
+  left: (count, time) => `${count} message${count === 1 ? '' : 's'} left · ${time}`,
+  closed: 'The customer has not written within 48 hours; WeChat lets nothing through until he writes again.',
+  spent: 'No messages are left until the customer writes again.',
+  unfollowed: 'The customer does not follow the account any more.',
+  queued: 'sending',
+  sent: 'sent',
+  failed: 'failed',
+  unclear: 'unclear',
+  unclearWhy: 'WeChat did not say. The customer may have it: do not simply send it again.',
+  masked: 'Sensitive numbers in the text were hidden.',
+  lost: 'Connection lost, trying again…',
+  unsure: 'Connection lost; it is not known whether the message went out. Sending again does not double it.',
+  live: 'Connected',
+  polling: 'No live connection, asking regularly',
+  bot: 'Bot',
+  me: 'Me',
+  someone: 'Customer',
+  bytes: (count) => `${count} / 2048 bytes`,
+  notBound: 'No card bound',
+  bound: 'Bound',
+  name: 'Name',
+  binding: 'Binding',
+  cards: 'Cards',
+  tail: (tail) => `ends in ${tail}`,
+  defaultCard: 'default',
+  alerts: 'Spend alerts',
+  on: 'on',
+  off: 'off',
+  account: 'Account',
+  skill: 'Group',
+  reason: 'Reason',
+  opened: 'Opened',
+  closedCase: 'The conversation is over.',
+  othersCase: (name) => `With ${name}; you can only read.`,
+  waitingCase: 'Not taken yet. Take it to answer.',
+  reasons: {
+    asked: 'Asked for a person',
+    misunderstood: 'Not understood by the bot',
+    failed: 'A service failed',
+    core_down: 'The bank’s systems were down',
+    not_me: 'Says it was not him',
+    complaint: 'Complaint',
+    distress: 'Distress',
+  },
+  kinds: {
+    image: '[picture]', voice: '[voice]', video: '[video]', shortvideo: '[short video]', location: '[location]',
+    link: '[link]', file: '[file]', event: '[action]', news: '[cards]', template: '[template message]', unknown: '[other]',
+  },
+  happened: {
+    queued: () => 'Joined the queue',
+    cancelled: () => 'Left the queue',
+    call_back: () => 'A call-back was promised',
+    claimed: (c) => `Taken by ${c.agent}`,
+    transferred: () => 'Transferred, back in the queue',
+    returned: (c) => `Given back to the bot by ${c.agent}`,
+    closed: (c) => (c.agent === 'system' ? 'Ended by time' : `Ended by ${c.agent}`),
+  },
+  beforeCase: 'Above: with the bot',
+  confirmFinish: 'End the conversation with this customer?',
+};
+
+export const words = document.documentElement.lang === 'en' ? english : chinese;
+
+const clock = new Intl.DateTimeFormat('zh-CN', {
+  timeZone: 'Asia/Shanghai', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', hour12: false,
+});
+
+/** A moment in Beijing: 11-22 10:05. */
+export function moment(ms) {
+  const part = Object.fromEntries(clock.formatToParts(new Date(ms)).map(({ type, value }) => [type, value]));
+  return `${part.month}-${part.day} ${part.hour}:${part.minute}`;
+}
+
+/** A span in the largest fitting unit. */
+export function span(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return words.seconds(seconds);
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return words.minutes(minutes);
+  const hours = Math.floor(minutes / 60);
+  return hours < 72 ? words.hours(hours, minutes % 60) : words.days(Math.floor(hours / 24));
+}
