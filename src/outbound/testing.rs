@@ -228,7 +228,7 @@ impl World {
     }
 }
 
-fn config(outside: &Url) -> Config {
+pub(crate) fn config(outside: &Url) -> Config {
     let secret = |text: &str| Secret::new(text.to_owned());
     let fields = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(ours, theirs)| ((*ours).to_owned(), (*theirs).to_owned())).collect()
