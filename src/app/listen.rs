@@ -136,6 +136,9 @@ fn configure(
     if carries.public || carries.metrics {
         routes.configure(web::probes::configure);
     }
+    if carries.staff {
+        routes.configure(web::desk::configure);
+    }
     if carries.metrics {
         routes.configure(web::probes::configure_metrics);
     }

@@ -61,6 +61,8 @@ pub struct Outcome {
     pub service: Option<String>,
     /// Whether the follower was warned of something he should not have written.
     pub masked: bool,
+    /// Whether the reply was too long and had to be shortened.
+    pub(super) cut: bool,
 }
 
 impl Outcome {

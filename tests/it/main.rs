@@ -6,3 +6,5 @@
 )]
 
 mod architecture;
+mod first_floor;
+mod world;
