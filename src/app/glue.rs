@@ -6,9 +6,8 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::desk;
-use crate::domain::binding::Binding;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
-use crate::domain::secret::{Personal, Secret};
+use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
 use crate::domain::window::Sender;
 use crate::identity::{self, ExchangeFault, WechatUser};
@@ -107,9 +106,9 @@ impl desk::Speak for Voice {
         account: &AccountId,
         follower: FollowerKey,
         seq: i64,
-        text: &Personal,
+        text: &Text,
     ) -> Result<Vec<Write>, StoreError> {
-        let Ok(text) = Text::cut(text.reveal()) else { return Ok(Vec::new()) };
+        let text = text.clone();
         let cause = Cause::Message { seq };
         self.0.customer_service(account, follower, Sender::Agent, &CustomMessage::Text(text), cause)
     }
@@ -126,19 +125,6 @@ impl desk::Speak for Voice {
 
     fn wake(&self, part: u8) {
         self.0.wake(part);
-    }
-}
-
-/// Bindings for the desk's customer panel.
-pub(super) struct Cards(pub(super) Arc<identity::Identity>);
-
-impl desk::CustomerCard for Cards {
-    fn binding<'a>(
-        &'a self,
-        account: &'a AccountId,
-        follower: FollowerKey,
-    ) -> BoxFuture<'a, Result<Option<Binding>, StoreError>> {
-        Box::pin(self.0.binding(account, follower))
     }
 }
 

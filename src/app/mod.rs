@@ -210,7 +210,7 @@ impl Rooms {
         let identity =
             Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice.clone(), exchange));
         let hours = hours(&content)?;
-        let desk = Arc::new(Desk::new(store.clone(), hours, voice, Arc::new(glue::Cards(identity.clone()))));
+        let desk = Arc::new(Desk::new(store.clone(), hours, voice));
         let staff = Arc::new(Staff::new(store.clone()));
         let inbound = Arc::new(Inbound::new(
             crate::inbound::Rooms {

@@ -6,5 +6,7 @@
 )]
 
 mod architecture;
+mod command_line;
 mod first_floor;
+mod processes;
 mod world;
