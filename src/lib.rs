@@ -16,6 +16,7 @@
 //! ```
 
 pub mod app;
+pub mod alerts;
 pub mod bank;
 pub mod catalogue;
 pub mod clock;
