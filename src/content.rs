@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// The folders of `templates/` that hold content. Pages are compiled into the program and are not among them.
-const FOLDERS: [&str; 6] = ["answers", "knowledge", "lexicon", "menus", "notices", "services"];
+const FOLDERS: [&str; 7] = ["answers", "desk", "knowledge", "lexicon", "menus", "notices", "services"];
 
 /// Largest file of content, in bytes.
 const FILE_BYTES_MAX: u64 = 512 * 1024;

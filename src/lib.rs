@@ -15,6 +15,7 @@
 //! app  main
 //! ```
 
+pub mod app;
 pub mod bank;
 pub mod catalogue;
 pub mod clock;
@@ -24,6 +25,7 @@ pub mod desk;
 pub mod dialogue;
 pub mod domain;
 pub mod identity;
+pub mod inbound;
 pub mod keys;
 pub mod outbound;
 pub mod parts;

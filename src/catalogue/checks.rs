@@ -24,13 +24,14 @@ pub(super) fn check(catalogue: &Catalogue) -> Vec<Fault> {
     faults
 }
 
-/// A keyword, name or label that leads to two services.
+/// A keyword, name or example that leads to two services.
 fn owned_twice(catalogue: &Catalogue) -> Vec<Fault> {
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     let mut faults = Vec::new();
     for service in catalogue.iter() {
         let manifest = &service.manifest;
-        for word in manifest.keywords.iter().chain([&manifest.name]).chain(&manifest.label) {
+        let names = manifest.keywords.iter().chain([&manifest.name]).chain(&manifest.label);
+        for word in names.chain(&manifest.examples) {
             let plain = normalise(word.get_ref());
             if plain.is_empty() {
                 let message = format!("{:?} has no letter that could be recognised", word.get_ref());

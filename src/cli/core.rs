@@ -57,7 +57,7 @@ pub(super) async fn run(core: Core, context: &Context) -> Outcome {
             };
             let settings = settings(url, secret.map(Secret::new), context)?;
             let report = check::run(&settings, context.clock.clone(), context.random.clone()).await?;
-            println!("{report}");
+            tell!("{report}");
             if report.passed() { Ok(()) } else { Err(Failure::Told) }
         }
     }

@@ -7,6 +7,6 @@ use super::{Context, Outcome};
 pub(super) async fn run(context: &Context) -> Outcome {
     let config = context.config()?;
     Store::migrate(&config.database.url).await?;
-    println!("the database is up to date");
+    tell!("the database is up to date");
     Ok(())
 }

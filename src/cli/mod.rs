@@ -1,15 +1,26 @@
 //! What each command does, and how it ends: results on stdout, logs on stderr, exit code 0 when it went well,
 //! 1 when what was asked failed, 2 for wrong usage or configuration.
 
+/// Prints a line of the result on stdout. A reader that has gone away is no reason to stop.
+macro_rules! tell {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
 mod check;
+mod content;
 mod core;
 #[cfg(feature = "demo")]
 mod demo;
+mod menu;
 mod migrate;
+mod serve;
 mod signals;
 #[cfg(feature = "demo")]
 mod simulate;
-mod store;
+mod understand;
 mod user;
 
 use std::fmt;
@@ -42,6 +53,8 @@ enum Command {
     /// Everything on one machine, no set-up: server, WeChat simulator and sandbox bank core.
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
+    /// The production server.
+    Serve(Lifetime),
     /// The WeChat simulator.
     #[cfg(feature = "demo")]
     Simulator(Lifetime),
@@ -55,6 +68,12 @@ enum Command {
     },
     /// Apply the database's migrations and exit.
     Migrate,
+    /// The account's custom menu: the local file against what WeChat has.
+    Menu(menu::MenuCommand),
+    /// What the bot makes of one utterance, as JSON.
+    Understand(understand::Understand),
+    /// Measure the bot's understanding on labelled utterances; prints one JSON object.
+    Eval(understand::Eval),
     /// Staff accounts.
     #[command(subcommand)]
     User(user::User),
@@ -145,6 +164,7 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         None => Err(Failure::usage("this build has no demo; name a command, see --help")),
         #[cfg(feature = "demo")]
         Some(Command::Demo(demo)) => demo::run(demo, &context).await,
+        Some(Command::Serve(lifetime)) => serve::run(lifetime, &context).await,
         #[cfg(feature = "demo")]
         Some(Command::Simulator(lifetime)) => {
             simulate::simulator(&context, lifetime.until_stdin_closes).await
@@ -152,6 +172,9 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         Some(Command::Core(core)) => core::run(core, &context).await,
         Some(Command::Check { show }) => check::run(&context, show),
         Some(Command::Migrate) => migrate::run(&context).await,
+        Some(Command::Menu(menu)) => menu::run(menu, &context).await,
+        Some(Command::Understand(asked)) => understand::understand(&asked, &context),
+        Some(Command::Eval(asked)) => understand::eval(&asked, &context),
         Some(Command::User(user)) => user::run(user, &context).await,
     }
 }

@@ -9,7 +9,7 @@ pub(super) async fn simulator(context: &Context, until_stdin_closes: bool) -> Ou
     let config = context.config()?;
     let settings = Settings::from_config(&config);
     let running = Simulator::start(settings, context.clock.clone(), context.random.clone())?;
-    println!("WeChat simulator on http://{}", running.addr);
+    tell!("WeChat simulator on http://{}", running.addr);
     signals::until_told_to_stop(until_stdin_closes).await;
     running.stop().await;
     Ok(())
@@ -19,7 +19,7 @@ pub(super) async fn core(context: &Context, until_stdin_closes: bool) -> Outcome
     let config = context.config()?;
     let settings = core::Settings::from_config(&config)?;
     let running = SandboxCore::start(settings, context.clock.clone(), context.random.clone()).await?;
-    println!("sandbox core on http://{}", running.addr);
+    tell!("sandbox core on http://{}", running.addr);
     signals::until_told_to_stop(until_stdin_closes).await;
     running.stop().await;
     Ok(())

@@ -99,6 +99,8 @@ pub struct Status {
     pub hours: String,
     /// How many wait.
     pub waiting: u32,
+    /// How long the next one waits at most.
+    pub wait_minutes: u32,
 }
 
 /// A customer's place in the queue.
@@ -153,10 +155,12 @@ impl Desk {
     /// # Errors
     /// When the database fails.
     pub async fn status(&self, account: &AccountId) -> Result<Status, StoreError> {
+        let waiting = self.store.count_waiting(account).await?;
         Ok(Status {
             open: self.hours.is_open(account, self.now()),
             hours: self.hours.words(account),
-            waiting: self.store.count_waiting(account).await?,
+            waiting,
+            wait_minutes: estimate(waiting).minutes_max,
         })
     }
 

@@ -22,6 +22,7 @@ use crate::catalogue::{Catalogue, words};
 use crate::content::{Content, Fault};
 use crate::understanding::{Lexicon, Understanding};
 
+pub use check::{Coverage, Report, check};
 pub use outcome::{Ask, AskError, Effect, Outcome, Say, Step, Then};
 pub use scene::{DeskStatus, Links, MediaKind, Said, Scene};
 pub use state::{DialogueState, Wish};

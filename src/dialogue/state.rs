@@ -45,9 +45,21 @@ pub struct DialogueState {
     pub(super) misunderstood: u8,
     /// The service that answered last.
     pub(super) last_service: Option<String>,
+    /// What he asked when he got a link to bind: answered once he is bound.
+    pub(super) pending_wish: Option<Wish>,
 }
 
 impl DialogueState {
+    /// Keeps a question until the binding that it needs is done.
+    pub fn await_binding(&mut self, wish: Wish) {
+        self.pending_wish = Some(wish);
+    }
+
+    /// The question that waited is answered.
+    pub fn forget_wish(&mut self) {
+        self.pending_wish = None;
+    }
+
     /// Reads what [`Self::to_json`] wrote. Anything else is forgotten: a lost memory must not block a conversation.
     #[must_use]
     pub fn from_json(json: &[u8]) -> Self {
@@ -78,6 +90,9 @@ pub(super) struct Form {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Item {
     pub(super) label: String,
+    /// What stands behind the words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
     pub(super) action: Action,
 }
 

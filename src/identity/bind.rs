@@ -14,6 +14,9 @@ use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::store::{Commit, CommitError, Conflict, Consent, Write};
 
+/// The page answers the interrupted question at once; the worker steps in only when it did not come to that.
+const PAGE_FIRST: Duration = Duration::from_secs(5);
+
 const REPLACED_TEXT: &str = "您的信用卡已在另一个微信号上重新绑定，本微信号的绑定已解除，不再接收动账提醒。\
     如非本人操作，请立即联系我行客服。";
 
@@ -307,7 +310,7 @@ impl Identity {
             commit.push(self.store.use_ticket(&link.nonce, link.expires));
             commit.extend(self.bound_writes(&account, follower, binding, consent)?);
             if let Some(wish) = &wish {
-                commit.push(self.store.insert_resume(&account, follower, wish, self.now())?);
+                commit.push(self.store.insert_resume(&account, follower, wish, self.now() + PAGE_FIRST)?);
             }
             visit.state.bind = Some(BindStage::Done(Bound {
                 name_masked: binding.name_masked.reveal().to_owned(),

@@ -18,7 +18,16 @@ pub(crate) struct TestStore {
     pub(crate) store: Store,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) name: &'static str,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl TestStore {
+    /// Every byte of the embedded database, its write-ahead log included; nothing for a server's.
+    pub(crate) fn file_bytes(&self) -> Vec<u8> {
+        let Some(folder) = &self.folder else { return Vec::new() };
+        let files = std::fs::read_dir(folder.path()).expect("the folder of the test");
+        files.flat_map(|file| std::fs::read(file.expect("a file").path()).expect("its bytes")).collect()
+    }
 }
 
 /// 2026-11-22 10:00 in Beijing.
@@ -41,7 +50,7 @@ async fn open(name: &'static str, url: String, folder: Option<tempfile::TempDir>
     let keys = SoftKeys::new(Zeroizing::new([42; 32]), vec![], Arc::new(SeededRandom::new(1)));
     let store =
         Store::open(&Secret::new(url), &keys, clock.clone(), random).await.expect("a fresh store opens");
-    TestStore { store, clock, name, _folder: folder }
+    TestStore { store, clock, name, folder }
 }
 
 /// Creates a database of its own on the server that `WEIKEFU_TEST_POSTGRES` names.

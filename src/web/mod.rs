@@ -1,4 +1,6 @@
-//! What browsers and other programs reach.
+//! Everything that arrives over HTTP. actix-web lives here and nowhere else (but in the simulator).
 
 pub mod desk;
 pub mod h5;
+pub mod probes;
+pub mod webhook;

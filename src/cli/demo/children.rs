@@ -114,13 +114,18 @@ pub(super) async fn watch(
     let mut pause = PAUSE_MIN;
     let mut since = Instant::now();
     loop {
+        // Waiting closes a standard input that the child still owns, and a closed one tells the program to stop.
+        let leash = child.stdin.take();
         let ended = tokio::select! {
             ended = child.wait() => ended,
-            () = stop.cancelled() => return end(child, program).await,
+            () = stop.cancelled() => {
+                drop(leash);
+                return end(child, program).await;
+            }
         };
         let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
         pause = if since.elapsed() > LIVED_WELL { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
-        println!("{} ended ({how}); it starts again in {} ms", program.name, pause.as_millis());
+        tell!("{} ended ({how}); it starts again in {} ms", program.name, pause.as_millis());
         tokio::select! {
             () = sleep(pause) => {}
             () = stop.cancelled() => return,
@@ -129,19 +134,18 @@ pub(super) async fn watch(
         match launcher.start(program) {
             Ok(again) => {
                 child = again;
-                println!("{:<10} pid {}", program.name, child.id().unwrap_or_default());
+                tell!("{:<10} pid {}", program.name, child.id().unwrap_or_default());
                 // Nobody listens any more: the demo is stopping.
                 let _ = restarted.send(program).await;
             }
-            Err(error) => println!("{}: {error:#}", program.name),
+            Err(error) => tell!("{}: {error:#}", program.name),
         }
     }
 }
 
 async fn end(mut child: Child, program: Program) {
-    drop(child.stdin.take());
     if timeout(STOP_MAX, child.wait()).await.is_err() {
-        println!("{} does not stop; it is ended", program.name);
+        tell!("{} does not stop; it is ended", program.name);
         let _ = child.kill().await;
     }
 }

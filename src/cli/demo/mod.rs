@@ -71,7 +71,7 @@ pub(super) async fn run(demo: Demo, context: &Context) -> Outcome {
     let mut started = vec![];
     for (program, port) in [(CORE, ports.core), (SIMULATOR, ports.simulator), (SERVER, ports.server)] {
         let child = launcher.start(program)?;
-        println!("{:<10} pid {:<8} http://127.0.0.1:{port}", program.name, child.id().unwrap_or_default());
+        tell!("{:<10} pid {:<8} http://127.0.0.1:{port}", program.name, child.id().unwrap_or_default());
         started.push((program, child));
     }
     tokio::select! {
@@ -88,7 +88,7 @@ pub(super) async fn run(demo: Demo, context: &Context) -> Outcome {
     }
     watchers.spawn(push_menu_to_new_simulators(launcher, ports, restarted, stop.clone()));
     super::signals::until_told_to_stop(false).await;
-    println!("stopping");
+    tell!("stopping");
     stop.cancel();
     watchers.close();
     watchers.wait().await;
@@ -140,19 +140,19 @@ async fn push_menu_to_new_simulators(
 
 async fn push_menu(launcher: &Launcher) {
     if let Err(error) = launcher.run(MENU, &["menu", "push", "--account", "card"]).await {
-        println!("the phone has no menu: {error:#}");
+        tell!("the phone has no menu: {error:#}");
     }
 }
 
 fn tell(ports: Ports, file: &std::path::Path, accounts: &[staff::Account]) {
-    println!("\nopen");
-    println!("  phone         http://127.0.0.1:{}/", ports.simulator);
-    println!("  agent desk    http://127.0.0.1:{}/desk", ports.server);
-    println!("  sandbox core  http://127.0.0.1:{}/sandbox", ports.core);
-    println!("\nstaff accounts");
+    tell!("\nopen");
+    tell!("  phone         http://127.0.0.1:{}/", ports.simulator);
+    tell!("  agent desk    http://127.0.0.1:{}/desk", ports.server);
+    tell!("  sandbox core  http://127.0.0.1:{}/sandbox", ports.core);
+    tell!("\nstaff accounts");
     for account in accounts {
-        println!("  {:<10} {:<12} password {}", account.name, account.role, account.password);
+        tell!("  {:<10} {:<12} password {}", account.name, account.role, account.password);
     }
-    println!("\nconfiguration   {}", file.display());
-    println!("Ctrl-C stops everything.");
+    tell!("\nconfiguration   {}", file.display());
+    tell!("Ctrl-C stops everything.");
 }

@@ -33,6 +33,7 @@ pub(super) fn serve(bank: Arc<Bank>, listener: TcpListener) -> std::io::Result<S
             .app_data(bank.clone())
             .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
             .route("/healthz", web::get().to(HttpResponse::Ok))
+            .route("/favicon.ico", web::get().to(HttpResponse::NoContent))
             .route("/v1/operations/{operation}", web::post().to(operation))
             .route("/", web::get().to(index))
             .route("/sandbox", web::get().to(index))

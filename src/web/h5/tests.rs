@@ -1,1 +1,7 @@
+//! The pages over HTTP, on both databases, with a bank, a WeChat and a listener that are made up.
 
+mod apply;
+mod bank;
+mod bind;
+mod doors;
+mod world;

@@ -59,8 +59,12 @@ function say(name, text, good) {
   place.className = good ? "said good" : "said bad";
 }
 
+const reasons = { insufficient_credit: "可用额度不足", currency_not_supported: "不支持这个币种", do_not_honour: "发卡行拒绝" };
 const spoken = {
-  swipe: (answer) => (answer.declined ? `交易未成功：${answer.decline_reason}` : `已入账，可用额度 ¥${answer.available_credit.value}`),
+  swipe: (answer) =>
+    answer.declined
+      ? `交易未成功：${reasons[answer.decline_reason] || answer.decline_reason}`
+      : `已受理，可用额度 ¥${answer.available_credit.value}`,
   fault: (answer) => (answer.length ? "已设置。" : "已全部恢复。"),
 };
 

@@ -85,6 +85,19 @@ async fn the_file_holds_no_phone_no_id_number_no_code_and_no_name() {
     assert!(!file.contains(&format!("\"{code}\"")) && !file.contains(&format!(" {code}")));
 }
 
+#[test]
+fn the_journal_lies_beside_the_sqlite_file_else_in_data() {
+    for (url, folder) in [
+        ("sqlite://data/weikefu.db", "data"),
+        ("sqlite:///var/lib/weikefu/weikefu.db?mode=rwc", "/var/lib/weikefu"),
+        ("sqlite:weikefu.db", ""),
+        ("sqlite::memory:", "data"),
+        ("postgres://user:pw@host/db", "data"),
+    ] {
+        assert_eq!(super::super::data_folder(url), std::path::PathBuf::from(folder), "{url}");
+    }
+}
+
 async fn start_on(journal: &std::path::Path) -> Result<Running, StartError> {
     let secret = Secret::new(SECRET.to_owned());
     let settings = Settings {

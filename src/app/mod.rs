@@ -1,0 +1,257 @@
+//! The composition root: a configuration in, a running server out.
+
+mod glue;
+mod keyring;
+mod listen;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::bank::Core;
+use crate::clock::{SharedClock, SharedRandom};
+use crate::config::Config;
+use crate::content::Content;
+use crate::desk::{Desk, Hours};
+use crate::dialogue::Dialogue;
+use crate::identity::Identity;
+use crate::inbound::{Inbound, Limits};
+use crate::outbound::{Apis, Outbound};
+use crate::staff::Staff;
+use crate::store::Store;
+use crate::wechat::api::Api;
+pub use listen::Zones;
+
+/// In-flight answers finish within this time after a stop was asked for.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The database or its keys.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// The master key.
+    #[error(transparent)]
+    Keys(#[from] crate::keys::KeysError),
+    /// PostgreSQL without a configured master key.
+    #[error(
+        "a PostgreSQL database needs [keys] master_file: its data is shared, so no key is made in silence; make one \
+         with `head -c 32 /dev/urandom | base64 > FILE` and keep it apart from backups of the database"
+    )]
+    NoKeys,
+    /// The content has faults; each is named with file and line.
+    #[error("the content has faults:\n{0}")]
+    Content(String),
+    /// The core client cannot be built.
+    #[error(transparent)]
+    Core(#[from] crate::bank::BadCore),
+    /// The client towards WeChat cannot be built.
+    #[error(transparent)]
+    Wechat(#[from] crate::wechat::api::NotAClient),
+    /// A webhook key does not decode.
+    #[error(transparent)]
+    Webhook(#[from] crate::wechat::push::NotAWebhook),
+    /// A signing secret does not decode.
+    #[error("{0}")]
+    Secret(String),
+    /// The bank's event receiver.
+    #[error(transparent)]
+    Events(#[from] crate::bank::events::NotAReceiver),
+    /// Unfinished work of the process before cannot be claimed.
+    #[error(transparent)]
+    Recover(#[from] crate::store::CommitError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A server that answers.
+pub struct App {
+    zones: Zones,
+    rooms: Rooms,
+    stopping: Arc<AtomicBool>,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
+    handles: Vec<actix_web::dev::ServerHandle>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// The rooms of a running server, joined.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Store,
+    pub(crate) clock: SharedClock,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) outbound: Arc<Outbound>,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) staff: Arc<Staff>,
+    pub(crate) inbound: Arc<Inbound>,
+}
+
+impl App {
+    /// Opens the database, joins the rooms, listens, and starts the workers.
+    ///
+    /// # Errors
+    /// See [`AppError`].
+    pub async fn start(config: Config, clock: SharedClock, random: SharedRandom) -> Result<Self, AppError> {
+        let rooms = Rooms::join(Arc::new(config), clock, random, Limits::default()).await?;
+        Self::run(rooms).await
+    }
+
+    async fn run(rooms: Rooms) -> Result<Self, AppError> {
+        rooms.inbound.recover().await?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stop = CancellationToken::new();
+        let listening = listen::listen(&rooms, &stopping)?;
+        let mut handles = Vec::new();
+        let mut servers = Vec::new();
+        for server in listening.servers {
+            handles.push(server.handle());
+            servers.push(tokio::spawn(server));
+        }
+        let workers = vec![
+            tokio::spawn(rooms.outbound.clone().run(stop.clone())),
+            tokio::spawn(rooms.inbound.clone().run(stop.clone())),
+            tokio::spawn(keep_house(rooms.clone(), stop.clone())),
+        ];
+        Ok(Self { zones: listening.zones, rooms, stopping, stop, servers, handles, workers })
+    }
+
+    /// Where it listens, with the ports that the system chose.
+    #[must_use]
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// Looks for work of every kind once, now. For tests that move the clock.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn step(&self) -> Result<usize, crate::store::StoreError> {
+        Ok(self.rooms.inbound.step().await? + self.rooms.outbound.step().await)
+    }
+
+    /// Stops: not ready at once, then in-flight answers finish, then the workers hand over, then the database closes.
+    pub async fn stop(self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let finish = async {
+            let stops = self.handles.iter().map(|handle| handle.stop(true));
+            futures::future::join_all(stops).await;
+        };
+        if tokio::time::timeout(FINISH_WITHIN, finish).await.is_err() {
+            tracing::warn!("connections were still open when the time to finish was over");
+        }
+        self.stop.cancel();
+        for worker in self.workers {
+            if let Err(error) = worker.await {
+                tracing::error!(%error, "a worker ended badly");
+            }
+        }
+        for server in self.servers {
+            server.abort();
+        }
+        self.rooms.store.close().await;
+    }
+}
+
+/// Opens the database as the configuration says: migrated, unlocked with the configured master key, or with one
+/// made beside an embedded database at its first start. For commands that need no more than the data.
+///
+/// # Errors
+/// See [`AppError`].
+pub async fn open_store(
+    config: &Config,
+    clock: SharedClock,
+    random: SharedRandom,
+) -> Result<Store, AppError> {
+    let keys = keyring::keys(config, random.clone())?;
+    Ok(Store::open(&config.database.url, &keys, clock, random).await?)
+}
+
+impl Rooms {
+    async fn join(
+        config: Arc<Config>,
+        clock: SharedClock,
+        random: SharedRandom,
+        limits: Limits,
+    ) -> Result<Self, AppError> {
+        let store = open_store(&config, clock.clone(), random.clone()).await?;
+        let content = Content::load(config.content.dir.as_deref()).map_err(|faults| listed(&faults))?;
+        let core = Arc::new(Core::new(&config.core, clock.clone(), random.clone())?);
+        let owner = store.new_id();
+        let mut apis = Apis::default();
+        for account in &config.accounts {
+            let shelf =
+                glue::Shelf { store: store.clone(), app_id: account.app_id.clone(), owner: owner.clone() };
+            apis.insert(
+                account.id.clone(),
+                Arc::new(Api::new(account, Arc::new(shelf), clock.clone(), &owner)?),
+            );
+        }
+        let apis = Arc::new(apis);
+        let dialogue = Dialogue::load(&content).map_err(|faults| listed(&faults))?;
+        let dialogue = Arc::new(arc_swap::ArcSwap::from_pointee(dialogue));
+        let outbound =
+            Outbound::new(config.clone(), store.clone(), apis.clone(), clock.clone(), random.clone());
+        let outbound = Arc::new(outbound?);
+        let voice = Arc::new(glue::Voice { outbound: outbound.clone(), store: store.clone() });
+        let exchange = Arc::new(glue::Exchange(apis.clone()));
+        let identity =
+            Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice.clone(), exchange));
+        let hours = hours(&content)?;
+        let desk = Arc::new(Desk::new(store.clone(), hours, voice));
+        let staff = Arc::new(Staff::new(store.clone()));
+        let inbound = Arc::new(Inbound::new(
+            crate::inbound::Rooms {
+                config: config.clone(),
+                store: store.clone(),
+                core,
+                dialogue,
+                identity: identity.clone(),
+                outbound: outbound.clone(),
+                desk: desk.clone(),
+                clock: clock.clone(),
+                random: random.clone(),
+            },
+            limits,
+        ));
+        Ok(Self { config, store, clock, identity, outbound, desk, staff, inbound })
+    }
+}
+
+fn listed(faults: &[impl std::fmt::Display]) -> AppError {
+    AppError::Content(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// The desk's hours, from the content.
+fn hours(content: &Content) -> Result<Hours, AppError> {
+    const FILE: &str = "desk/hours.toml";
+    let file = content.file(FILE).ok_or_else(|| AppError::Content(format!("templates/{FILE} is missing")))?;
+    Hours::parse(&file.text)
+        .map_err(|fault| AppError::Content(format!("{}:{}: {}", file.origin, fault.line, fault.message)))
+}
+
+/// Erases what has had its time.
+async fn keep_house(rooms: Rooms, stop: CancellationToken) {
+    const EVERY: Duration = Duration::from_secs(300);
+    while !stop.is_cancelled() {
+        if let Err(error) = rooms.identity.purge(rooms.clock.now()).await {
+            tracing::warn!(%error, "cannot erase what has had its time; trying again later");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}

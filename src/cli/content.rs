@@ -1,0 +1,30 @@
+//! The content that a command works on.
+
+use std::fmt::Display;
+
+use weikefu::config::Config;
+use weikefu::content::Content;
+use weikefu::understanding::Understanding;
+
+use super::{Context, Failure};
+
+/// The built-in content, with the configured folder laid over it.
+pub(super) fn load(config: Option<&Config>) -> Result<Content, Failure> {
+    let folder = config.and_then(|config| config.content.dir.as_deref());
+    Content::load(folder).map_err(|faults| Failure::usage(listed(&faults)))
+}
+
+/// What the bot understands with the content that the command line names, else with the built-in one.
+pub(super) fn understanding(context: &Context) -> Result<std::sync::Arc<Understanding>, Failure> {
+    let config = match &context.config {
+        Some(_) => Some(context.config()?),
+        None => None,
+    };
+    let content = load(config.as_deref())?;
+    let dialogue = weikefu::dialogue::Dialogue::load(&content);
+    Ok(dialogue.map_err(|faults| Failure::usage(listed(&faults)))?.understanding().clone())
+}
+
+fn listed(faults: &[impl Display]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,163 @@
+//! One question of one follower on its way to an outcome: the dialogue decides, the core is asked between.
+
+use serde_json::Value;
+
+use super::Inbound;
+use super::scene::Loaded;
+use crate::bank::{Call, Context, CoreError};
+use crate::config::Account;
+use crate::dialogue::{Ask, AskError, Dialogue, Outcome, Said, Step};
+use crate::domain::ids::FollowerKey;
+
+/// Calls to the core that one question may make.
+const CALLS_MAX: usize = 6;
+
+/// A question, and what the core has answered so far.
+pub(super) struct Question<'a> {
+    pub(super) account: &'a Account,
+    pub(super) follower: FollowerKey,
+    pub(super) said: Said,
+    /// The customer typed something that must not be stored; it is masked already.
+    pub(super) masked: bool,
+    /// Whether it opens a window for customer-service messages.
+    pub(super) opens_window: bool,
+    /// Names the question in logs, towards the core, and to the customer when something fails.
+    pub(super) trace_id: String,
+    /// What the idempotency keys of its calls derive from: the same for every try at this question.
+    pub(super) root: String,
+    /// Answers of the core so far, so that deciding anew does not ask anew.
+    answers: Vec<(Ask, Result<Value, AskError>)>,
+}
+
+/// What deciding came to.
+pub(super) enum Decided {
+    /// All is known.
+    Done(Box<Outcome>),
+    /// The core must be asked first.
+    Wanted(Box<Ask>),
+}
+
+impl<'a> Question<'a> {
+    /// A question to which nothing is known yet.
+    pub(super) fn new(
+        account: &'a Account,
+        follower: FollowerKey,
+        said: Said,
+        trace_id: String,
+        root: String,
+    ) -> Self {
+        Self {
+            account,
+            follower,
+            said,
+            masked: false,
+            opens_window: false,
+            trace_id,
+            root,
+            answers: Vec::new(),
+        }
+    }
+
+    /// Runs the dialogue over what is known so far: no I/O, the same input gives the same decision.
+    pub(super) fn decide(&self, dialogue: &Dialogue, loaded: &Loaded) -> Decided {
+        let scene = loaded.scene(self);
+        let mut step = dialogue.decide(&scene);
+        for _ in 0..=CALLS_MAX {
+            let ask = match step {
+                Step::Done(outcome) => return Decided::Done(Box::new(outcome)),
+                Step::Ask(ask) => ask,
+            };
+            let same =
+                |(asked, _): &&(Ask, _)| asked.operation == ask.operation && asked.params == ask.params;
+            match self.answers.iter().find(same) {
+                Some((_, answer)) => step = dialogue.proceed(&scene, ask.then, answer.clone()),
+                None => return Decided::Wanted(Box::new(ask)),
+            }
+        }
+        // A service whose steps go in a circle: `weikefu check` refuses it; here it must not hang.
+        tracing::error!(trace_id = self.trace_id, "a service asks the core in a circle");
+        Decided::Done(Box::new(Outcome::silent(loaded.state.clone())))
+    }
+
+    /// Remembers what the core answered.
+    pub(super) fn remember(&mut self, ask: Ask, answer: Result<Value, AskError>) {
+        self.answers.push((ask, answer));
+    }
+}
+
+impl Inbound {
+    /// Asks the core, within its own deadline. Never inside a transaction.
+    pub(super) async fn ask(
+        &self,
+        question: &Question<'_>,
+        loaded: &Loaded,
+        ask: &Ask,
+    ) -> Result<Value, AskError> {
+        let number = question.answers.len();
+        if number >= CALLS_MAX {
+            tracing::error!(
+                trace_id = question.trace_id,
+                operation = ask.operation,
+                "asks the core too often"
+            );
+            return Err(AskError::Down);
+        }
+        let idempotency_key = ask.write.then(|| {
+            let app_id = question.account.app_id.as_bytes();
+            let number = number.to_string();
+            let vault = self.rooms.store.vault();
+            hex::encode(match &ask.form_id {
+                Some(form) => vault
+                    .index("core call", &[app_id, b"form", question.follower.as_bytes(), form.as_bytes()]),
+                None => {
+                    vault.index("core call", &[app_id, b"push", question.root.as_bytes(), number.as_bytes()])
+                }
+            })
+        });
+        let binding = loaded.binding.as_ref();
+        let call = Call {
+            customer_id: binding.map(|binding| binding.customer.clone()),
+            params: ask.params.clone(),
+            idempotency_key,
+            context: Context {
+                trace_id: Some(question.trace_id.clone()),
+                account: Some(question.account.id.to_string()),
+                guard: Some(if binding.is_some() { "binding" } else { "none" }.to_owned()),
+                verified_at: None,
+                client_ip: None,
+            },
+        };
+        let started = tokio::time::Instant::now();
+        let answer = self.rooms.core.call(&ask.operation, call).await;
+        metrics::histogram!("weikefu_core_seconds", "operation" => ask.operation.clone())
+            .record(started.elapsed());
+        answer.map_err(|error| {
+            let trace_id = &question.trace_id;
+            match error {
+                CoreError::Refused { code, message, .. } => AskError::Refused { code, message },
+                CoreError::Lied { .. } => {
+                    tracing::error!(account = %question.account.id, trace_id, %error, "the core lied");
+                    AskError::Lied
+                }
+                CoreError::Unknown { .. } | CoreError::BadParams { .. } | CoreError::Down { .. } => {
+                    tracing::warn!(account = %question.account.id, trace_id, %error, "the core gave no answer");
+                    AskError::Down
+                }
+            }
+        })
+    }
+
+    /// Decides and asks until the outcome is known, for questions that need no lease.
+    pub(super) async fn decide_all(&self, question: &mut Question<'_>, loaded: &Loaded) -> Outcome {
+        loop {
+            let dialogue = self.rooms.dialogue.load_full();
+            match question.decide(&dialogue, loaded) {
+                Decided::Done(outcome) => return *outcome,
+                Decided::Wanted(ask) => {
+                    let answer = self.ask(question, loaded, &ask).await;
+                    question.remember(*ask, answer);
+                }
+            }
+        }
+    }
+}

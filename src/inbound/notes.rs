@@ -1,0 +1,84 @@
+//! Pushes that are no turn of a conversation: he left, a receipt came, or there is nothing to do.
+
+use zeroize::Zeroizing;
+
+use super::{Answer, Inbound, Stopped, conflict};
+use crate::config::Account;
+use crate::store::{Claim, Commit, Conflict, PushOutcome, Write};
+use crate::wechat::push::{Content, Event, Push};
+
+impl Inbound {
+    /// Unfollowing ends the binding and erases what is held about him (WeChat docs, 接收事件推送).
+    pub(super) async fn leave(&self, account: &Account, push: &Push) -> Result<Answer, Stopped> {
+        let store = &self.rooms.store;
+        let follower = store.follower_key(&account.app_id, &push.from);
+        let _place = self.followers.wait_turn(&account.id, follower).await;
+        for _ in 0..self.limits.attempts_max {
+            let mut conversation = store.conversation(&account.id, follower).await?;
+            let binding = self.rooms.identity.binding(&account.id, follower).await?;
+            let mut commit = Commit::new(follower.part());
+            commit.push(self.silent_claim(account, push, follower));
+            commit.extend(self.rooms.identity.leave_writes(&account.id, follower).await?);
+            let customer = binding.as_ref().map(|binding| &binding.customer);
+            let data = serde_json::json!({});
+            commit.extend(self.rooms.outbound.drop_writes(&account.id, follower));
+            commit.extend(self.rooms.outbound.event("unfollowed", &account.id, customer, data)?);
+            if conversation.version > 0 {
+                commit.extend(self.rooms.desk.leave_writes(&mut conversation, customer)?);
+                conversation.dialogue = None::<Zeroizing<Vec<u8>>>;
+                conversation.say_next = None;
+                conversation.ledger = crate::domain::window::Ledger::default();
+                commit.push(store.save_conversation(&conversation)?);
+            }
+            match conflict(store.commit(commit).await)? {
+                None => {
+                    self.rooms.outbound.wake(follower.part());
+                    self.rooms.desk.notify(&account.id, follower);
+                    return Ok(Answer::Nothing);
+                }
+                Some(Conflict::Duplicate) => return Ok(Answer::Nothing),
+                Some(Conflict::Stale | Conflict::Lost) => {}
+            }
+        }
+        Err(Stopped::Contended(self.limits.attempts_max))
+    }
+
+    /// Receipts join their notices; everything else is acknowledged and counted.
+    pub(super) async fn note(&self, account: &Account, push: &Push) -> Result<Answer, Stopped> {
+        let store = &self.rooms.store;
+        let Content::Event(Event::TemplateSendJobFinish { .. }) = &push.content else {
+            if matches!(push.content, Content::Unknown { .. } | Content::Event(Event::Unknown { .. })) {
+                metrics::counter!("weikefu_inbound_unknown_total").increment(1);
+            }
+            return Ok(Answer::Nothing);
+        };
+        let follower = store.follower_key(&account.app_id, &push.from);
+        let mut commit = Commit::new(follower.part());
+        commit.push(self.silent_claim(account, push, follower));
+        //RECEIPT
+        match conflict(store.commit(commit).await)? {
+            None => self.rooms.outbound.wake(follower.part()),
+            Some(Conflict::Duplicate) => {}
+            // The notice changed at this moment: the platform delivers a receipt once, so it is joined now.
+            Some(Conflict::Stale | Conflict::Lost) => return Err(Stopped::Contended(1)),
+        }
+        Ok(Answer::Nothing)
+    }
+
+    fn silent_claim(
+        &self,
+        account: &Account,
+        push: &Push,
+        follower: crate::domain::ids::FollowerKey,
+    ) -> Write {
+        self.rooms.store.claim_push(&Claim {
+            account: &account.id,
+            key: &push.key,
+            follower,
+            turn: 0,
+            outcome: PushOutcome::Silent,
+            received: self.rooms.clock.now(),
+            reply_seq: None,
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! What a push means, and everything that its decision may look at.
+
+use crate::catalogue::Page;
+use crate::dialogue::{DeskStatus, DialogueState, Links, MediaKind, Said, Scene};
+use crate::domain::binding::Binding;
+use crate::domain::ids::{AccountId, FollowerKey};
+use crate::domain::mask;
+use crate::domain::secret::Personal;
+use crate::domain::time::UnixMs;
+use crate::identity::{self, Identity};
+use crate::store::{Conversation, StoreError};
+use crate::wechat::push::{Content, Event, FollowSource, Push};
+
+use super::Inbound;
+use super::decide::Question;
+
+/// Longest text of a customer that is kept; WeChat itself sends no longer ones.
+const TEXT_CHARS_MAX: usize = 4_096;
+
+/// What is to be done with a push.
+pub(super) enum Meaning {
+    /// A turn of the conversation.
+    Turn {
+        /// What the follower did.
+        said: Said,
+        /// Something in it was masked.
+        masked: bool,
+    },
+    /// He left: his data must go.
+    Leave,
+    /// Noted or ignored; answered with `success`.
+    Note,
+}
+
+/// Reads a push. Texts come out masked (P9).
+pub(super) fn meaning(push: &Push) -> Meaning {
+    let turn = |said| Meaning::Turn { said, masked: false };
+    match &push.content {
+        Content::Text { text, menu_item } => {
+            let (text, found) = masked(text);
+            Meaning::Turn { said: Said::Text { text, menu_item: menu_item.clone() }, masked: found }
+        }
+        Content::Voice { recognition, .. } => {
+            let (recognition, found) = match recognition.as_ref().map(masked) {
+                Some((text, found)) => (Some(text), found),
+                None => (None, false),
+            };
+            Meaning::Turn { said: Said::Voice { recognition }, masked: found }
+        }
+        Content::Location { label, .. } => turn(Said::Location { label: Some(label.clone()) }),
+        Content::Image { .. } => turn(Said::Media(MediaKind::Image)),
+        Content::Video(_) | Content::ShortVideo(_) => turn(Said::Media(MediaKind::Video)),
+        Content::Link { .. } => turn(Said::Media(MediaKind::Link)),
+        Content::File { .. } => turn(Said::Media(MediaKind::Other)),
+        Content::Event(Event::Subscribe { source, .. }) => {
+            let scene = match source {
+                FollowSource::Scene(scene) => Some(scene.clone()),
+                FollowSource::Direct | FollowSource::Payment(_) | FollowSource::Other(_) => None,
+            };
+            turn(Said::Followed { scene })
+        }
+        Content::Event(Event::Scan { scene, .. }) => turn(Said::Scanned { scene: scene.clone() }),
+        Content::Event(Event::Click { key, .. }) => turn(Said::Key(key.clone())),
+        Content::Event(Event::Unsubscribe) => Meaning::Leave,
+        Content::Event(_) | Content::Unknown { .. } => Meaning::Note,
+    }
+}
+
+/// Brings the masked text into the push itself, before it is stored anywhere.
+pub(super) fn mask(push: &mut Push, said: &Said) {
+    match (&mut push.content, said) {
+        (Content::Text { text, .. }, Said::Text { text: masked, .. }) => *text = masked.clone(),
+        (Content::Voice { recognition, .. }, Said::Voice { recognition: masked }) => {
+            *recognition = masked.clone();
+        }
+        (Content::Link { title, description, .. }, _) | (Content::File { title, description, .. }, _) => {
+            *title = masked(title).0;
+            *description = masked(description).0;
+        }
+        (Content::Location { label, .. }, _) => *label = masked(label).0,
+        _ => {}
+    }
+}
+
+fn masked(text: &Personal) -> (Personal, bool) {
+    let bounded: String = text.reveal().chars().take(TEXT_CHARS_MAX).collect();
+    let (text, found) = mask::chat(&bounded);
+    (Personal::new(text), found.is_some())
+}
+
+/// What stands in the log for a push: `kind` and what a reader needs.
+pub(super) fn log_content(push: &Push) -> Personal {
+    let content = match &push.content {
+        Content::Text { text, .. } => serde_json::json!({ "kind": "text", "text": text.reveal() }),
+        Content::Image { url, media_id } => {
+            serde_json::json!({ "kind": "image", "url": url.reveal(), "media_id": media_id })
+        }
+        Content::Voice { media_id, recognition, .. } => serde_json::json!({
+            "kind": "voice",
+            "media_id": media_id,
+            "text": recognition.as_ref().map(Personal::reveal),
+        }),
+        Content::Video(video) | Content::ShortVideo(video) => {
+            serde_json::json!({ "kind": "video", "media_id": video.media_id })
+        }
+        Content::Location { position, label, .. } => serde_json::json!({
+            "kind": "location",
+            "text": label.reveal(),
+            "latitude": position.latitude.reveal(),
+            "longitude": position.longitude.reveal(),
+        }),
+        Content::Link { title, url, .. } => {
+            serde_json::json!({ "kind": "link", "text": title.reveal(), "url": url.reveal() })
+        }
+        Content::File { title, .. } => serde_json::json!({ "kind": "file", "text": title.reveal() }),
+        Content::Event(Event::Click { key, .. }) => serde_json::json!({ "kind": "click", "text": key }),
+        Content::Event(Event::Scan { scene, .. }) => serde_json::json!({ "kind": "scan", "text": scene }),
+        Content::Event(_) => serde_json::json!({ "kind": push.content.name() }),
+        Content::Unknown { .. } => serde_json::json!({ "kind": "unknown" }),
+    };
+    Personal::new(content.to_string())
+}
+
+/// Everything about a conversation at one moment, read before it is decided.
+pub(super) struct Loaded {
+    pub(super) conversation: Conversation,
+    pub(super) state: DialogueState,
+    pub(super) binding: Option<Binding>,
+    pub(super) desk: DeskStatus,
+    links: PageLinks,
+    now: UnixMs,
+}
+
+struct PageLinks(Vec<(Page, String)>);
+
+impl Links for PageLinks {
+    fn page(&self, page: Page) -> String {
+        self.0.iter().find(|(made, _)| *made == page).map(|(_, link)| link.clone()).unwrap_or_default()
+    }
+}
+
+impl Loaded {
+    /// The scene of a question. The window that it opens itself counts as open.
+    pub(super) fn scene<'a>(&'a self, question: &'a Question<'_>) -> Scene<'a> {
+        let open = self.conversation.ledger.left(self.now) > 0 || question.opens_window;
+        Scene {
+            account: question.account,
+            follower: question.follower,
+            now: self.now,
+            said: &question.said,
+            state: &self.state,
+            stage: self.conversation.stage,
+            binding: self.binding.as_ref(),
+            desk: &self.desk,
+            links: &self.links,
+            reference: reference(&question.trace_id),
+            masked: question.masked,
+            chat_window_open: open,
+        }
+    }
+}
+
+/// The eight characters of a trace id that a customer can read out: its random end.
+pub(super) fn reference(trace_id: &str) -> &str {
+    trace_id.get(trace_id.len().saturating_sub(8)..).unwrap_or(trace_id)
+}
+
+impl Inbound {
+    /// Reads what belongs to a conversation.
+    pub(super) async fn load(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        conversation: Conversation,
+    ) -> Result<Loaded, StoreError> {
+        let now = self.rooms.clock.now();
+        let binding = self.rooms.identity.binding(account, follower).await?;
+        let status = self.rooms.desk.status(account).await?;
+        let desk = DeskStatus {
+            open: status.open,
+            hours: status.hours,
+            waiting: status.waiting,
+            wait_minutes: Some(status.wait_minutes),
+        };
+        let links = PageLinks(links(&self.rooms.identity, account, follower, now));
+        let state =
+            conversation.dialogue.as_ref().map(|json| DialogueState::from_json(json)).unwrap_or_default();
+        Ok(Loaded { conversation, state, binding, desk, links, now })
+    }
+}
+
+fn links(
+    identity: &Identity,
+    account: &AccountId,
+    follower: FollowerKey,
+    now: UnixMs,
+) -> Vec<(Page, String)> {
+    let link = |page| identity.link(account, follower, page, now);
+    vec![
+        (Page::Bind, link(identity::Page::Bind)),
+        (Page::Apply, link(identity::Page::Apply)),
+        (Page::ApplyProgress, link(identity::Page::ApplyProgress)),
+    ]
+}

@@ -1,0 +1,363 @@
+//! The whole product in one test: sandbox core, WeChat simulator and server, each over real HTTP on a port of its
+//! own, with a fresh database and folder. A test says what followers do and reads what their phones show.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use weikefu::app::App;
+use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
+use weikefu::config::Config;
+use weikefu::content::Content;
+use weikefu::simulator::core::{self, SandboxCore};
+use weikefu::simulator::wechat::{self, Simulator};
+use weikefu::wechat::api::Api;
+use weikefu::wechat::menu::Menu;
+use weikefu::wechat::token::MemoryShelf;
+
+use crate::processes::Process;
+
+/// Nothing that a test waits for takes longer on a busy machine.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The configuration's file in the world's folder.
+const CONFIG: &str = "w.toml";
+/// How long one look at a phone may hang.
+const LOOK_MS: u64 = 1_000;
+
+/// Which database the server of a world uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    /// SQLite always; PostgreSQL where the test command started one.
+    pub(crate) fn at_hand() -> Vec<Self> {
+        let mut engines = vec![Self::Sqlite];
+        engines.extend(postgres_server().map(|_| Self::Postgres));
+        engines
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests learn of their server by the environment")]
+fn postgres_server() -> Option<String> {
+    std::env::var("WEIKEFU_TEST_POSTGRES").ok()
+}
+
+/// How the server of a world runs.
+enum Server {
+    Down,
+    /// In the test's own process: quick, and the test can look at it.
+    Inside(App),
+    /// A process of its own: it can be killed.
+    Process(Process),
+}
+
+/// The three programs and who drives them.
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) http: reqwest::Client,
+    pub(crate) server_url: String,
+    pub(crate) simulator_url: String,
+    pub(crate) core_url: String,
+    pub(crate) folder: tempfile::TempDir,
+    clock: SharedClock,
+    random: SharedRandom,
+    server: Server,
+    simulator: wechat::Running,
+    core: core::Running,
+}
+
+impl World {
+    /// Starts everything on an empty database, the server in this process.
+    pub(crate) async fn start(engine: Engine) -> Self {
+        let mut world = Self::without_server(engine).await;
+        world.start_server().await;
+        world.push_menu().await;
+        world
+    }
+
+    /// Starts everything on an empty database, the server as a process that can be killed.
+    pub(crate) async fn start_with_process(engine: Engine) -> Self {
+        let mut world = Self::without_server(engine).await;
+        world.start_process().await;
+        world.push_menu().await;
+        world
+    }
+
+    async fn without_server(engine: Engine) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports = Ports::reserve();
+        let database = match engine {
+            Engine::Sqlite => format!("sqlite://{}", folder.path().join("weikefu.db").display()),
+            Engine::Postgres => fresh_postgres().await,
+        };
+        let text = configuration_text(&folder, &database, &ports);
+        std::fs::write(folder.path().join(CONFIG), &text).unwrap();
+        let config = Config::parse(CONFIG, &text, []).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let clock: SharedClock = Arc::new(SystemClock);
+        let random: SharedRandom = Arc::new(SystemRandom);
+        let settings = core::Settings::from_config(&config).unwrap();
+        let settings = core::Settings { journal: folder.path().join("core.journal"), ..settings };
+        let core = SandboxCore::start(settings, clock.clone(), random.clone()).await.unwrap();
+        let settings = wechat::Settings { followers_at_start: 0, ..wechat::Settings::from_config(&config) };
+        let simulator = Simulator::start(settings, clock.clone(), random.clone()).unwrap();
+        Self {
+            http: client(),
+            server_url: format!("http://127.0.0.1:{}", ports.server),
+            simulator_url: format!("http://127.0.0.1:{}", ports.simulator),
+            core_url: format!("http://127.0.0.1:{}", ports.core),
+            config,
+            folder,
+            clock,
+            random,
+            server: Server::Down,
+            simulator,
+            core,
+        }
+    }
+
+    /// Starts the server, in this process, on the database as it is.
+    pub(crate) async fn start_server(&mut self) {
+        let app = App::start(self.config.clone(), self.clock.clone(), self.random.clone()).await.unwrap();
+        self.server = Server::Inside(app);
+    }
+
+    /// Starts the server, as a process, on the database as it is.
+    pub(crate) async fn start_process(&mut self) {
+        let process = Process::start(self.folder.path(), &["serve", "--config", CONFIG]);
+        process.line("weikefu on ");
+        self.server = Server::Process(process);
+    }
+
+    /// Stops the server, or kills it with -9 where it is a process; phones, WeChat and the core live on.
+    pub(crate) async fn end_server(&mut self) {
+        match std::mem::replace(&mut self.server, Server::Down) {
+            Server::Down => {}
+            Server::Inside(app) => app.stop().await,
+            Server::Process(process) => process.kill(),
+        }
+    }
+
+    /// Stops everything in order.
+    pub(crate) async fn stop(mut self) {
+        self.end_server().await;
+        self.simulator.stop().await;
+        self.core.stop().await;
+    }
+
+    /// Gives the account the built-in menu, as `weikefu menu push` does.
+    async fn push_menu(&self) {
+        let content = Content::built_in();
+        let menu = Menu::from_toml(&content.file("menus/card.toml").unwrap().text).unwrap();
+        let shelf = Arc::new(MemoryShelf::default());
+        let api = Api::new(&self.config.accounts[0], shelf, self.clock.clone(), "menu").unwrap();
+        api.menu_create(&menu).await.unwrap();
+    }
+
+    /// A new person with a phone, who follows the account; what the account says to that is passed over.
+    pub(crate) async fn follower(&self, name: &str) -> Follower<'_> {
+        let url = format!("{}/sim/api/accounts/card/followers", self.simulator_url);
+        let created = self.post(&url, json!({ "name": name, "follow": true })).await;
+        let openid = created["openid"].as_str().expect("the simulator names the follower").to_owned();
+        let follower = Follower { world: self, openid };
+        follower.wait("the welcome", |entry| entry["direction"] == "account").await;
+        follower
+    }
+
+    /// Swipes a card at the sandbox core; gives its answer.
+    pub(crate) async fn swipe(&self, body: Value) -> Value {
+        self.post(&format!("{}/sandbox/swipe", self.core_url), body).await
+    }
+
+    /// POSTs JSON and reads JSON; anything but success stops the test.
+    pub(crate) async fn post(&self, url: &str, body: Value) -> Value {
+        let response = self.http.post(url).json(&body).send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "POST {url}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// GETs JSON; anything but success stops the test.
+    pub(crate) async fn get(&self, url: &str) -> Value {
+        let response = self.http.get(url).send().await.unwrap();
+        assert!(response.status().is_success(), "GET {url}: {}", response.status());
+        response.json().await.unwrap()
+    }
+}
+
+/// One person with one phone.
+pub(crate) struct Follower<'a> {
+    world: &'a World,
+    pub(crate) openid: String,
+}
+
+impl Follower<'_> {
+    fn url(&self, rest: &str) -> String {
+        format!("{}/sim/api/accounts/card/followers/{}/{rest}", self.world.simulator_url, self.openid)
+    }
+
+    /// Lets the person act, as `/sim/api` describes it; gives the simulator's answer.
+    pub(crate) async fn act(&self, action: Value) -> Value {
+        self.world.post(&self.url("actions"), action).await
+    }
+
+    /// Says something and gives what the account answers to it, whichever way the answer comes.
+    pub(crate) async fn say(&self, text: &str) -> String {
+        self.answer_to(json!({ "action": "text", "text": text })).await
+    }
+
+    /// Taps the menu button with this key and gives what the account answers.
+    pub(crate) async fn tap(&self, key: &str) -> String {
+        self.answer_to(json!({ "action": "menu", "key": key })).await
+    }
+
+    async fn answer_to(&self, action: Value) -> String {
+        let asked = self.act(action).await["entry"].as_u64().expect("the action made an entry");
+        let entry = self
+            .wait("an answer", |entry| {
+                entry["direction"] == "account" && entry["id"].as_u64().is_some_and(|id| id > asked)
+            })
+            .await;
+        entry["text"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What the phone shows, oldest first.
+    pub(crate) async fn timeline(&self) -> Vec<Value> {
+        let entries = self.world.get(&self.url("timeline?after=0")).await;
+        entries.as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits for an entry of the chat, also one that is there already.
+    pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + WAIT_MAX;
+        let mut seen = 0;
+        while Instant::now() < deadline {
+            let url = self.url(&format!("timeline?after={seen}&wait_ms={LOOK_MS}"));
+            let entries = self.world.get(&url).await;
+            for entry in entries.as_array().into_iter().flatten() {
+                seen = seen.max(entry["seq"].as_u64().unwrap_or(0));
+                if wanted(entry) {
+                    return entry.clone();
+                }
+            }
+        }
+        panic!("{what} did not come within {WAIT_MAX:?}; the phone shows {:#?}", self.timeline().await);
+    }
+}
+
+/// Asks again and again until there is an answer. For levels that nobody can be asked to announce.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    const POLL: Duration = Duration::from_millis(25);
+    let deadline = Instant::now() + WAIT_MAX;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {WAIT_MAX:?}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A client as a browser is one: keeps cookies out, follows nothing by itself, and stays on this machine.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(WAIT_MAX)
+        .build()
+        .unwrap()
+}
+
+/// Ports that were free a moment ago.
+pub(crate) struct Ports {
+    pub(crate) server: u16,
+    pub(crate) simulator: u16,
+    pub(crate) core: u16,
+}
+
+impl Ports {
+    /// Held together, so that the three differ, then let go. The programs name each other's ports, so none of them
+    /// can wait for the system's choice.
+    pub(crate) fn reserve() -> Self {
+        let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let port = |at: usize| held[at].local_addr().unwrap().port();
+        Self { server: port(0), simulator: port(1), core: port(2) }
+    }
+}
+
+/// A whole configuration for these ports; the same text serves a process of its own.
+pub(crate) fn configuration_text(folder: &tempfile::TempDir, database: &str, ports: &Ports) -> String {
+    let Ports { server, simulator, core } = ports;
+    let master = folder.path().join("master.key");
+    if !master.exists() {
+        weikefu::keys::create_master(&master, &SystemRandom).unwrap();
+    }
+    format!(
+        r#"
+[server]
+listen = "127.0.0.1:{server}"
+public_url = "http://127.0.0.1:{server}"
+metrics_listen = "127.0.0.1:0"
+h5_frame_ancestors = ["http://127.0.0.1:{simulator}"]
+
+[database]
+url = "{database}"
+
+[[accounts]]
+id = "card"
+name = "示例银行信用卡"
+original_id = "gh_0123456789ab"
+app_id = "wx0123456789abcdef"
+app_secret = "it-app-secret"
+token = "it-token"
+encoding_aes_key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+api_base_url = "http://127.0.0.1:{simulator}"
+oauth_base_url = "http://127.0.0.1:{simulator}"
+
+[accounts.notices.spend]
+template_id = "spend"
+fields = {{ card = "character_string1", amount = "amount2", time = "time3", merchant = "thing4" }}
+
+[accounts.notices.refund]
+template_id = "refund"
+fields = {{ card = "character_string1", amount = "amount2", time = "time3" }}
+
+[core]
+base_url = "http://127.0.0.1:{core}"
+secret = "whsec_aXQtY29yZQ=="
+
+[api]
+secrets = ["whsec_aXQtYXBp"]
+
+[events]
+url = "http://127.0.0.1:{core}/sandbox/events"
+secret = "whsec_aXQtZXZlbnRz"
+
+[keys]
+master_file = "{master}"
+
+[sandbox]
+server_url = "http://127.0.0.1:{server}"
+"#,
+        master = master.display()
+    )
+}
+
+/// A database of its own on the server that `WEIKEFU_TEST_POSTGRES` names.
+pub(crate) async fn fresh_postgres() -> String {
+    use sqlx::Connection as _;
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let server = postgres_server().expect("WEIKEFU_TEST_POSTGRES names a server");
+    let name = format!("it_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    let mut connection = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    format!("{server}/{name}")
+}
