@@ -69,7 +69,7 @@ impl Outcome {
     /// Nothing is said and nothing changes.
     #[must_use]
     pub fn silent(state: DialogueState) -> Self {
-        Self { reply: None, state, effects: Vec::new(), service: None, masked: false }
+        Self { reply: None, state, effects: Vec::new(), service: None, masked: false, cut: false }
     }
 }
 
