@@ -27,7 +27,7 @@ impl Speak for Rows {
         account: &AccountId,
         follower: FollowerKey,
         seq: i64,
-        text: &Personal,
+        text: &Text,
     ) -> Result<Vec<Write>, StoreError> {
         let detail = format!("{seq} {}", text.reveal());
         Ok(vec![self.0.audit("outbound", "test_answer", account, Some(follower), Some(&detail))?])
@@ -46,21 +46,9 @@ impl Speak for Rows {
     fn wake(&self, _part: u8) {}
 }
 
-struct Unbound;
-
-impl CustomerCard for Unbound {
-    fn binding<'a>(
-        &'a self,
-        _account: &'a AccountId,
-        _follower: FollowerKey,
-    ) -> BoxFuture<'a, Result<Option<Binding>, StoreError>> {
-        Box::pin(async { Ok(None) })
-    }
-}
-
 fn desk(test: &TestStore, hours: &str) -> Desk {
     let hours = Hours::parse(hours).unwrap();
-    Desk::new(test.store.clone(), hours, Arc::new(Rows(test.store.clone())), Arc::new(Unbound))
+    Desk::new(test.store.clone(), hours, Arc::new(Rows(test.store.clone())))
 }
 
 fn agent(name: &str) -> Session {

@@ -135,7 +135,7 @@ impl Desk {
         if self.store.is_following(&case.account, case.follower).await? == Some(false) {
             allowance = Allowance { left: 0, until: None, why_not: Some(WhyNot::Unfollowed) };
         }
-        let binding = self.cards.binding(&case.account, case.follower).await?;
+        let binding = self.store.binding(&case.account, case.follower).await?;
         let mine = case.claimed_by.as_deref() == Some(session.name.as_str());
         Ok(View { seq: conversation.seq, allowance, binding, mine, case })
     }

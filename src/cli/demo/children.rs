@@ -114,9 +114,14 @@ pub(super) async fn watch(
     let mut pause = PAUSE_MIN;
     let mut since = Instant::now();
     loop {
+        // Waiting closes a standard input that the child still owns, and a closed one tells the program to stop.
+        let leash = child.stdin.take();
         let ended = tokio::select! {
             ended = child.wait() => ended,
-            () = stop.cancelled() => return end(child, program).await,
+            () = stop.cancelled() => {
+                drop(leash);
+                return end(child, program).await;
+            }
         };
         let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
         pause = if since.elapsed() > LIVED_WELL { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
@@ -139,7 +144,6 @@ pub(super) async fn watch(
 }
 
 async fn end(mut child: Child, program: Program) {
-    drop(child.stdin.take());
     if timeout(STOP_MAX, child.wait()).await.is_err() {
         tell!("{} does not stop; it is ended", program.name);
         let _ = child.kill().await;
