@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::watch as channel;
 
+use crate::alerts::Alerts;
 use crate::bank::Core;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::{Account, Config};
@@ -97,6 +98,8 @@ pub struct Rooms {
     pub identity: Arc<Identity>,
     /// Messages to someone who is not waiting.
     pub outbound: Arc<Outbound>,
+    /// Receipts of notices.
+    pub alerts: Arc<Alerts>,
     /// People.
     pub desk: Arc<Desk>,
     /// Time.
