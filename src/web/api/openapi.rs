@@ -65,7 +65,6 @@ struct Api;
 /// The headers of Standard Webhooks.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "read by the description only")]
 pub(super) struct SignatureHeaders {
     /// Names the call; good once for each method and path.
     #[param(rename = "webhook-id")]
@@ -83,7 +82,6 @@ macro_rules! one_or_many {
         $(#[$doc])*
         #[derive(Serialize, Deserialize, ToSchema)]
         #[serde(untagged)]
-        #[expect(dead_code, reason = "read by the description only")]
         pub(super) enum $name {
             /// One.
             One(Box<$item>),
