@@ -15,8 +15,8 @@
 //! app  main
 //! ```
 
-pub mod app;
 pub mod alerts;
+pub mod app;
 pub mod bank;
 pub mod catalogue;
 pub mod clock;

@@ -205,7 +205,7 @@ impl Rooms {
         let outbound =
             Outbound::new(config.clone(), store.clone(), apis.clone(), clock.clone(), random.clone());
         let outbound = Arc::new(outbound?);
-        let voice = Arc::new(glue::Voice(outbound.clone()));
+        let voice = Arc::new(glue::Voice { outbound: outbound.clone(), store: store.clone() });
         let exchange = Arc::new(glue::Exchange(apis.clone()));
         let identity =
             Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice.clone(), exchange));
