@@ -20,7 +20,7 @@ use crate::wechat::reply::{self, Reply};
 use crate::wechat::text::Text;
 
 /// What customers read when the house cannot work now.
-const BUSY: &str = "系统正忙，没能收到您刚才的消息，请稍后再发一次。";
+const BUSY: &str = "系统正忙，请稍候；如果过一会儿还没有收到回复，请再发一次。";
 /// Longest accepted query string.
 const QUERY_BYTES_MAX: usize = 4_096;
 
