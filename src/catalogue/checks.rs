@@ -8,6 +8,7 @@ use super::manifest::{Direction, Effect, FieldKind, Form, Lookup, Page, Proof, R
 use super::{Catalogue, NEXT_MAX, Service, samples};
 use crate::bank::{Operation, operations::CustomerUse};
 use crate::content::Fault;
+use crate::render::TextFault;
 use crate::understanding::normalise;
 
 pub(super) fn check(catalogue: &Catalogue) -> Vec<Fault> {
@@ -24,13 +25,14 @@ pub(super) fn check(catalogue: &Catalogue) -> Vec<Fault> {
     faults
 }
 
-/// A keyword, name or label that leads to two services.
+/// A keyword, name or example that leads to two services.
 fn owned_twice(catalogue: &Catalogue) -> Vec<Fault> {
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     let mut faults = Vec::new();
     for service in catalogue.iter() {
         let manifest = &service.manifest;
-        for word in manifest.keywords.iter().chain([&manifest.name]).chain(&manifest.label) {
+        let names = manifest.keywords.iter().chain([&manifest.name]).chain(&manifest.label);
+        for word in names.chain(&manifest.examples) {
             let plain = normalise(word.get_ref());
             if plain.is_empty() {
                 let message = format!("{:?} has no letter that could be recognised", word.get_ref());
@@ -167,14 +169,14 @@ impl Found<'_> {
 
     fn operations(&mut self, catalogue: &Catalogue) {
         let manifest = &self.service.manifest;
-        if let Some(lookup) = &manifest.lookup {
-            if let Some(operation) = self.operation(catalogue, &lookup.operation) {
-                self.customer(operation, &lookup.operation);
-                self.effect(operation, Effect::Read);
-                self.refusals(operation, lookup.refusals.iter());
-                self.params(operation, lookup.params.keys(), &lookup.operation);
-                self.lookup(catalogue, operation, lookup);
-            }
+        if let Some(lookup) = &manifest.lookup
+            && let Some(operation) = self.operation(catalogue, &lookup.operation)
+        {
+            self.customer(operation, &lookup.operation);
+            self.effect(operation, Effect::Read);
+            self.refusals(operation, lookup.refusals.iter());
+            self.params(operation, lookup.params.keys(), &lookup.operation);
+            self.lookup(catalogue, operation, lookup);
         }
         if let Some(form) = &manifest.form {
             self.form(catalogue, form);
@@ -323,7 +325,12 @@ impl Found<'_> {
                         "the text uses {name:?}, which does not exist here; there are {}",
                         all.join(", ")
                     );
-                    self.at(template, message);
+                    let text = template.get_ref();
+                    let before = text.split(root).next().unwrap_or_default();
+                    let (line, last) = (before.matches('\n').count() + 1, before.rsplit('\n').next());
+                    let column = last.unwrap_or_default().chars().count() + 1;
+                    let fault = TextFault { line, column, message };
+                    self.faults.push(self.service.text_fault(template, &fault));
                 }
             }
         }

@@ -16,11 +16,10 @@ mod core;
 mod demo;
 mod menu;
 mod migrate;
-#[cfg(feature = "demo")]
+mod serve;
 mod signals;
 #[cfg(feature = "demo")]
 mod simulate;
-mod store;
 mod understand;
 mod user;
 
@@ -54,6 +53,8 @@ enum Command {
     /// Everything on one machine, no set-up: server, WeChat simulator and sandbox bank core.
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
+    /// The production server.
+    Serve(Lifetime),
     /// The WeChat simulator.
     #[cfg(feature = "demo")]
     Simulator(Lifetime),
@@ -163,6 +164,7 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         None => Err(Failure::usage("this build has no demo; name a command, see --help")),
         #[cfg(feature = "demo")]
         Some(Command::Demo(demo)) => demo::run(demo, &context).await,
+        Some(Command::Serve(lifetime)) => serve::run(lifetime, &context).await,
         #[cfg(feature = "demo")]
         Some(Command::Simulator(lifetime)) => {
             simulate::simulator(&context, lifetime.until_stdin_closes).await

@@ -4,10 +4,11 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
 
 use clap::{Subcommand, ValueEnum};
+use weikefu::app::open_store;
 use weikefu::domain::secret::Secret;
 use weikefu::staff::{Role, Staff};
 
-use super::{Context, Failure, Outcome, store};
+use super::{Context, Failure, Outcome};
 
 #[derive(Subcommand)]
 pub(super) enum User {
@@ -46,7 +47,7 @@ pub(super) async fn run(user: User, context: &Context) -> Outcome {
     let User::Add { name, role } = user;
     let config = context.config()?;
     let password = read_password()?;
-    let store = store::open(&config, context).await?;
+    let store = open_store(&config, context.clock.clone(), context.random.clone()).await?;
     let added = Staff::new(store.clone()).add_account(&name, role.into(), &password).await;
     store.close().await;
     added?;

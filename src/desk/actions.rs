@@ -14,6 +14,7 @@ use crate::staff::Session;
 use crate::store::{
     Case, Channel, Commit, CommitError, Conflict, Conversation, Direction, Message, StoreError, Write,
 };
+use crate::wechat::text::{NotSendable, Text};
 
 /// Times that an action is decided anew before the agent is asked to try again.
 const TRIES_MAX: usize = 16;
@@ -45,7 +46,7 @@ pub enum DeskError {
     #[error("the answer is empty")]
     Empty,
     /// Longer than WeChat takes.
-    #[error("the answer has more than {} bytes", Desk::ANSWER_BYTES_MAX)]
+    #[error("the answer has more than {} bytes", Text::BYTES_MAX)]
     TooLong,
     /// A reason, group or key that does not exist.
     #[error("unknown choice")]
@@ -77,9 +78,6 @@ pub struct Answered {
 }
 
 impl Desk {
-    /// Longest text of a customer-service message.
-    pub const ANSWER_BYTES_MAX: usize = 2048;
-
     /// Takes a case out of the queue. Taking what one has already is fine.
     ///
     /// # Errors
@@ -121,12 +119,10 @@ impl Desk {
     ) -> Result<Answered, DeskError> {
         let (text, found) = mask::chat(clean(text).trim());
         let masked = found.is_some();
-        if text.is_empty() {
-            return Err(DeskError::Empty);
-        }
-        if text.len() > Self::ANSWER_BYTES_MAX {
-            return Err(DeskError::TooLong);
-        }
+        let text = Text::new(&text).map_err(|refusal| match refusal {
+            NotSendable::Empty => DeskError::Empty,
+            NotSendable::TooLong { .. } => DeskError::TooLong,
+        })?;
         if answer_id.is_empty() || answer_id.len() > ANSWER_ID_BYTES_MAX {
             return Err(DeskError::UnknownChoice);
         }
@@ -343,7 +339,7 @@ impl Desk {
         &self,
         session: &Session,
         conversation: &mut Conversation,
-        text: &str,
+        text: &Text,
     ) -> Result<(i64, Vec<Write>), StoreError> {
         let seq = conversation.next_seq();
         let append = self.store.append_message(&Message {
@@ -353,12 +349,11 @@ impl Desk {
             direction: Direction::Out,
             author: format!("agent:{}", session.name),
             channel: Channel::CustomerService,
-            content: Personal::new(json!({ "kind": "text", "text": text }).to_string()),
+            content: Personal::new(json!({ "kind": "text", "text": text.reveal() }).to_string()),
             at: self.now(),
             state: "queued".to_owned(),
         })?;
-        let text = Personal::new(text);
-        let mut writes = self.speak.answer(&conversation.account, conversation.follower, seq, &text)?;
+        let mut writes = self.speak.answer(&conversation.account, conversation.follower, seq, text)?;
         writes.push(append);
         Ok((seq, writes))
     }
@@ -383,7 +378,7 @@ impl Desk {
     /// The customer behind a case, for events to the bank.
     pub(super) async fn customer_of(&self, case_id: &str) -> Result<Option<CustomerId>, DeskError> {
         let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
-        let binding = self.cards.binding(&case.account, case.follower).await?;
+        let binding = self.store.binding(&case.account, case.follower).await?;
         Ok(binding.map(|binding| binding.customer))
     }
 }

@@ -13,7 +13,6 @@ mod view;
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 pub use actions::{Answered, DeskError};
@@ -22,16 +21,19 @@ pub use live::Hint;
 pub use tend::Tended;
 pub use view::{Allowance, Listed, Transcript, View, WhyNot};
 
-use crate::domain::binding::Binding;
 use crate::domain::case::{CaseState, CloseReason, Priority};
 use crate::domain::conversation::{DoesNotApply, Happening, Stage};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
+use crate::domain::window::Sender;
+use crate::outbound::{Cause, Outbound};
 use crate::store::{Case, Channel, Conversation, Direction, Message, Store, StoreError, Write};
+use crate::wechat::api::CustomMessage;
+use crate::wechat::text::Text;
 use live::Live;
 
-/// What the desk says to the outside: implemented over `outbound`.
+/// What the desk says to the outside, through [`Outbound`].
 pub trait Speak: Send + Sync {
     /// Enqueues an agent's text, which stands in the log as entry `seq` in state `queued`.
     ///
@@ -42,7 +44,7 @@ pub trait Speak: Send + Sync {
         account: &AccountId,
         follower: FollowerKey,
         seq: i64,
-        text: &Personal,
+        text: &Text,
     ) -> Result<Vec<Write>, StoreError>;
 
     /// Enqueues an event to the bank; nothing where no receiver is configured.
@@ -61,14 +63,31 @@ pub trait Speak: Send + Sync {
     fn wake(&self, part: u8);
 }
 
-/// Who a follower is, masked: implemented over `identity`.
-pub trait CustomerCard: Send + Sync {
-    /// The follower's binding, if any.
-    fn binding<'a>(
-        &'a self,
-        account: &'a AccountId,
+impl Speak for Outbound {
+    fn answer(
+        &self,
+        account: &AccountId,
         follower: FollowerKey,
-    ) -> BoxFuture<'a, Result<Option<Binding>, StoreError>>;
+        seq: i64,
+        text: &Text,
+    ) -> Result<Vec<Write>, StoreError> {
+        let message = CustomMessage::Text(text.clone());
+        self.customer_service(account, follower, Sender::Agent, &message, Cause::Message { seq })
+    }
+
+    fn event(
+        &self,
+        kind: &'static str,
+        account: &AccountId,
+        customer: Option<&CustomerId>,
+        data: Value,
+    ) -> Result<Vec<Write>, StoreError> {
+        Outbound::event(self, kind, account, customer, data)
+    }
+
+    fn wake(&self, part: u8) {
+        Outbound::wake(self, part);
+    }
 }
 
 /// Whether people answer now.
@@ -111,7 +130,6 @@ pub struct Desk {
     store: Store,
     hours: Hours,
     speak: Arc<dyn Speak>,
-    cards: Arc<dyn CustomerCard>,
     live: Live,
 }
 
@@ -128,8 +146,8 @@ impl Desk {
 
     /// Over a store, with its clock and its randomness.
     #[must_use]
-    pub fn new(store: Store, hours: Hours, speak: Arc<dyn Speak>, cards: Arc<dyn CustomerCard>) -> Self {
-        Self { store, hours, speak, cards, live: Live::new() }
+    pub fn new(store: Store, hours: Hours, speak: Arc<dyn Speak>) -> Self {
+        Self { store, hours, speak, live: Live::new() }
     }
 
     /// Whether people answer now, and how many wait.
@@ -264,7 +282,9 @@ impl Desk {
         self.live.listen()
     }
 
-    fn now(&self) -> UnixMs {
+    /// The present moment, for screens that count on from it.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
         self.store.clock().now()
     }
 

@@ -65,7 +65,7 @@ impl Desk {
 
     /// Applies a change if the case is still exactly as it was found.
     async fn tended(&self, found: &Case, change: Change) -> Result<u32, StoreError> {
-        let binding = self.cards.binding(&found.account, found.follower).await?;
+        let binding = self.store.binding(&found.account, found.follower).await?;
         let customer = binding.map(|binding| binding.customer);
         let outcome = self
             .change(&found.case_id, |case, conversation| {

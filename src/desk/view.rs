@@ -86,12 +86,6 @@ impl Desk {
     /// Longest list on a screen.
     pub const LIST_MAX: u32 = 200;
 
-    /// The present moment in milliseconds, for screens that count on from it.
-    #[must_use]
-    pub fn now_ms(&self) -> i64 {
-        self.now().0
-    }
-
     /// Today's date in Beijing, for the watermark.
     #[must_use]
     pub fn today(&self) -> String {
@@ -135,7 +129,7 @@ impl Desk {
         if self.store.is_following(&case.account, case.follower).await? == Some(false) {
             allowance = Allowance { left: 0, until: None, why_not: Some(WhyNot::Unfollowed) };
         }
-        let binding = self.cards.binding(&case.account, case.follower).await?;
+        let binding = self.store.binding(&case.account, case.follower).await?;
         let mine = case.claimed_by.as_deref() == Some(session.name.as_str());
         Ok(View { seq: conversation.seq, allowance, binding, mine, case })
     }

@@ -1,1 +1,233 @@
-//! Checks.
+//! `weikefu check`: everything about content that can be known before a customer meets it.
+
+use std::fmt;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::chat::{self, ExampleCore, Met, Run, made_up_account};
+use super::{DeskStatus, Dialogue, DialogueState, Links, Said, Scene, Step, Wish};
+use crate::bank::Operations;
+use crate::catalogue::{Page, Service, Template, samples};
+use crate::content::{Content, Fault, File};
+use crate::domain::binding::{Binding, BindingSource};
+use crate::domain::card::{Card, CardTail};
+use crate::domain::conversation::Stage;
+use crate::domain::ids::{CustomerId, FollowerKey};
+use crate::domain::secret::Personal;
+use crate::domain::time::UnixMs;
+use crate::wechat::menu::Menu;
+
+/// Longest link to a page that is reckoned with, in bytes.
+const LINK_BYTES: usize = 300;
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Faults, in the order of files and lines.
+    pub faults: Vec<Fault>,
+    /// What the conversation tests showed of each service; empty where there are none.
+    pub coverage: Vec<Coverage>,
+    /// Conversations that ran.
+    pub chats: usize,
+}
+
+/// What the conversation tests showed of a service.
+#[derive(Debug)]
+pub struct Coverage {
+    /// The service's id.
+    pub service: String,
+    /// What no conversation shows yet.
+    pub missing: Vec<&'static str>,
+}
+
+impl fmt::Display for Report {
+    /// The coverage in words; empty without conversation tests.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.coverage.is_empty() {
+            return Ok(());
+        }
+        let covered = self.coverage.iter().filter(|service| service.missing.is_empty()).count();
+        writeln!(f, "{} conversations, {covered} of {} services covered", self.chats, self.coverage.len())?;
+        for service in self.coverage.iter().filter(|service| !service.missing.is_empty()) {
+            writeln!(f, "  {}: no conversation shows {}", service.service, service.missing.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks services, texts, word lists, the menus of these accounts, and the conversations of a folder if it exists.
+#[must_use]
+pub fn check(content: &Content, accounts: &[&str], conversations: Option<&Path>) -> Report {
+    let mut report = Report::default();
+    match Dialogue::load(content) {
+        Err(faults) => report.faults = faults,
+        Ok(dialogue) => {
+            report.faults.extend(dialogue.catalogue().try_out());
+            report.faults.extend(too_long(&dialogue));
+            report.faults.extend(menus(&dialogue, content, accounts));
+            if let Some(folder) = conversations.filter(|folder| folder.is_dir()) {
+                converse(&dialogue, folder, &mut report);
+            }
+        }
+    }
+    report.faults.sort();
+    report.faults.dedup();
+    report
+}
+
+fn menus(dialogue: &Dialogue, content: &Content, accounts: &[&str]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for account in accounts {
+        let Some(file) = content.file(&format!("menus/{account}.toml")) else { continue };
+        match Menu::from_toml(&file.text) {
+            Err(error) => faults.push(Fault::new(&file.origin, error.line, error.fault)),
+            Ok(menu) => {
+                for key in menu.keys().filter(|key| dialogue.catalogue().get(key).is_none()) {
+                    let byte = file.text.find(&format!("\"{key}\"")).unwrap_or(0);
+                    faults.push(file.fault_at(byte, format!("the key {key:?} is no service")));
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// Answers that would have to be cut for WeChat, found with the longest values that the schemas allow.
+fn too_long(dialogue: &Dialogue) -> Vec<Fault> {
+    let catalogue = dialogue.catalogue();
+    let mut faults = Vec::new();
+    for service in catalogue.iter() {
+        let manifest = &service.manifest;
+        let lookup = manifest.lookup.as_ref();
+        let form = manifest.form.as_ref();
+        let text = lookup.map(|lookup| &lookup.answer).or(form.map(|form| &form.answer));
+        let text = text.or(manifest.answer.as_ref().map(|answer| &answer.text));
+        let text = text.or(manifest.link.as_ref().map(|link| &link.text));
+        let Some(text) = text else { continue };
+        let operation = lookup.and_then(|lookup| catalogue.operation(lookup.operation.get_ref()));
+        let rows_max = lookup.and_then(|lookup| lookup.rows.as_ref()).map_or(20, |rows| *rows.size.get_ref());
+        let rows_max = usize::try_from(rows_max).unwrap_or(20) + 1;
+        let results = operation.map_or(vec![Value::Null], |operation| samples::longest(operation, rows_max));
+        for bound in [true, false] {
+            if results.iter().any(|result| is_cut(dialogue, service, result, bound)) {
+                faults.push(long_fault(service, text));
+                break;
+            }
+        }
+    }
+    faults
+}
+
+fn long_fault(service: &Service, text: &Template) -> Fault {
+    let message = "with the longest values that are allowed the reply grows over WeChat's 2048 bytes; say less, \
+                   show fewer rows, or shorten names with |short(n)";
+    service.file().fault_at(text.span().start, message)
+}
+
+struct LongLinks;
+
+impl Links for LongLinks {
+    fn page(&self, _: Page) -> String {
+        format!("https://{}", "x".repeat(LINK_BYTES))
+    }
+}
+
+fn is_cut(dialogue: &Dialogue, service: &Service, result: &Value, bound: bool) -> bool {
+    let Ok(account) = made_up_account() else { return false };
+    let binding = long_binding().filter(|_| bound);
+    let desk =
+        DeskStatus {
+            open: true, hours: "每天 8:00–22:00".to_owned(), waiting: 888, wait_minutes: Some(88)
+        };
+    let said = Said::Resumed { wish: Wish::of(service.id()) };
+    let state = DialogueState::default();
+    let scene = Scene {
+        account: &account,
+        follower: FollowerKey::new([0; 16]),
+        now: UnixMs(1_795_312_800_000),
+        said: &said,
+        state: &state,
+        stage: Stage::Bot,
+        binding: binding.as_ref(),
+        desk: &desk,
+        links: &LongLinks,
+        reference: "ABCD2345",
+        masked: true,
+        chat_window_open: true,
+    };
+    match dialogue.decide(&scene) {
+        Step::Done(outcome) => outcome.cut,
+        Step::Ask(ask) => match dialogue.proceed(&scene, ask.then, Ok(result.clone())) {
+            Step::Done(outcome) => outcome.cut,
+            Step::Ask(_) => false,
+        },
+    }
+}
+
+pub(super) fn long_binding() -> Option<Binding> {
+    let card = |number: usize| {
+        let tail = CardTail::parse("8888").ok()?;
+        Some(Card { card_id: format!("K{number}"), tail, product: "长".repeat(20) })
+    };
+    Some(Binding {
+        customer: CustomerId::parse("C")?,
+        name_masked: Personal::new("长**"),
+        cards: (0..10).map(card).collect::<Option<_>>()?,
+        default_card: "K0".to_owned(),
+        alerts: true,
+        hide_amounts: true,
+        bound: UnixMs(0),
+        source: BindingSource::Page,
+    })
+}
+
+fn converse(dialogue: &Dialogue, folder: &Path, report: &mut Report) {
+    let Ok(core) = Operations::builtin() else { return };
+    let mut run = Run::default();
+    for file in chat_files(folder) {
+        match file.and_then(|file| chat::parse(&file)) {
+            Ok(file) => chat::run(dialogue, &file, &mut ExampleCore(&core), &mut run),
+            Err(faults) => report.faults.extend(faults),
+        }
+    }
+    report.chats = run.chats;
+    report.faults.append(&mut run.faults);
+    for service in dialogue.catalogue().iter() {
+        let met = run.met.get(service.id()).copied().unwrap_or_default();
+        let missing = missing(service, met);
+        report.coverage.push(Coverage { service: service.id().to_owned(), missing });
+    }
+}
+
+/// What conversations should show of a service, and do not.
+fn missing(service: &Service, met: Met) -> Vec<&'static str> {
+    let manifest = &service.manifest;
+    let lookup = manifest.lookup.as_ref().map(|lookup| &lookup.operation);
+    let operation = lookup.or(manifest.form.as_ref().map(|form| &form.operation));
+    let of_core = operation.is_some_and(|operation| operation.get_ref().starts_with("core:"));
+    let asks = manifest.form.as_ref().is_some_and(|form| !form.fields.is_empty() || form.confirm.is_some());
+    [
+        (!met.straight, "the straight way"),
+        (of_core && !met.refusal, "a refusal of the core"),
+        (service.needs_binding() && !met.guard, "its guard"),
+        (asks && !met.wrong_input, "a wrong answer in its form"),
+    ]
+    .into_iter()
+    .filter_map(|(missing, what)| missing.then_some(what))
+    .collect()
+}
+
+fn chat_files(folder: &Path) -> Vec<Result<File, Vec<Fault>>> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|kind| kind == "chat"));
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let origin = path.display().to_string();
+        let text = std::fs::read_to_string(path);
+        text.map(|text| File { text, origin: origin.clone() })
+            .map_err(|error| vec![Fault::new(origin, 1, error.to_string())])
+    };
+    paths.iter().map(read).collect()
+}

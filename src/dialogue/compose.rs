@@ -11,8 +11,6 @@ pub(super) struct Line {
     pub(super) item: Item,
     /// The service that a tap starts, also much later; otherwise a tap counts for this list only.
     pub(super) service: Option<String>,
-    /// What stands behind the words; markup-free.
-    pub(super) note: Option<String>,
 }
 
 /// The parts of a reply, in their order.
@@ -71,7 +69,7 @@ impl Reply {
         let line = |(at, line): (usize, &Line)| {
             let number = from + at + 1;
             let id = line.service.clone().unwrap_or_else(|| tap_id(list, number));
-            let note = line.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
+            let note = line.item.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
             format!("{number} {}{note}", menu_link(&plain(&line.item.label), &id))
         };
         lines.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")

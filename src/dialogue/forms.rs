@@ -141,7 +141,7 @@ impl<'a> Turn<'a> {
                 Action::Value(self.fill(service, &from.value, &values)?),
             );
             if let Some(note) = &from.note {
-                choice.note = Some(self.fill(service, note, &values)?);
+                choice.item.note = Some(self.fill(service, note, &values)?);
             }
             Ok(choice)
         };
@@ -238,7 +238,7 @@ impl<'a> Turn<'a> {
             None => self.say(Key::form_wrong, &values),
         };
         let offered = std::mem::take(&mut self.state.offered);
-        let rows = offered.into_iter().map(|item| Line { item, service: None, note: None }).collect();
+        let rows = offered.into_iter().map(|item| Line { item, service: None }).collect();
         self.done(Some(&id), Reply { body, rows, ..Reply::default() })
     }
 
@@ -287,7 +287,7 @@ impl<'a> Turn<'a> {
 }
 
 fn line(label: String, action: Action) -> Line {
-    Line { item: Item { label, action }, service: None, note: None }
+    Line { item: Item { label, note: None, action }, service: None }
 }
 
 /// The first field without an answer.

@@ -61,13 +61,15 @@ pub struct Outcome {
     pub service: Option<String>,
     /// Whether the follower was warned of something he should not have written.
     pub masked: bool,
+    /// Whether the reply was too long and had to be shortened.
+    pub(super) cut: bool,
 }
 
 impl Outcome {
     /// Nothing is said and nothing changes.
     #[must_use]
     pub fn silent(state: DialogueState) -> Self {
-        Self { reply: None, state, effects: Vec::new(), service: None, masked: false }
+        Self { reply: None, state, effects: Vec::new(), service: None, masked: false, cut: false }
     }
 }
 

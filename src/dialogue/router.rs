@@ -35,6 +35,7 @@ impl<'a> Turn<'a> {
             effects: self.effects,
             service: None,
             masked: self.scene.masked,
+            cut: false,
         })
     }
 
@@ -119,8 +120,7 @@ impl<'a> Turn<'a> {
                 self.start(Wish::of(&id))
             }
             None => {
-                let menu = self.dialogue.catalogue.get(MENU);
-                let next = menu.map_or(Vec::new(), |menu| self.next(menu));
+                let next = self.most_used(4, &[MENU]);
                 self.done(None, Reply { body: welcome, next, ..Reply::default() })
             }
         }
@@ -179,8 +179,8 @@ impl<'a> Turn<'a> {
             return self.start(Wish::of(id));
         }
         if let Some(talk) = understanding.lexicon().talk(plain) {
-            let (body, next) = (talk.say.trim().to_owned(), self.lines(&[MENU]));
-            return self.done(None, Reply { body, next, ..Reply::default() });
+            let body = talk.say.trim().to_owned();
+            return self.done(None, Reply { body, ..Reply::default() });
         }
         let ranked = understanding.rank(text);
         match ranked.decision {
@@ -189,6 +189,7 @@ impl<'a> Turn<'a> {
                 None => self.not_understood(),
             },
             Decision::Ask(ids) => self.ask_back(&ids),
+            Decision::Refuse if ranked.unrelated => self.not_offered(),
             Decision::Refuse => self.not_understood(),
             Decision::Person(Some(family)) => self.danger(&family),
             Decision::Person(None) => self.start(Wish::of(PERSON)),
@@ -283,7 +284,7 @@ impl<'a> Turn<'a> {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let mut rows = self.lines(&ids);
         let label = self.say(Key::none_of_these, &self.values());
-        rows.push(Line { item: Item { label, action: Action::NoneOfThese }, service: None, note: None });
+        rows.push(Line { item: Item { label, note: None, action: Action::NoneOfThese }, service: None });
         let body = self.say(Key::ask_back, &self.values());
         self.done(None, Reply { body, rows, ..Reply::default() })
     }
@@ -310,7 +311,7 @@ fn again(item: Item) -> Line {
         Action::Start(wish) if wish.given.is_empty() => Some(wish.service.clone()),
         _ => None,
     };
-    Line { item, service, note: None }
+    Line { item, service }
 }
 
 /// A tap on a line of a list.

@@ -90,6 +90,9 @@ pub(super) struct Form {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Item {
     pub(super) label: String,
+    /// What stands behind the words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
     pub(super) action: Action,
 }
 

@@ -63,6 +63,8 @@ answers! {
     none_of_these();
     /// The first misunderstanding.
     rephrase();
+    /// A wish that none of our services fulfils.
+    unrelated();
     /// The second in a row.
     offer_person();
     /// A person is on the way.

@@ -115,7 +115,20 @@ impl<'a> Turn<'a> {
     fn page(self, service: &Service, page: &Link) -> Step {
         let mut values = self.values();
         values.set_markup("link", self.link(page));
-        self.text(service, &page.text, &values)
+        match self.fill(service, &page.text, &values) {
+            Ok(body) => {
+                let mut next = self.next(service);
+                next.retain(|line| self.scene.binding.is_some() || !self.guarded(line));
+                self.done(Some(service.id()), Reply { body, next, ..Reply::default() })
+            }
+            Err(error) => self.failed(service, error),
+        }
+    }
+
+    /// Whether a line starts a service that needs binding.
+    fn guarded(&self, line: &Line) -> bool {
+        let service = line.service.as_deref().and_then(|id| self.dialogue.catalogue.get(id));
+        service.is_some_and(Service::needs_binding)
     }
 
     fn link(&self, page: &Link) -> String {
@@ -260,7 +273,7 @@ impl<'a> Turn<'a> {
             };
             let wish = Wish { service: pick.service.get_ref().clone(), given, shown: 0 };
             let label = self.fill(service, &pick.label, &values)?;
-            Ok(Line { item: Item { label, action: Action::Start(wish) }, service: None, note })
+            Ok(Line { item: Item { label, note, action: Action::Start(wish) }, service: None })
         };
         rows.iter().map(line).collect()
     }
@@ -311,10 +324,10 @@ impl<'a> Turn<'a> {
             .map(|service| Line {
                 item: Item {
                     label: service.label().to_owned(),
+                    note: None,
                     action: Action::Start(Wish::of(service.id())),
                 },
                 service: Some(service.id().to_owned()),
-                note: None,
             })
             .collect()
     }
@@ -388,6 +401,7 @@ impl<'a> Turn<'a> {
             effects: self.effects,
             service: service.map(str::to_owned),
             masked: self.scene.masked,
+            cut: composed.cut,
         })
     }
 
@@ -398,17 +412,31 @@ impl<'a> Turn<'a> {
     }
 
     /// The fallback ladder: say it otherwise, then a person (P8).
-    pub(super) fn not_understood(mut self) -> Step {
+    pub(super) fn not_understood(self) -> Step {
+        self.fall_back(Key::rephrase)
+    }
+
+    /// Understood, but none of our services: the same ladder in truer words.
+    pub(super) fn not_offered(self) -> Step {
+        self.fall_back(Key::unrelated)
+    }
+
+    fn fall_back(mut self, first: Key) -> Step {
         self.state.misunderstood = self.state.misunderstood.saturating_add(1);
         self.forget_lists();
         if self.state.misunderstood >= 2 {
             return self.fixed(Key::offer_person, &[PERSON, MENU]);
         }
+        let (body, next) = (self.say(first, &self.values()), self.most_used(3, &[MENU, PERSON]));
+        self.done(None, Reply { body, next, ..Reply::default() })
+    }
+
+    /// The first services of the menu, and these.
+    pub(super) fn most_used(&self, count: usize, and: &[&str]) -> Vec<Line> {
         let menu = self.dialogue.catalogue.get(MENU);
-        let first = menu.into_iter().flat_map(|menu| &menu.manifest.next).take(3);
-        let mut ids: Vec<&str> = first.map(|id| id.get_ref().as_str()).collect();
-        ids.extend([MENU, PERSON]);
-        self.fixed(Key::rephrase, &ids)
+        let first = menu.into_iter().flat_map(|menu| &menu.manifest.next).take(count);
+        let ids: Vec<&str> = first.map(|id| id.get_ref().as_str()).chain(and.iter().copied()).collect();
+        self.lines(&ids)
     }
 }
 

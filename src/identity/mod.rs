@@ -4,6 +4,7 @@
 //! names the person who holds the phone; only then does a session begin, and only for the follower the link was
 //! made for. What is told to the bank or to somebody else about it goes through [`Announce`], in the same commit.
 
+mod application;
 mod apply;
 mod bind;
 mod bindings;
@@ -20,10 +21,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-pub use apply::{
-    Agreed, Application, ApplicationForm, ApplicationStep, ApplyFault, Catalogue, Fee, Person, Product,
-    Submitted, Text, Work,
+pub use application::{
+    Agreed, ApplicationForm, ApplicationStep, Catalogue, Fee, Person, Product, Text, Work,
 };
+pub use apply::{Application, ApplyFault, Submitted};
 pub use bind::{AlertChoice, BindFault, BindForm, BindStage, Bound, Challenge, Verified};
 pub use bindings::UnbindReason;
 pub use import::{ImportItem, ImportOutcome};

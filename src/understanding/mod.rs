@@ -95,6 +95,8 @@ pub struct Ranked {
     pub candidates: Vec<Candidate>,
     /// What to do.
     pub decision: Decision,
+    /// Whether it was recognised as something that we do not do.
+    pub unrelated: bool,
     /// The rule or threshold that decided.
     pub reason: String,
 }
@@ -175,11 +177,14 @@ impl Understanding {
     #[must_use]
     pub fn rank(&self, text: &str) -> Ranked {
         let start: String = text.chars().take(CHARACTERS_MAX).collect();
-        let normalised = normalise(&start);
+        let normalised = normalise(&about(&start));
         let candidates = self.candidates(&normalised);
         let (decision, reason) = self.decide(&normalised, &candidates);
+        let unrelated = decision == Decision::Refuse
+            && candidates.first().is_some_and(|best| best.id == UNRELATED && best.score >= ASK_SCORE);
         let related = candidates.into_iter().filter(|candidate| candidate.id != UNRELATED);
-        Ranked { normalised, candidates: related.take(CANDIDATES_MAX).collect(), decision, reason }
+        let candidates = related.take(CANDIDATES_MAX).collect();
+        Ranked { normalised, candidates, decision, unrelated, reason }
     }
 
     /// The same as JSON, for `weikefu understand`.
@@ -288,6 +293,18 @@ impl Understanding {
         }
         (Decision::Ask(offered), format!("{:.2} of {enough}, {:.2} ahead", best.score, best.score - second))
     }
+}
+
+/// The text without clauses that only say what it is not about: “不要人工，查积分”.
+fn about(text: &str) -> String {
+    const NOT: [&str; 7] = ["不是", "不要", "不用", "不想", "别", "先不", "我不是"];
+    let marks = ['，', '。', '！', '？', '；', ',', '!', '?', ';', '\n'];
+    let (without, kept): (Vec<&str>, Vec<&str>) = text
+        .split(marks)
+        .map(str::trim)
+        .filter(|clause| !clause.is_empty())
+        .partition(|clause| NOT.iter().any(|not| clause.starts_with(not)));
+    if without.is_empty() || kept.is_empty() { text.to_owned() } else { kept.join("，") }
 }
 
 #[expect(clippy::float_arithmetic, reason = "a score, never an amount")]

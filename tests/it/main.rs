@@ -6,3 +6,7 @@
 )]
 
 mod architecture;
+mod command_line;
+mod first_floor;
+mod processes;
+mod world;

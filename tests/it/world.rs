@@ -11,11 +11,19 @@ use tokio::time::Instant;
 use weikefu::app::App;
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use weikefu::config::Config;
+use weikefu::content::Content;
 use weikefu::simulator::core::{self, SandboxCore};
 use weikefu::simulator::wechat::{self, Simulator};
+use weikefu::wechat::api::Api;
+use weikefu::wechat::menu::Menu;
+use weikefu::wechat::token::MemoryShelf;
+
+use crate::processes::Process;
 
 /// Nothing that a test waits for takes longer on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The configuration's file in the world's folder.
+const CONFIG: &str = "w.toml";
 /// How long one look at a phone may hang.
 const LOOK_MS: u64 = 1_000;
 
@@ -40,6 +48,15 @@ fn postgres_server() -> Option<String> {
     std::env::var("WEIKEFU_TEST_POSTGRES").ok()
 }
 
+/// How the server of a world runs.
+enum Server {
+    Down,
+    /// In the test's own process: quick, and the test can look at it.
+    Inside(App),
+    /// A process of its own: it can be killed.
+    Process(Process),
+}
+
 /// The three programs and who drives them.
 pub(crate) struct World {
     pub(crate) config: Config,
@@ -50,28 +67,46 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     clock: SharedClock,
     random: SharedRandom,
-    server: Option<App>,
+    server: Server,
     simulator: wechat::Running,
     core: core::Running,
 }
 
 impl World {
-    /// Starts everything on an empty database.
+    /// Starts everything on an empty database, the server in this process.
     pub(crate) async fn start(engine: Engine) -> Self {
+        let mut world = Self::without_server(engine).await;
+        world.start_server().await;
+        world.push_menu().await;
+        world
+    }
+
+    /// Starts everything on an empty database, the server as a process that can be killed.
+    pub(crate) async fn start_with_process(engine: Engine) -> Self {
+        let mut world = Self::without_server(engine).await;
+        world.start_process().await;
+        world.push_menu().await;
+        world
+    }
+
+    async fn without_server(engine: Engine) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = Ports::reserve();
         let database = match engine {
             Engine::Sqlite => format!("sqlite://{}", folder.path().join("weikefu.db").display()),
             Engine::Postgres => fresh_postgres().await,
         };
-        let config = configuration(&folder, &database, &ports);
+        let text = configuration_text(&folder, &database, &ports);
+        std::fs::write(folder.path().join(CONFIG), &text).unwrap();
+        let config = Config::parse(CONFIG, &text, []).unwrap_or_else(|faults| panic!("{faults:?}"));
         let clock: SharedClock = Arc::new(SystemClock);
         let random: SharedRandom = Arc::new(SystemRandom);
         let settings = core::Settings::from_config(&config).unwrap();
+        let settings = core::Settings { journal: folder.path().join("core.journal"), ..settings };
         let core = SandboxCore::start(settings, clock.clone(), random.clone()).await.unwrap();
         let settings = wechat::Settings { followers_at_start: 0, ..wechat::Settings::from_config(&config) };
         let simulator = Simulator::start(settings, clock.clone(), random.clone()).unwrap();
-        let mut world = Self {
+        Self {
             http: client(),
             server_url: format!("http://127.0.0.1:{}", ports.server),
             simulator_url: format!("http://127.0.0.1:{}", ports.simulator),
@@ -80,32 +115,48 @@ impl World {
             folder,
             clock,
             random,
-            server: None,
+            server: Server::Down,
             simulator,
             core,
-        };
-        world.start_server().await;
-        world
+        }
     }
 
-    /// Starts the server on the database as it is.
+    /// Starts the server, in this process, on the database as it is.
     pub(crate) async fn start_server(&mut self) {
         let app = App::start(self.config.clone(), self.clock.clone(), self.random.clone()).await.unwrap();
-        self.server = Some(app);
+        self.server = Server::Inside(app);
     }
 
-    /// Stops the server; phones, WeChat and the core live on.
-    pub(crate) async fn stop_server(&mut self) {
-        if let Some(app) = self.server.take() {
-            app.stop().await;
+    /// Starts the server, as a process, on the database as it is.
+    pub(crate) async fn start_process(&mut self) {
+        let process = Process::start(self.folder.path(), &["serve", "--config", CONFIG]);
+        process.line("weikefu on ");
+        self.server = Server::Process(process);
+    }
+
+    /// Stops the server, or kills it with -9 where it is a process; phones, WeChat and the core live on.
+    pub(crate) async fn end_server(&mut self) {
+        match std::mem::replace(&mut self.server, Server::Down) {
+            Server::Down => {}
+            Server::Inside(app) => app.stop().await,
+            Server::Process(process) => process.kill(),
         }
     }
 
     /// Stops everything in order.
     pub(crate) async fn stop(mut self) {
-        self.stop_server().await;
+        self.end_server().await;
         self.simulator.stop().await;
         self.core.stop().await;
+    }
+
+    /// Gives the account the built-in menu, as `weikefu menu push` does.
+    async fn push_menu(&self) {
+        let content = Content::built_in();
+        let menu = Menu::from_toml(&content.file("menus/card.toml").unwrap().text).unwrap();
+        let shelf = Arc::new(MemoryShelf::default());
+        let api = Api::new(&self.config.accounts[0], shelf, self.clock.clone(), "menu").unwrap();
+        api.menu_create(&menu).await.unwrap();
     }
 
     /// A new person with a phone, who follows the account; what the account says to that is passed over.
@@ -239,11 +290,6 @@ impl Ports {
         let port = |at: usize| held[at].local_addr().unwrap().port();
         Self { server: port(0), simulator: port(1), core: port(2) }
     }
-}
-
-fn configuration(folder: &tempfile::TempDir, database: &str, ports: &Ports) -> Config {
-    let text = configuration_text(folder, database, ports);
-    Config::parse("test", &text, []).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
 /// A whole configuration for these ports; the same text serves a process of its own.

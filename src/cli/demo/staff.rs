@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use weikefu::app::open_store;
 use weikefu::clock::{Random, new_token};
 use weikefu::config::Config;
 use weikefu::domain::secret::Secret;
 use weikefu::staff::{AccountError, Role, Staff};
 
 use super::settings::write_private;
-use crate::cli::{Context, store};
+use crate::cli::Context;
 
 /// Who works in the demo bank.
 const PEOPLE: [(&str, Role); 3] = [("admin", Role::Admin), ("agent", Role::Agent), ("agent2", Role::Agent)];
@@ -42,7 +43,7 @@ pub(super) async fn prepare(
         PEOPLE.into_iter().map(|(name, role)| make(name, role, context.random.as_ref())).collect();
     // Written first: a password that is lost cannot be shown again, an account that is missing can be added.
     write_private(&path, &toml::to_string(&BTreeMap::from([("staff", &accounts)]))?)?;
-    let store = store::open(config, context).await?;
+    let store = open_store(config, context.clock.clone(), context.random.clone()).await?;
     let staff = Staff::new(store.clone());
     for ((name, role), account) in PEOPLE.into_iter().zip(&accounts) {
         match staff.add_account(name, role, &Secret::new(account.password.clone())).await {

@@ -16,6 +16,8 @@ use crate::identity::{
 
 /// The answer to the interrupted question may take this long on the page; the chat has it anyway.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest tail that is shown again.
+const TAIL_CHARS_MAX: usize = 8;
 
 /// What was typed, as it was typed. Cannot print itself.
 #[derive(Default, Deserialize)]
@@ -91,10 +93,16 @@ pub(super) async fn submit(
     }
 }
 
-async fn start(identity: &Identity, mut guest: Guest, typed: Typed) -> HttpResponse {
+async fn start(identity: &Identity, mut guest: Guest, mut typed: Typed) -> HttpResponse {
     let form = match check(&typed) {
         Ok(form) => form,
-        Err(faults) => return first_page(&guest, &typed, faults, None),
+        Err(faults) => {
+            // A whole card or ID number, typed by mistake, is not shown again (P9).
+            let whole = |text: &String| text.chars().count() > TAIL_CHARS_MAX;
+            typed.card_tail = Some(typed.card_tail).filter(|text| !whole(text)).unwrap_or_default();
+            typed.id_tail = Some(typed.id_tail).filter(|text| !whole(text)).unwrap_or_default();
+            return first_page(&guest, &typed, faults, None);
+        }
     };
     match identity.bind_start(&mut guest.visit, form, guest.client_ip.clone()).await {
         Ok(Ok(())) | Ok(Err(BindFault::Gone)) => see_other(&guest.frame, "bind"),

@@ -58,7 +58,7 @@ pub fn configure(services: &mut ServiceConfig) {
             .route("/{account}/apply", web::get().to(apply::show))
             .route("/{account}/apply/{step}", web::post().to(apply::submit))
             .route("/{account}/progress", web::get().to(progress::show))
-            .default_service(web::to(|| async { Notice::not_found().respond(StatusCode::NOT_FOUND) })),
+            .default_service(web::to(|| async { no_such_page() })),
     );
 }
 
@@ -66,7 +66,7 @@ async fn asset(file: Path<String>) -> HttpResponse {
     let (kind, text) = match file.as_str() {
         "h5.css" => ("text/css; charset=utf-8", CSS),
         "h5.js" => ("text/javascript; charset=utf-8", JS),
-        _ => return Notice::not_found().respond(StatusCode::NOT_FOUND),
+        _ => return no_such_page(),
     };
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, kind))
@@ -95,9 +95,7 @@ async fn callback(
     account: Path<String>,
     query: Query<CallbackQuery>,
 ) -> HttpResponse {
-    let Some(account) = identity.account(&account) else {
-        return Notice::not_found().respond(StatusCode::NOT_FOUND);
-    };
+    let Some(account) = identity.account(&account) else { return no_such_page() };
     let frame = Frame::of(&identity, account, "");
     let query = query.into_inner();
     let browser = cookie(&request, BROWSER_COOKIE);
@@ -127,7 +125,7 @@ async fn welcome(
     page: Page,
     link: Option<&str>,
 ) -> Result<Guest, HttpResponse> {
-    let account = known(identity, account)?;
+    let account = identity.account(account).ok_or_else(no_such_page)?;
     let frame = Frame::of(identity, account, "");
     let (session, browser) = (cookie(request, SESSION_COOKIE), cookie(request, BROWSER_COOKIE));
     match identity.open(account, page, link, session.as_deref(), browser.as_deref()).await {
@@ -150,7 +148,7 @@ async fn admit(
     account: &str,
     token: &str,
 ) -> Result<Guest, HttpResponse> {
-    let account = known(identity, account)?;
+    let account = identity.account(account).ok_or_else(no_such_page)?;
     let frame = Frame::of(identity, account, "");
     if !from_our_page(request, identity.config()) {
         return Err(Notice::foreign_form(&frame).respond(StatusCode::FORBIDDEN));
@@ -163,8 +161,8 @@ async fn admit(
     }
 }
 
-fn known<'a>(identity: &'a Identity, account: &str) -> Result<&'a Account, HttpResponse> {
-    identity.account(account).ok_or_else(|| Notice::not_found().respond(StatusCode::NOT_FOUND))
+fn no_such_page() -> HttpResponse {
+    Notice::not_found().respond(StatusCode::NOT_FOUND)
 }
 
 fn guest(identity: &Identity, account: &Account, visit: Visit, request: &HttpRequest) -> Guest {

@@ -158,6 +158,12 @@ fn id_masked(number: &str) -> String {
     format!("{}{}{}", ends(0), "*".repeat(count.saturating_sub(2)), ends(count.saturating_sub(1)))
 }
 
+/// `2026-11-25` as `11月25日`; anything else as it is.
+fn plain_day(date: &str) -> String {
+    let day = date.parse::<jiff::civil::Date>();
+    day.map_or_else(|_| date.to_owned(), |day| format!("{}月{}日", day.month(), day.day()))
+}
+
 fn day(moment: UnixMs) -> String {
     let day = moment.beijing();
     format!("{}月{}日", day.month(), day.day())

@@ -63,7 +63,7 @@ async fn an_application_is_left_taken_up_again_and_handed_in_once() {
         assert_eq!(wrong, StatusCode::UNPROCESSABLE_ENTITY);
         browser.says(&["还可以再试2次"]);
         assert_eq!(browser.send("/h5/card/apply/code", &[("code", CODE)]).await, StatusCode::OK);
-        browser.says(&["受理编号", "A20261122000001", "预计"]);
+        browser.says(&["受理编号", "A20261122000001", "预计完成", "11月25日"]);
         assert_eq!(browser.open("/h5/card/apply").await, StatusCode::OK);
         browser.says(&["A20261122000001"]);
 

@@ -86,6 +86,7 @@ async fn what_is_typed_wrong_is_told_beside_its_field_and_nothing_is_asked_of_th
         "同意后勾选",
         "value=\"&#34;&#62;&#60;script&#62;\"",
     ]);
+    assert!(!browser.html.contains("4111111111111111"), "a whole card number is not shown again");
     assert!(world.bank.seen("identity_start").is_empty());
     let mut stranger = FORM;
     stranger[0].1 = "王小满";

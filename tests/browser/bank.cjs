@@ -1,0 +1,54 @@
+// The sandbox core's page: customers, short messages, swipes; and its faults.
+"use strict";
+
+const POLL_MS = 50;
+const WAIT_MS = 30_000;
+
+class Bank {
+  constructor(page, url) {
+    this.page = page;
+    this.url = url;
+  }
+
+  async customer(id) {
+    await this.page.goto(this.url);
+    const cells = await this.page.locator("#live tbody tr", { hasText: id }).locator("td, th").allInnerTexts();
+    return { id, name: cells[1], idNumber: cells[2], phone: cells[3] };
+  }
+
+  /** The newest code sent to this phone number that was not read before. */
+  async code(phone) {
+    this.read ??= new Set();
+    const messages = this.page.locator("#live .messages li", { hasText: `****${phone.slice(-4)}` });
+    for (const deadline = Date.now() + WAIT_MS; Date.now() < deadline; await this.page.waitForTimeout(POLL_MS)) {
+      const texts = await messages.allInnerTexts();
+      const fresh = texts.find((text) => /\b\d{6}\b/.test(text) && !this.read.has(text));
+      if (fresh) {
+        this.read.add(fresh);
+        return /\b(\d{6})\b/.exec(fresh)[1];
+      }
+    }
+    throw new Error(`no code for ${phone}`);
+  }
+
+  async swipe(customer, merchant, amount) {
+    await this.page.locator("#customer").selectOption(customer);
+    await this.page.locator('input[name="merchant"]').fill(merchant);
+    await this.page.locator('input[name="amount.value"]').fill(amount);
+    await this.page.getByRole("button", { name: "刷卡", exact: true }).click();
+    await this.page.locator('[data-said-here="swipe"]:not(:empty)').waitFor();
+  }
+
+  async fault(fault) {
+    const response = await fetch(new URL("/sandbox/faults", this.url), {
+      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fault),
+    });
+    if (!response.ok) throw new Error(`the sandbox refused the fault: ${response.status}`);
+  }
+
+  async noFaults() {
+    await fetch(new URL("/sandbox/faults", this.url), { method: "DELETE" });
+  }
+}
+
+module.exports = { Bank };

@@ -1,0 +1,188 @@
+// What a stranger does: starts the demo, picks up the phone, binds a card, asks, applies, is alerted, talks to a
+// person, while the server is killed in the middle. Usage: node run.cjs BINARY SCREENSHOT_FOLDER
+//
+// playwright-core comes from NODE_PATH (.ci/test installs it); the browser is Debian's.
+"use strict";
+
+const { mkdirSync, mkdtempSync, rmSync } = require("node:fs");
+const { tmpdir } = require("node:os");
+const { join, resolve } = require("node:path");
+const { chromium } = require("playwright-core");
+const { Demo } = require("./demo.cjs");
+const { Phone } = require("./phone.cjs");
+const { Desk } = require("./desk.cjs");
+const { Bank } = require("./bank.cjs");
+
+const WAIT_MS = 30_000;
+const [binary, screenshots] = process.argv.slice(2).map((path) => resolve(path));
+
+function hold(condition, words) {
+  if (!condition) throw new Error(words);
+}
+
+async function main() {
+  mkdirSync(screenshots, { recursive: true });
+  const data = mkdtempSync(join(tmpdir(), "weikefu-browser-"));
+  const demo = await Demo.start(binary, data);
+  const browser = await chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: [
+      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    ],
+  });
+  const troubles = [];
+  const open = async (width, height) => {
+    const context = await browser.newContext({ viewport: { width, height }, locale: "zh-CN", timezoneId: "Asia/Shanghai" });
+    context.setDefaultTimeout(WAIT_MS);
+    const page = await context.newPage();
+    page.on("pageerror", (error) => troubles.push(`${page.url()}: ${error.message}`));
+    return page;
+  };
+  const pages = { phone: await open(1360, 860), bank: await open(1280, 900), desk: await open(1360, 860) };
+  let number = 0;
+  const step = async (name, page, work) => {
+    const began = Date.now();
+    await work();
+    number += 1;
+    await page.screenshot({ path: join(screenshots, `${String(number).padStart(2, "0")}-${name}.png`) });
+    console.log(`ok  ${String(Date.now() - began).padStart(6)} ms  ${name}`);
+  };
+  try {
+    await story({ demo, pages, step });
+    hold(troubles.length === 0, `a page's script failed:\n${troubles.join("\n")}`);
+    console.log(`${number} steps; screenshots in ${screenshots}`);
+  } catch (error) {
+    for (const [name, page] of Object.entries(pages)) {
+      await page.screenshot({ path: join(screenshots, `failed-${name}.png`) }).catch(() => {});
+    }
+    console.error(error);
+    if (troubles.length > 0) console.error(troubles.join("\n"));
+    console.error(demo.story());
+    process.exitCode = 1;
+  } finally {
+    await browser.close();
+    const code = await demo.stop();
+    if (code !== 0) {
+      console.error(`the demo ended with ${code}`);
+      process.exitCode = 1;
+    }
+    rmSync(data, { recursive: true, force: true });
+  }
+}
+
+async function story({ demo, pages, step }) {
+  const phone = new Phone(pages.phone, demo.urls.phone);
+  const bank = new Bank(pages.bank, demo.urls.core);
+  const desk = new Desk(pages.desk, demo.urls.desk, demo.staff.agent);
+  let customer;
+  let number;
+
+  await step("welcome", pages.phone, async () => {
+    await phone.pickUp();
+    await phone.follow();
+  });
+  await step("bill-before-binding", pages.phone, async () => {
+    const answer = await phone.tapMenu("查账单", "本期账单");
+    hold(answer.includes("绑定"), `an unbound follower is shown how to bind, not: ${answer}`);
+  });
+  await step("binding-form", pages.phone, async () => {
+    customer = await bank.customer("C10001");
+    await phone.tapLink("绑定");
+    await phone.fill({ name: customer.name, id_tail: customer.idNumber.slice(-4), card_tail: "1234", phone: customer.phone });
+    await phone.choose("接收，显示金额和商户");
+    await phone.choose("我已阅读并同意以上同意书");
+  });
+  await step("binding-code", pages.phone, async () => {
+    await phone.press("同意并获取验证码");
+    await phone.fill({ code: await bank.code(customer.phone) });
+  });
+  await step("bound-and-answered", pages.phone, async () => {
+    await phone.press("确认绑定");
+    const text = await phone.pageText("已绑定");
+    hold(text.includes("1234"), `the page names the card, not: ${text}`);
+    hold(text.includes("应还"), `the page answers the question that binding interrupted: ${text}`);
+    await phone.closePage();
+  });
+  await step("bill", pages.phone, async () => {
+    const answer = await phone.say("查账单");
+    hold(/应还|账单/.test(answer) && /\d+\.\d\d/.test(answer), `the bill has an amount: ${answer}`);
+  });
+  await step("swipe", pages.bank, async () => {
+    await bank.swipe("C10001", "星河超市", "128.50");
+  });
+  await step("alert", pages.phone, async () => {
+    const card = await phone.card("128.50");
+    hold(card.includes("星河超市"), `the alert names the merchant: ${card}`);
+  });
+  await step("application", pages.phone, async () => {
+    await phone.tapMenu("办卡", "申请信用卡");
+    await phone.tapLink("申请");
+    await phone.chooseFirst("product_id");
+    await phone.press("下一步");
+    await phone.fill({ name: customer.name, id_number: customer.idNumber, phone: customer.phone });
+    await phone.press("保存，下一步");
+    await phone.select("occupation", 1);
+    await phone.fill({ employer: "星河科技有限公司", annual_income: "180000", address: "示例省示例市星河路1号" });
+  });
+  await step("application-left-and-taken-up-again", pages.phone, async () => {
+    await phone.press("保存，下一步");
+    await phone.pageText("征信授权");
+    await phone.closePage();
+    await phone.say("办卡");
+    await phone.tapLink("申请");
+    await phone.choose("我已阅读授权书");
+    await phone.press("同意，下一步");
+    await phone.choose("我已阅读并同意领用合约");
+  });
+  await step("application-accepted", pages.phone, async () => {
+    await phone.press("获取短信验证码");
+    await phone.fill({ code: await bank.code(customer.phone) });
+    await phone.press("提交申请");
+    const text = await phone.pageText("受理编号");
+    number = /受理编号\s*([A-Z0-9-]+)/.exec(text)?.[1];
+    hold(number, `the page tells the number: ${text}`);
+    await phone.closePage();
+  });
+  await step("killed-while-answering", pages.phone, async () => {
+    await bank.fault({ operation: "bill_unbilled", delay_ms: 2_000, error_rate: 0, down: false, seed: 1 });
+    const before = await phone.count();
+    await phone.type("未出账单");
+    await phone.ownBubble("未出账单");
+    await demo.kill("server");
+    await demo.restarted("server");
+    const answer = await phone.answerAfter(before);
+    hold(/\d+\.\d\d/.test(answer), `the answer survives the kill: ${answer}`);
+    await bank.noFaults();
+  });
+  await step("nothing-lost", pages.phone, async () => {
+    const answer = await phone.say("办卡进度");
+    hold(answer.includes(number) || answer.includes("受理"), `the application is still there: ${answer}`);
+  });
+  await step("person-wanted", pages.phone, async () => {
+    const answer = await phone.say("人工");
+    hold(/人工|客服|坐席/.test(answer), `a person is fetched: ${answer}`);
+  });
+  await step("agent-claims", pages.desk, async () => {
+    await desk.signIn();
+    await desk.claimNext();
+    hold((await desk.log()).includes("人工"), "the agent sees what was said before");
+  });
+  await step("agent-answers", pages.desk, async () => {
+    await desk.answer("您好，我是客服小林，请问有什么可以帮您？");
+  });
+  await step("answer-in-the-phone", pages.phone, async () => {
+    await phone.bubble("我是客服小林");
+    await phone.type("我想确认刚才那笔消费");
+    await desk.shows("我想确认刚才那笔消费");
+  });
+  await step("case-closed", pages.desk, async () => {
+    await desk.finish("已解决");
+  });
+  await step("bot-again", pages.phone, async () => {
+    const answer = await phone.say("查账单");
+    hold(/\d+\.\d\d/.test(answer), `the bot answers again: ${answer}`);
+  });
+}
+
+main();

@@ -1,0 +1,160 @@
+//! The outer face of the binary: exit codes, where faults point, what runs from an empty folder.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::processes::{Process, run, run_with, signal, told};
+use crate::world::{Ports, configuration_text, until};
+
+struct Folder {
+    folder: tempfile::TempDir,
+    ports: Ports,
+}
+
+impl Folder {
+    /// An empty folder with a whole configuration in `w.toml`, `change` made to it.
+    fn with(change: impl FnOnce(String) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports = Ports::reserve();
+        let database = format!("sqlite://{}/weikefu.db", folder.path().display());
+        let text = change(configuration_text(&folder, &database, &ports));
+        std::fs::write(folder.path().join("w.toml"), text).unwrap();
+        Self { folder, ports }
+    }
+
+    fn run(&self, arguments: &[&str]) -> std::process::Output {
+        run(self.folder.path(), arguments)
+    }
+
+    fn exit(&self, arguments: &[&str]) -> Option<i32> {
+        self.run(arguments).status.code()
+    }
+}
+
+#[test]
+fn wrong_usage_is_2_and_help_is_0() {
+    let folder = Folder::with(|text| text);
+    for command in ["serve", "simulator", "core", "check", "migrate", "menu", "user"] {
+        assert_eq!(folder.exit(&[command]), Some(2), "{command} without --config");
+    }
+    let menu = ["menu", "show", "--account", "card"];
+    assert_eq!(folder.exit(&menu), Some(2), "menu show without --config");
+    assert_eq!(folder.exit(&["user", "add", "lin", "--role", "agent"]), Some(2));
+    assert_eq!(folder.exit(&["user", "add", "lin", "--role", "king", "--config", "w.toml"]), Some(2));
+    assert_eq!(folder.exit(&["serve", "--config", "absent.toml"]), Some(2));
+    assert_eq!(folder.exit(&["dance"]), Some(2));
+    assert_eq!(folder.exit(&["core", "check"]), Some(2));
+    assert_eq!(folder.exit(&["--help"]), Some(0));
+}
+
+#[test]
+fn a_misspelt_key_is_told_with_its_line_and_the_nearest_one() {
+    let folder = Folder::with(|text| text.replace("token = ", "tokn = "));
+    let line = {
+        let text = std::fs::read_to_string(folder.folder.path().join("w.toml")).unwrap();
+        text.lines().position(|line| line.starts_with("tokn")).unwrap() + 1
+    };
+    let fault = format!("w.toml:{line}: unknown key `tokn` in accounts[0]; the nearest known key is `token`");
+    let checked = folder.run(&["check", "--config", "w.toml"]);
+    assert_eq!(checked.status.code(), Some(1), "{}", told(&checked));
+    assert!(String::from_utf8_lossy(&checked.stdout).contains(&fault), "{}", told(&checked));
+    let served = folder.run(&["serve", "--config", "w.toml"]);
+    assert_eq!(served.status.code(), Some(2), "{}", told(&served));
+    assert!(String::from_utf8_lossy(&served.stderr).contains(&fault), "{}", told(&served));
+}
+
+#[test]
+fn the_built_in_content_passes_its_own_check_from_an_empty_folder() {
+    let folder = Folder::with(|text| text);
+    let checked = folder.run(&["check", "--show", "--config", "w.toml"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", told(&checked));
+    let page = String::from_utf8_lossy(&checked.stdout).into_owned();
+    for secret in ["it-token", "it-app-secret", "abcdefghijkl", "aXQtY29yZQ"] {
+        assert!(!page.contains(secret), "{secret} shows");
+    }
+}
+
+#[test]
+fn understand_and_eval_need_no_configuration_and_print_json() {
+    let folder = Folder::with(|text| text);
+    let understood = folder.run(&["understand", "查账单"]);
+    let answer: Value =
+        serde_json::from_slice(&understood.stdout).unwrap_or_else(|_| panic!("{}", told(&understood)));
+    assert_eq!(answer["candidates"][0]["id"], "bill_current", "{answer}");
+    let csv = "utterance,expected_id,kind,also_ok\n查账单,bill_current,plain,\n今天天气怎么样,oos,oos,\n";
+    std::fs::write(folder.folder.path().join("e.csv"), csv).unwrap();
+    let measured = folder.run(&["eval", "e.csv", "--failures", "misses.csv"]);
+    let report: Value =
+        serde_json::from_slice(&measured.stdout).unwrap_or_else(|_| panic!("{}", told(&measured)));
+    assert_eq!(report["n"], 2, "{report}");
+    for member in
+        ["accuracy", "top3", "oos_recall", "false_answer_rate", "ask_rate", "by_kind", "p50_us", "p99_us"]
+    {
+        assert!(report.get(member).is_some(), "{member} is missing: {report}");
+    }
+    assert!(folder.folder.path().join("misses.csv").exists());
+}
+
+#[test]
+fn a_staff_account_is_added_once() {
+    let folder = Folder::with(|text| text);
+    let add = ["user", "add", "lin", "--role", "agent", "--config", "w.toml"];
+    let added = run_with(folder.folder.path(), &add, "correct horse battery staple\n");
+    assert_eq!(added.status.code(), Some(0), "{}", told(&added));
+    let again = run_with(folder.folder.path(), &add, "correct horse battery staple\n");
+    assert_eq!(again.status.code(), Some(1), "{}", told(&again));
+    assert_eq!(run_with(folder.folder.path(), &add, "\n").status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_server_is_ready_and_ends_well_when_it_is_told_to() {
+    let folder = Folder::with(|text| text);
+    let server = Process::start(folder.folder.path(), &["serve", "--config", "w.toml"]);
+    server.line("weikefu on ");
+    for path in ["healthz", "readyz"] {
+        let url = format!("http://127.0.0.1:{}/{path}", folder.ports.server);
+        until(path, || async { reqwest::get(&url).await.ok().filter(|answer| answer.status() == 200) }).await;
+    }
+    let began = Instant::now();
+    assert_eq!(server.terminate(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(15));
+}
+
+#[tokio::test]
+async fn the_demo_restarts_what_dies_and_its_programs_die_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = free_base();
+    let demo = Process::start(folder.path(), &["demo", "--port-base", &base.to_string(), "--data", "data"]);
+    demo.line("core");
+    demo.line("simulator");
+    let server = demo.line("server     pid ");
+    demo.line("Ctrl-C stops everything.");
+    let pid: u32 = server.split_whitespace().next().unwrap().parse().unwrap();
+    signal("KILL", pid);
+    demo.line("server ended");
+    let again: u32 = demo.line("server     pid ").parse().unwrap();
+    assert_ne!(pid, again);
+    until("the server that was started again", || async {
+        reqwest::get(format!("http://127.0.0.1:{base}/readyz"))
+            .await
+            .ok()
+            .filter(|answer| answer.status() == 200)
+    })
+    .await;
+    demo.kill();
+    for port in [base, base + 1, base + 10] {
+        let address = ("127.0.0.1", port);
+        until("the end of the demo's programs", || async { std::net::TcpListener::bind(address).ok() }).await;
+    }
+}
+
+/// A base whose ports were free a moment ago.
+fn free_base() -> u16 {
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let start = Ports::reserve().server;
+    (start..u16::MAX - 10)
+        .chain(10_000..start)
+        .find(|base| [0, 1, 9, 10].iter().all(|step| is_free(base + step)))
+        .expect("four free ports")
+}
