@@ -109,7 +109,20 @@ impl App {
     /// # Errors
     /// See [`AppError`].
     pub async fn start(config: Config, clock: SharedClock, random: SharedRandom) -> Result<Self, AppError> {
-        let rooms = Rooms::join(Arc::new(config), clock, random, Limits::default()).await?;
+        Self::start_with_limits(config, clock, random, Limits::default()).await
+    }
+
+    /// The same with other bounds of the inbound path, for tests that will not wait for WeChat's.
+    ///
+    /// # Errors
+    /// See [`AppError`].
+    pub async fn start_with_limits(
+        config: Config,
+        clock: SharedClock,
+        random: SharedRandom,
+        limits: Limits,
+    ) -> Result<Self, AppError> {
+        let rooms = Rooms::join(Arc::new(config), clock, random, limits).await?;
         Self::run(rooms).await
     }
 
@@ -156,8 +169,13 @@ impl App {
             let stops = self.handles.iter().map(|handle| handle.stop(true));
             futures::future::join_all(stops).await;
         };
-        if tokio::time::timeout(FINISH_WITHIN, finish).await.is_err() {
+        let finish_by = tokio::time::Instant::now() + FINISH_WITHIN;
+        if tokio::time::timeout_at(finish_by, finish).await.is_err() {
             tracing::warn!("connections were still open when the time to finish was over");
+        }
+        // Work whose connection has its answer already: `success`, or none because WeChat hung up.
+        if !self.rooms.inbound.finish(finish_by.saturating_duration_since(tokio::time::Instant::now())).await {
+            tracing::warn!("messages were still in work when the time to finish was over; their leases end soon");
         }
         self.stop.cancel();
         for worker in self.workers {
