@@ -282,7 +282,9 @@ impl Desk {
         self.live.listen()
     }
 
-    fn now(&self) -> UnixMs {
+    /// The present moment, for screens that count on from it.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
         self.store.clock().now()
     }
 

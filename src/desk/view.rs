@@ -86,12 +86,6 @@ impl Desk {
     /// Longest list on a screen.
     pub const LIST_MAX: u32 = 200;
 
-    /// The present moment in milliseconds, for screens that count on from it.
-    #[must_use]
-    pub fn now_ms(&self) -> i64 {
-        self.now().0
-    }
-
     /// Today's date in Beijing, for the watermark.
     #[must_use]
     pub fn today(&self) -> String {

@@ -100,7 +100,7 @@ async fn case(request: HttpRequest, rooms: Rooms, case_id: Path<String>, span: Q
         let messages: Vec<Value> = transcript.messages.iter().map(shape::message).collect();
         members.insert("messages".to_owned(), messages.into());
         members.insert("more".to_owned(), transcript.more.into());
-        members.insert("now".to_owned(), rooms.desk.now_ms().into());
+        members.insert("now".to_owned(), rooms.desk.now().0.into());
     }
     Ok(guarded(StatusCode::OK).json(body))
 }
@@ -174,7 +174,7 @@ fn done(request: &HttpRequest, outcome: Result<(), DeskError>) -> Answer {
 fn listing(request: &HttpRequest, rooms: &Rooms, listed: &Listed) -> HttpResponse {
     let mut body = shape::list(listed, &rooms.config, Language::of(request));
     if let Some(members) = body.as_object_mut() {
-        members.insert("now".to_owned(), rooms.desk.now_ms().into());
+        members.insert("now".to_owned(), rooms.desk.now().0.into());
     }
     guarded(StatusCode::OK).json(body)
 }

@@ -9,13 +9,13 @@ use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
 use super::guard::{self, DeskFailure};
 use super::guarded;
 use super::words::Language;
 use crate::desk::{Desk, Hint};
 use crate::domain::secret::Secret;
+use crate::domain::time::UnixMs;
 use crate::staff::{Activity, Staff};
 
 /// Streams of one process; whoever finds none falls back to asking.
@@ -33,9 +33,10 @@ static STREAMS: Semaphore = Semaphore::const_new(STREAMS_MAX);
 struct Stream {
     _place: SemaphorePermit<'static>,
     hints: Receiver<Hint>,
+    desk: Data<Desk>,
     staff: Data<Staff>,
     token: Secret,
-    checked: Instant,
+    checked: UnixMs,
     begun: bool,
     over: bool,
 }
@@ -54,8 +55,8 @@ pub(super) async fn stream(
     let place = STREAMS.try_acquire().map_err(|_| busy())?;
     let token = guard::token(&request).ok_or_else(busy)?;
     let hints = desk.hints();
-    let stream =
-        Stream { _place: place, hints, staff, token, checked: Instant::now(), begun: false, over: false };
+    let checked = desk.now();
+    let stream = Stream { _place: place, hints, desk, staff, token, checked, begun: false, over: false };
     let body = futures::stream::unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, actix_web::Error>(Bytes::from(event)), stream))
@@ -88,8 +89,9 @@ impl Stream {
             Ok(Err(RecvError::Closed)) => return None,
             Err(_) => ": beat\n\n".to_owned(),
         };
-        if self.checked.elapsed() >= CHECK_EVERY {
-            self.checked = Instant::now();
+        let now = self.desk.now();
+        if now.since(self.checked) >= CHECK_EVERY || now < self.checked {
+            self.checked = now;
             // A database that fails for a moment is no reason to send people away; the next hint asks again.
             if matches!(self.staff.session(&self.token, Activity::Page).await, Ok(None)) {
                 self.over = true;

@@ -81,6 +81,8 @@ words! {
     answer_hint: "输入回复，Enter 发送，Shift+Enter 换行", "Type an answer; Enter sends, Shift+Enter breaks the line";
     send: "发送", "Send";
     why_closed: "会话已结束，请选择小结：", "The talk is over. How did it end?";
+    finish_how: "结束会话，请选择小结", "End the conversation: how did it go?";
+    reason_later: "稍后选择", "Choose later";
     solved: "已解决", "Solved";
     passed_on: "已转交处理", "Passed on";
     no_answer: "客户无回应", "No answer";

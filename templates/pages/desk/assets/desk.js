@@ -129,11 +129,13 @@ async function readCaseOnce() {
   if (!open) return;
   const { caseId } = open;
   const first = talk.last === 0;
+  let after = talk.readAfter;
   let body;
   do {
-    body = await get(`cases/${encodeURIComponent(caseId)}${talk.last === 0 ? '' : `?after=${talk.readAfter}`}`);
+    body = await get(`cases/${encodeURIComponent(caseId)}${first ? '' : `?after=${after}`}`);
     if (open?.caseId !== caseId) return;
     place(body, first);
+    after = body.messages.at(-1)?.seq ?? after;
   } while (!first && body.more);
   if (first) at('earlier').hidden = !body.more;
   if (body.mine && body.case.unread > 0 && !document.hidden) {
@@ -172,7 +174,7 @@ function drawOpen({ case: one, mine, allowance, customer }) {
   at('nothing').hidden = true;
   at('open').hidden = false;
   at('customer').hidden = false;
-  at('title').textContent = customer?.name || words.customer(one.label);
+  at('title').textContent = [customer?.name, words.customer(one.label)].filter(Boolean).join(' · ');
   at('subtitle').textContent = [one.account, one.skill, reasonOf(one)].join(' · ');
   const talking = mine && one.state === 'with_agent';
   at('claim').hidden = !['waiting', 'call_back'].includes(one.state);
@@ -207,11 +209,13 @@ function drawFacts(one, customer) {
     const more = card.default ? ` · ${words.defaultCard}` : '';
     facts.push([words.cards, `${card.product} ${words.tail(card.tail)}${more}`]);
   }
-  if (customer) facts.push([words.alerts, customer.alerts ? words.on : words.off]);
-  facts.push([words.account, one.account], [words.skill, one.skill], [words.reason, reasonOf(one)]);
-  facts.push([words.opened, moment(one.opened)]);
-  if (one.transfers > 0) facts.push(['', words.transferred(one.transfers)]);
-  at('facts').replaceChildren(...facts.flatMap(([name, value]) => [element('dt', '', name), element('dd', '', value)]));
+  if (customer) facts.push([words.alerts, `${words.alerts}${customer.alerts ? words.on : words.off}`]);
+  const aboutCase = [[words.account, one.account], [words.skill, one.skill], [words.reason, reasonOf(one)]];
+  aboutCase.push([words.opened, moment(one.opened)]);
+  if (one.transfers > 0) aboutCase.push([words.transfers, words.transferred(one.transfers)]);
+  // On a narrow screen the head of the conversation says enough about the case.
+  const draw = (className) => ([name, value]) => [element('dt', className, name), element('dd', className, value)];
+  at('facts').replaceChildren(...facts.flatMap(draw('')), ...aboutCase.flatMap(draw('about-case')));
 }
 
 // ---- actions
@@ -345,7 +349,7 @@ at('claim').addEventListener('click', () => act('claim'));
 at('claim-next').addEventListener('click', claimNext);
 at('to-bot').addEventListener('click', () => act('return'));
 at('transfer').addEventListener('click', () => at('transfer-dialog').showModal());
-at('finish').addEventListener('click', finish);
+at('finish').addEventListener('click', () => at('finish-dialog').showModal());
 at('back').addEventListener('click', leave);
 at('earlier').addEventListener('click', () => attempt(readEarlier));
 at('help-open').addEventListener('click', () => at('help').showModal());
@@ -355,7 +359,10 @@ at('scroll').addEventListener('scroll', () => {
   if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80) at('jump').hidden = true;
 });
 for (const button of document.querySelectorAll('[data-reason]')) {
-  button.addEventListener('click', () => act('close', { reason: button.dataset.reason }));
+  button.addEventListener('click', () => {
+    at('finish-dialog').close();
+    act('close', button.dataset.reason ? { reason: button.dataset.reason } : {});
+  });
 }
 for (const button of document.querySelectorAll('[data-skill]')) {
   button.addEventListener('click', () => {
@@ -375,11 +382,6 @@ at('answer').addEventListener('keydown', (event) => {
   send();
 });
 
-function finish() {
-  // Ending cannot be undone; the one question that is worth asking.
-  if (confirm(words.confirmFinish)) act('close', {});
-}
-
 function switchBy(step) {
   if (lists.mine.length === 0) return;
   const current = lists.mine.findIndex((one) => one.case_id === open?.caseId);
@@ -393,7 +395,7 @@ const keys = {
   ArrowDown: () => switchBy(1),
   ArrowUp: () => switchBy(-1),
   r: () => at('answer').focus(),
-  e: () => visible('finish') && finish(),
+  e: () => visible('finish') && at('finish-dialog').showModal(),
   t: () => visible('transfer') && at('transfer-dialog').showModal(),
 };
 document.addEventListener('keydown', (event) => {

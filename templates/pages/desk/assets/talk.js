@@ -85,7 +85,7 @@ function setState(row, message) {
   const state = row.node.querySelector('.state');
   if (!state) return;
   state.textContent = words[message.state] ?? '';
-  state.className = `state ${['sent', 'failed', 'unclear', 'queued'].includes(message.state) ? message.state : ''}`;
+  state.classList.toggle('bad', ['failed', 'unclear', 'said_next'].includes(message.state));
   state.title = message.state === 'unclear' ? words.unclearWhy : '';
 }
 

@@ -9,7 +9,7 @@ const chinese = {
   urgent: '紧急',
   callBack: '回呼',
   wrapUp: '待小结',
-  transferred: (count) => `转接 ${count} 次`,
+  transferred: (count) => `${count} 次`,
   since: (time) => `接入于 ${time}`,
   minutes: (n) => `${n} 分钟`,
   seconds: (n) => `${n} 秒`,
@@ -22,6 +22,7 @@ const chinese = {
   queued: '发送中',
   sent: '已发送',
   failed: '发送失败',
+  said_next: '未送达，将在客户下次发言时送达',
   unclear: '结果不明',
   unclearWhy: '微信未返回明确结果，客户可能已收到，请勿直接重发。',
   masked: '内容中的敏感号码已自动隐去。',
@@ -43,6 +44,7 @@ const chinese = {
   alerts: '动账提醒',
   on: '已开启',
   off: '已关闭',
+  transfers: '转接',
   account: '公众号',
   skill: '技能组',
   reason: '转人工原因',
@@ -73,7 +75,6 @@ const chinese = {
     closed: (c) => (c.agent === 'system' ? '系统自动结束会话' : `坐席 ${c.agent} 结束会话`),
   },
   beforeCase: '以上为机器人接待记录',
-  confirmFinish: '结束与该客户的会话？',
 };
 
 const english = {
@@ -85,7 +86,7 @@ const english = {
   urgent: 'Urgent',
   callBack: 'Call-back',
   wrapUp: 'Reason owed',
-  transferred: (count) => `transferred ${count}×`,
+  transferred: (count) => `${count}`,
   since: (time) => `since ${time}`,
   minutes: (n) => `${n} min`,
   seconds: (n) => `${n} s`,
@@ -98,6 +99,7 @@ const english = {
   queued: 'sending',
   sent: 'sent',
   failed: 'failed',
+  said_next: 'not delivered; said first when the customer writes',
   unclear: 'unclear',
   unclearWhy: 'WeChat did not say. The customer may have it: do not simply send it again.',
   masked: 'Sensitive numbers in the text were hidden.',
@@ -117,8 +119,9 @@ const english = {
   tail: (tail) => `ends in ${tail}`,
   defaultCard: 'default',
   alerts: 'Spend alerts',
-  on: 'on',
-  off: 'off',
+  on: ' on',
+  off: ' off',
+  transfers: 'Transfers',
   account: 'Account',
   skill: 'Group',
   reason: 'Reason',
@@ -149,7 +152,6 @@ const english = {
     closed: (c) => (c.agent === 'system' ? 'Ended by time' : `Ended by ${c.agent}`),
   },
   beforeCase: 'Above: with the bot',
-  confirmFinish: 'End the conversation with this customer?',
 };
 
 export const words = document.documentElement.lang === 'en' ? english : chinese;
