@@ -15,6 +15,7 @@
 //! app  main
 //! ```
 
+pub mod alerts;
 pub mod app;
 pub mod bank;
 pub mod catalogue;

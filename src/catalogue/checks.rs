@@ -8,6 +8,7 @@ use super::manifest::{Direction, Effect, FieldKind, Form, Lookup, Page, Proof, R
 use super::{Catalogue, NEXT_MAX, Service, samples};
 use crate::bank::{Operation, operations::CustomerUse};
 use crate::content::Fault;
+use crate::render::TextFault;
 use crate::understanding::normalise;
 
 pub(super) fn check(catalogue: &Catalogue) -> Vec<Fault> {
@@ -168,14 +169,14 @@ impl Found<'_> {
 
     fn operations(&mut self, catalogue: &Catalogue) {
         let manifest = &self.service.manifest;
-        if let Some(lookup) = &manifest.lookup {
-            if let Some(operation) = self.operation(catalogue, &lookup.operation) {
-                self.customer(operation, &lookup.operation);
-                self.effect(operation, Effect::Read);
-                self.refusals(operation, lookup.refusals.iter());
-                self.params(operation, lookup.params.keys(), &lookup.operation);
-                self.lookup(catalogue, operation, lookup);
-            }
+        if let Some(lookup) = &manifest.lookup
+            && let Some(operation) = self.operation(catalogue, &lookup.operation)
+        {
+            self.customer(operation, &lookup.operation);
+            self.effect(operation, Effect::Read);
+            self.refusals(operation, lookup.refusals.iter());
+            self.params(operation, lookup.params.keys(), &lookup.operation);
+            self.lookup(catalogue, operation, lookup);
         }
         if let Some(form) = &manifest.form {
             self.form(catalogue, form);
@@ -324,7 +325,12 @@ impl Found<'_> {
                         "the text uses {name:?}, which does not exist here; there are {}",
                         all.join(", ")
                     );
-                    self.at(template, message);
+                    let text = template.get_ref();
+                    let before = text.split(root).next().unwrap_or_default();
+                    let (line, last) = (before.matches('\n').count() + 1, before.rsplit('\n').next());
+                    let column = last.unwrap_or_default().chars().count() + 1;
+                    let fault = TextFault { line, column, message };
+                    self.faults.push(self.service.text_fault(template, &fault));
                 }
             }
         }

@@ -19,6 +19,8 @@ const DEPTH_MAX: usize = 12;
 /// The members that an object of this schema may have.
 #[must_use]
 pub fn members(schema: &Value) -> BTreeSet<&str> {
+    let word = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+    let schema = word.map_or(schema, |word| &schema["$defs"][word]);
     schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 

@@ -165,7 +165,7 @@ fn is_cut(dialogue: &Dialogue, service: &Service, result: &Value, bound: bool) -
     }
 }
 
-fn long_binding() -> Option<Binding> {
+pub(super) fn long_binding() -> Option<Binding> {
     let card = |number: usize| {
         let tail = CardTail::parse("8888").ok()?;
         Some(Card { card_id: format!("K{number}"), tail, product: "长".repeat(20) })

@@ -18,6 +18,7 @@ mod turn;
 use std::sync::Arc;
 
 use crate::bank::Operations;
+use crate::bank::operations::BadOperation;
 use crate::catalogue::{Catalogue, words};
 use crate::content::{Content, Fault};
 use crate::understanding::{Lexicon, Understanding};
@@ -34,6 +35,14 @@ const PERSON: &str = "human_agent";
 /// The service that shows what there is.
 const MENU: &str = "service_menu";
 
+/// The operations that the house answers itself, with their schemas.
+///
+/// # Errors
+/// Never in a build whose tests passed.
+pub fn house_operations() -> Result<Operations, BadOperation> {
+    house::operations()
+}
+
 /// The robot: services, understanding and fixed words, ready to decide.
 #[derive(Debug)]
 pub struct Dialogue {
@@ -48,11 +57,10 @@ impl Dialogue {
     /// # Errors
     /// Every fault, with file and line; a faulty set is refused as a whole.
     pub fn load(content: &Content) -> Result<Self, Vec<Fault>> {
-        let built_in = |error: crate::bank::operations::BadOperation| {
-            vec![Fault::new("the program's own operations", 1, error.to_string())]
-        };
+        let built_in =
+            |error: BadOperation| vec![Fault::new("the program's own operations", 1, error.to_string())];
         let core = Operations::builtin().map_err(built_in)?;
-        let house = house::operations().map_err(built_in)?;
+        let house = house_operations().map_err(built_in)?;
         let mut faults = Vec::new();
         let mut keep = |found: Vec<Fault>| faults.extend(found);
         let catalogue = Catalogue::load(content, core, house).map_err(&mut keep).ok();

@@ -348,7 +348,10 @@ fn decimal(text: &str) -> Result<String, Wrong> {
 }
 
 /// An RFC 3339 moment: date, time and offset, nothing looser.
-pub(super) fn moment(text: &str, field: &str) -> Result<UnixMs, Wrong> {
+///
+/// # Errors
+/// When it is anything else.
+pub fn moment(text: &str, field: &str) -> Result<UnixMs, Wrong> {
     let wrong = || Wrong::new(field, "must be an RFC 3339 time such as 2026-11-22T10:00:00+08:00");
     if !is_rfc3339(text.as_bytes()) {
         return Err(wrong());

@@ -354,7 +354,7 @@ impl Identity {
         let mut writes = Vec::new();
         for (_, other, old) in others {
             writes.extend(self.unbind_writes(account, *other, old, UnbindReason::Replaced)?);
-            writes.extend(self.announce.tell(account, *other, REPLACED_TEXT).await?);
+            writes.extend(self.announce.tell(account, *other, REPLACED_TEXT)?);
         }
         let mine = self.store.binding(account, follower).await?;
         if let Some(mine) = mine.filter(|mine| mine.customer != binding.customer) {

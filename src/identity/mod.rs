@@ -134,13 +134,8 @@ pub trait Announce: Send + Sync {
     /// A text to a follower who did not ask for it, if his allowance lets it; nothing otherwise.
     ///
     /// # Errors
-    /// When the database fails.
-    fn tell<'a>(
-        &'a self,
-        account: &'a AccountId,
-        follower: FollowerKey,
-        text: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<Write>, StoreError>>;
+    /// When sealing fails.
+    fn tell(&self, account: &AccountId, follower: FollowerKey, text: &str) -> Result<Vec<Write>, StoreError>;
 
     /// A hint that a commit with such writes for this partition stands.
     fn wake(&self, part: u8);

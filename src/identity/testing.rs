@@ -64,15 +64,10 @@ impl Announce for Listener {
         Ok(vec![self.store.audit("event", kind, account, None, None)?])
     }
 
-    fn tell<'a>(
-        &'a self,
-        _: &'a AccountId,
-        follower: FollowerKey,
-        text: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<Write>, StoreError>> {
+    fn tell(&self, _: &AccountId, follower: FollowerKey, text: &str) -> Result<Vec<Write>, StoreError> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.push((follower, text.to_owned()));
-        Box::pin(std::future::ready(Ok(Vec::new())))
+        Ok(Vec::new())
     }
 
     fn wake(&self, _: u8) {}

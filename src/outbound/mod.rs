@@ -8,8 +8,6 @@
 
 mod chat;
 mod policy;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -343,3 +341,9 @@ fn sender_of(name: Option<&str>) -> Sender {
         .find(|sender| Some(sender_name(*sender)) == name)
         .unwrap_or(Sender::Unasked)
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! The owner's loop: reads what is due, writes intents, sends, settles.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
+use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +64,47 @@ struct Batch {
     left: AtomicUsize,
 }
 
-type Busy = HashSet<(AccountId, FollowerKey)>;
+/// Whom a message goes to.
+type Whom = (AccountId, FollowerKey);
+
+/// Work that goes on in tasks of its own, by what it is about. A task that panics frees its key too.
+struct InFlight<K> {
+    tasks: JoinSet<()>,
+    keys: HashMap<Id, K>,
+}
+
+impl<K> Default for InFlight<K> {
+    fn default() -> Self {
+        Self { tasks: JoinSet::new(), keys: HashMap::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash> InFlight<K> {
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn keys(&self) -> HashSet<K> {
+        self.keys.values().cloned().collect()
+    }
+
+    fn spawn(&mut self, key: K, work: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(work).id();
+        self.keys.insert(id, key);
+    }
+
+    async fn one_ends(&mut self) {
+        let id = match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a send ended badly; its row is tried again");
+                error.id()
+            }
+            None => return,
+        };
+        self.keys.remove(&id);
+    }
+}
 
 impl Outbound {
     /// Runs one round by hand: leases, what was left behind, what is due, until it is sent. Returns how many rows
@@ -75,7 +115,7 @@ impl Outbound {
             tracing::warn!(%error, "the leases could not be tended");
         }
         done += self.tidy().await;
-        let jobs = self.take(SENDS_MAX, &Busy::new()).await;
+        let jobs = self.take(SENDS_MAX, &HashSet::new()).await;
         done += jobs.len();
         futures::future::join_all(jobs.into_iter().map(|job| self.send(job))).await;
         let events = self.take_events(EVENTS_MAX, &HashSet::new()).await;
@@ -97,31 +137,26 @@ impl Outbound {
         }
     }
 
-    async fn run_messages(&self, stop: &CancellationToken) {
-        let mut busy = Busy::new();
-        let mut sending = FuturesUnordered::new();
+    async fn run_messages(self: &Arc<Self>, stop: &CancellationToken) {
+        let mut sending = InFlight::default();
         let mut look = true;
         loop {
-            if look && !stop.is_cancelled() && SENDS_MAX - busy.len() >= ROOM_MIN {
-                let jobs = self.take(SENDS_MAX - busy.len(), &busy).await;
+            let room = SENDS_MAX - sending.len();
+            if look && !stop.is_cancelled() && room >= ROOM_MIN {
+                let jobs = self.take(room, &sending.keys()).await;
                 look = !jobs.is_empty();
                 for job in jobs {
-                    let whom = whom(&job.row);
-                    busy.extend(whom.clone());
-                    sending.push(async move {
-                        self.send(job).await;
-                        whom
-                    });
+                    let outbound = Arc::clone(self);
+                    if let Some(whom) = whom(&job.row) {
+                        sending.spawn(whom, async move { outbound.send(job).await });
+                    }
                 }
             }
-            if stop.is_cancelled() && sending.is_empty() {
+            if stop.is_cancelled() && sending.len() == 0 {
                 return;
             }
             tokio::select! {
-                Some(whom) = sending.next(), if !sending.is_empty() => {
-                    whom.inspect(|whom| { busy.remove(whom); });
-                    look = true;
-                }
+                () = sending.one_ends(), if sending.len() > 0 => look = true,
                 () = self.messages.notified() => look = true,
                 () = sleep(POLL) => look = true,
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -129,25 +164,21 @@ impl Outbound {
         }
     }
 
-    async fn run_events(&self, stop: &CancellationToken) {
-        let mut busy = HashSet::new();
-        let mut posting = FuturesUnordered::new();
+    async fn run_events(self: &Arc<Self>, stop: &CancellationToken) {
+        let mut posting = InFlight::default();
         loop {
-            if !stop.is_cancelled() && busy.len() < EVENTS_MAX {
-                for job in self.take_events(EVENTS_MAX - busy.len(), &busy).await {
-                    let id = job.row.outbox_id.clone();
-                    busy.insert(id.clone());
-                    posting.push(async move {
-                        self.post_event(job).await;
-                        id
-                    });
+            let room = EVENTS_MAX - posting.len();
+            if !stop.is_cancelled() && room > 0 {
+                for job in self.take_events(room, &posting.keys()).await {
+                    let (outbound, id) = (Arc::clone(self), job.row.outbox_id.clone());
+                    posting.spawn(id, async move { outbound.post_event(job).await });
                 }
             }
-            if stop.is_cancelled() && posting.is_empty() {
+            if stop.is_cancelled() && posting.len() == 0 {
                 return;
             }
             tokio::select! {
-                Some(id) = posting.next(), if !posting.is_empty() => { busy.remove(&id); }
+                () = posting.one_ends(), if posting.len() > 0 => {}
                 () = self.events.notified() => {}
                 () = sleep(POLL) => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -170,9 +201,9 @@ impl Outbound {
     }
 
     /// Reads due rows, the most urgent lane first, at most one for each follower, and says that they will be sent.
-    async fn take(&self, room: usize, busy: &Busy) -> Vec<Job> {
+    async fn take(&self, room: usize, busy: &HashSet<Whom>) -> Vec<Job> {
         let mut rows: Vec<(OutboxRow, Working)> = Vec::new();
-        let mut followers = Busy::new();
+        let mut followers = HashSet::new();
         for lane in Lane::TO_WECHAT {
             // Rows of followers that are busy are read again, each at most once a channel.
             let read_max = room + 2 * busy.len();
@@ -493,7 +524,7 @@ fn gauge(lane: Lane, rows: i64, oldest: UnixMs, now: UnixMs) {
         .set(now.since(oldest).as_secs_f64());
 }
 
-fn whom(row: &OutboxRow) -> Option<(AccountId, FollowerKey)> {
+fn whom(row: &OutboxRow) -> Option<Whom> {
     Some((row.account.clone()?, row.follower?))
 }
 

@@ -153,11 +153,8 @@ fn find_outside_quotes(text: &str, mark: &str, mind_quotes: bool) -> Option<usiz
         match quote {
             Some(_) if escaped => escaped = false,
             Some(_) if character == '\\' => escaped = true,
-            Some(open) => {
-                if open == character {
-                    quote = None;
-                }
-            }
+            Some(open) if open == character => quote = None,
+            Some(_) => {}
             None if mind_quotes && matches!(character, '"' | '\'') => quote = Some(character),
             None if text.split_at(offset).1.starts_with(mark) => return Some(offset),
             None => {}

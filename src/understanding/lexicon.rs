@@ -104,11 +104,10 @@ impl Lexicon {
     /// The word that asks for a person, unless it is turned down in the same breath.
     #[must_use]
     pub fn person(&self, normalised: &str) -> Option<&str> {
-        self.person.iter().map(String::as_str).find(|word| {
-            normalised
-                .split_once(word)
-                .is_some_and(|(before, _)| !NEGATIONS.iter().any(|negation| before.ends_with(negation)))
-        })
+        let word = self.person.iter().find(|word| normalised.contains(word.as_str()))?;
+        let (before, _) = normalised.split_once(word.as_str())?;
+        let turned_down = NEGATIONS.iter().any(|negation| before.ends_with(negation));
+        (!turned_down).then_some(word.as_str())
     }
 
     /// The answer to small talk that is nothing else.

@@ -1,5 +1,6 @@
 //! Everything that arrives over HTTP. actix-web lives here and nowhere else (but in the simulator).
 
+pub mod api;
 pub mod desk;
 pub mod h5;
 pub mod probes;

@@ -1,10 +1,11 @@
 //! A call of the platform to the webhook: is it genuine, and what does it say?
 //!
 //! What comes first decides what a stranger can learn and cost us. In every mode: size (413, because reading stops
-//! there); then the query alone: `signature` where the mode needs it or the caller sent it (401), freshness (401).
-//! Then, in plain mode, the body (400). In compat and safe mode: `encrypt_type` and `msg_signature` must be there
-//! (401), the outer XML must be readable (400) and have an `Encrypt` element, else nothing authenticates the
-//! body (401), `msg_signature` must match (401), the envelope must open and hold a push to this account (400).
+//! there); then, in plain mode, `signature` (401), freshness (401) and the body (400). In compat and safe mode:
+//! freshness (401), `encrypt_type` and `msg_signature` must be there (401), the outer XML must be readable (400) and
+//! have an `Encrypt` element, else nothing authenticates the body (401), `msg_signature` must match (401), the
+//! envelope must open and hold a push to this account (400). There `signature` is not looked at, right or wrong: the
+//! platform's documents say to check `msg_signature` instead of it.
 //!
 //! The mode is pinned by configuration, never chosen by what arrives: `signature` covers no body, so a safe account
 //! that took a plain body would take anybody's. Compat mode differs from safe mode for the platform only; here its
@@ -104,7 +105,7 @@ pub struct Received {
 /// The query of a webhook call. Holds nothing that is trusted before it is verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Covers token, timestamp and nonce.
+    /// Covers token, timestamp and nonce. Counts in plain mode and for the verification GET only.
     pub signature: Option<String>,
     /// Covers the ciphertext too.
     pub msg_signature: Option<String>,
@@ -282,9 +283,6 @@ impl Webhook {
                 Ok(Received { push, reply_mode: ReplyMode::Plain })
             }
             Mode::Encrypted(keys) => {
-                if query.signature.is_some() {
-                    self.check_query_signature(query.signature.as_deref(), signed)?;
-                }
                 signed.check_fresh(now)?;
                 if !encrypted {
                     return Err(Refusal::unauthenticated("not_encrypted"));

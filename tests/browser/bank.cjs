@@ -19,7 +19,7 @@ class Bank {
   /** The newest code sent to this phone number that was not read before. */
   async code(phone) {
     this.read ??= new Set();
-    const messages = this.page.locator("#live .messages li", { hasText: phone });
+    const messages = this.page.locator("#live .messages li", { hasText: `****${phone.slice(-4)}` });
     for (const deadline = Date.now() + WAIT_MS; Date.now() < deadline; await this.page.waitForTimeout(POLL_MS)) {
       const texts = await messages.allInnerTexts();
       const fresh = texts.find((text) => /\b\d{6}\b/.test(text) && !this.read.has(text));

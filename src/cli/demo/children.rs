@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,19 @@ pub(super) struct Program {
     pub(super) command: &'static str,
 }
 
+/// A program that runs. It stops when we let go of its standard input, which happens also when we die.
+pub(super) struct Running {
+    pub(super) child: Child,
+    /// Kept apart from the child: waiting for a child closes what it still holds.
+    stdin: Option<ChildStdin>,
+}
+
+impl Running {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+}
+
 /// How to start programs.
 #[derive(Clone)]
 pub(super) struct Launcher {
@@ -50,9 +63,9 @@ impl Launcher {
         self.logs.join(format!("{}.log", program.name))
     }
 
-    /// Starts a program. It stops when its standard input closes: when we say so, and also when we die.
-    pub(super) fn start(&self, program: Program) -> anyhow::Result<Child> {
-        let child = Command::new(&self.executable)
+    /// Starts a program.
+    pub(super) fn start(&self, program: Program) -> anyhow::Result<Running> {
+        let mut child = Command::new(&self.executable)
             .arg(program.command)
             .arg("--config")
             .arg(&self.config)
@@ -65,7 +78,7 @@ impl Launcher {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", self.executable.display()))?;
-        Ok(child)
+        Ok(Running { stdin: child.stdin.take(), child })
     }
 
     /// Runs one command to its end; its output goes to the log of that name.
@@ -107,21 +120,16 @@ pub(super) fn tail(path: &Path) -> String {
 pub(super) async fn watch(
     launcher: Launcher,
     program: Program,
-    mut child: Child,
+    mut running: Running,
     stop: CancellationToken,
     restarted: mpsc::Sender<Program>,
 ) {
     let mut pause = PAUSE_MIN;
     let mut since = Instant::now();
     loop {
-        // Waiting closes a standard input that the child still owns, and a closed one tells the program to stop.
-        let leash = child.stdin.take();
         let ended = tokio::select! {
-            ended = child.wait() => ended,
-            () = stop.cancelled() => {
-                drop(leash);
-                return end(child, program).await;
-            }
+            ended = running.child.wait() => ended,
+            () = stop.cancelled() => return end(running, program).await,
         };
         let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
         pause = if since.elapsed() > LIVED_WELL { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
@@ -133,8 +141,8 @@ pub(super) async fn watch(
         since = Instant::now();
         match launcher.start(program) {
             Ok(again) => {
-                child = again;
-                tell!("{:<10} pid {}", program.name, child.id().unwrap_or_default());
+                running = again;
+                tell!("{:<10} pid {}", program.name, running.pid());
                 // Nobody listens any more: the demo is stopping.
                 let _ = restarted.send(program).await;
             }
@@ -143,9 +151,10 @@ pub(super) async fn watch(
     }
 }
 
-async fn end(mut child: Child, program: Program) {
-    if timeout(STOP_MAX, child.wait()).await.is_err() {
+async fn end(mut running: Running, program: Program) {
+    drop(running.stdin.take());
+    if timeout(STOP_MAX, running.child.wait()).await.is_err() {
         tell!("{} does not stop; it is ended", program.name);
-        let _ = child.kill().await;
+        let _ = running.child.kill().await;
     }
 }

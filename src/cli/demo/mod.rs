@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use weikefu::config::{self, Config};
 
 use super::{Context, Failure, Outcome};
-use children::{Launcher, Program};
+use children::{Launcher, Program, Running};
 use settings::Ports;
 
 const SERVER: Program = Program { name: "server", command: "serve" };
@@ -70,9 +69,9 @@ pub(super) async fn run(demo: Demo, context: &Context) -> Outcome {
     let launcher = Launcher::new(file.clone(), demo.data.join("logs"))?;
     let mut started = vec![];
     for (program, port) in [(CORE, ports.core), (SIMULATOR, ports.simulator), (SERVER, ports.server)] {
-        let child = launcher.start(program)?;
-        tell!("{:<10} pid {:<8} http://127.0.0.1:{port}", program.name, child.id().unwrap_or_default());
-        started.push((program, child));
+        let running = launcher.start(program)?;
+        tell!("{:<10} pid {:<8} http://127.0.0.1:{port}", program.name, running.pid());
+        started.push((program, running));
     }
     tokio::select! {
         ready = until_ready(ports, &launcher, &mut started) => ready?,
@@ -83,8 +82,8 @@ pub(super) async fn run(demo: Demo, context: &Context) -> Outcome {
 
     let watchers = TaskTracker::new();
     let (sender, restarted) = mpsc::channel(8);
-    for (program, child) in started {
-        watchers.spawn(children::watch(launcher.clone(), program, child, stop.clone(), sender.clone()));
+    for (program, running) in started {
+        watchers.spawn(children::watch(launcher.clone(), program, running, stop.clone(), sender.clone()));
     }
     watchers.spawn(push_menu_to_new_simulators(launcher, ports, restarted, stop.clone()));
     super::signals::until_told_to_stop(false).await;
@@ -99,7 +98,7 @@ pub(super) async fn run(demo: Demo, context: &Context) -> Outcome {
 async fn until_ready(
     ports: Ports,
     launcher: &Launcher,
-    started: &mut [(Program, Child)],
+    started: &mut [(Program, Running)],
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + READY_MAX;
     loop {
@@ -109,8 +108,8 @@ async fn until_ready(
         if well {
             return Ok(());
         }
-        for (program, child) in started.iter_mut() {
-            if let Some(status) = child.try_wait()? {
+        for (program, running) in started.iter_mut() {
+            if let Some(status) = running.child.try_wait()? {
                 let log = children::tail(&launcher.log(*program));
                 anyhow::bail!("{} did not start ({status}):\n{log}", program.name);
             }

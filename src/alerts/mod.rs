@@ -1,0 +1,107 @@
+//! What the bank tells: spend, refund, repayment, bills, progress, security.
+//!
+//! An item is durable before the bank hears 202. The owner of its partition then plans it (a pure decision that keeps
+//! its reason), hands what is to be sent to `outbound`, and looks at it again whenever one of its messages was settled
+//! or reported on, until nothing can change any more. What the bank must know (a verdict, or that it should fall back
+//! to SMS) leaves as events in the same commits.
+
+mod fields;
+mod intake;
+mod kinds;
+mod plan;
+mod state;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+pub use intake::{Intake, Rejected, Taken};
+pub use kinds::{Kind, Kinds};
+pub use state::{HistoryEntry, StateView};
+
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::content::{Content, Fault};
+use crate::domain::ids::AccountId;
+use crate::outbound::Outbound;
+use crate::store::{Store, StoreError, Write};
+
+/// The backlog is counted this often; in between, what was taken in is added.
+const COUNT_EVERY_MS: i64 = 1_000;
+
+/// Takes in what the bank wants told, plans it, and knows what became of it.
+pub struct Alerts {
+    config: Arc<Config>,
+    store: Store,
+    outbound: Arc<Outbound>,
+    kinds: Kinds,
+    clock: SharedClock,
+    backlog: Backlog,
+    wake: tokio::sync::Notify,
+}
+
+/// How many notices are pending, as last counted.
+#[derive(Default)]
+struct Backlog {
+    pending: AtomicI64,
+    counted_ms: AtomicI64,
+}
+
+impl Alerts {
+    /// Reads the kinds of notices from the content.
+    ///
+    /// # Errors
+    /// Every fault of `templates/notices/`.
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        outbound: Arc<Outbound>,
+        content: &Content,
+        clock: SharedClock,
+    ) -> Result<Self, Vec<Fault>> {
+        let kinds = Kinds::load(content)?;
+        let wake = tokio::sync::Notify::new();
+        Ok(Self { config, store, outbound, kinds, clock, backlog: Backlog::default(), wake })
+    }
+
+    /// Whether the backlog is at its bound, so that nothing more may be taken in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_full(&self) -> Result<bool, StoreError> {
+        let bound = i64::try_from(self.config.api.backlog_max).unwrap_or(i64::MAX);
+        let now = self.clock.now().0;
+        let counted = self.backlog.counted_ms.load(Ordering::Relaxed);
+        if now.abs_diff(counted) >= COUNT_EVERY_MS.unsigned_abs() {
+            let pending = self.store.pending_notices(bound).await?;
+            self.backlog.pending.store(pending, Ordering::Relaxed);
+            self.backlog.counted_ms.store(now, Ordering::Relaxed);
+        }
+        Ok(self.backlog.pending.load(Ordering::Relaxed) >= bound)
+    }
+
+    /// After an intake was committed: counts it and wakes the worker.
+    pub fn taken_in(&self, intake: &Intake) {
+        self.backlog
+            .pending
+            .fetch_add(i64::try_from(intake.taken.accepted).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// What `TEMPLATESENDJOBFINISH` brings, for the commit of its push. It may come before the send's own answer.
+    #[must_use]
+    pub fn receipt_writes(&self, account: &AccountId, msgid: &str, status: &str) -> Vec<Write> {
+        let status: String = status.chars().filter(|c| !c.is_control()).take(200).collect();
+        vec![
+            self.store.add_receipt(account, msgid, &status),
+            self.store.poke_notice_by_receipt(account, msgid),
+        ]
+    }
+
+    /// A hint after the commit of a receipt.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+}

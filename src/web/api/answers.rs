@@ -1,0 +1,206 @@
+//! What the bank reads: answers and errors.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::with_retry_after;
+use crate::alerts::{StateView, Taken};
+use crate::outbound::rfc3339;
+use crate::store::{CommitError, Family, StoreError};
+
+/// What became of a list of items.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TakenBody {
+    /// New items, durable now.
+    pub(super) accepted: usize,
+    /// Items whose id was known.
+    pub(super) duplicates: usize,
+    /// Items that cannot be used; the others are accepted all the same.
+    pub(super) rejected: Vec<RejectedBody>,
+}
+
+/// An item that cannot be used.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RejectedBody {
+    /// Its place in the list, from 0.
+    pub(super) index: usize,
+    /// Its id, if it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) transaction_id: Option<String>,
+    /// Its id, if it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notice_id: Option<String>,
+    /// What is wrong; names the field.
+    pub(super) error: String,
+}
+
+impl TakenBody {
+    pub(super) fn new(family: Family, taken: &Taken) -> Self {
+        let rejected = taken.rejected.iter().map(|rejected| {
+            let id = rejected.id.clone();
+            let (transaction_id, notice_id) = match family {
+                Family::Transaction => (id, None),
+                Family::Notice => (None, id),
+            };
+            RejectedBody { index: rejected.index, transaction_id, notice_id, error: rejected.error.clone() }
+        });
+        Self { accepted: taken.accepted, duplicates: taken.duplicates, rejected: rejected.collect() }
+    }
+}
+
+/// What became of an item.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StateBody {
+    /// pending, sent, delivered, failed, suppressed or unreachable; of several followers the best:
+    /// delivered, sent, pending, failed, unreachable, suppressed.
+    #[schema(example = "delivered")]
+    state: &'static str,
+    /// Why, where the state does not say all: no_binding, alerts_off, expired, errcode_43004 …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Tries in all.
+    attempts: i64,
+    /// Whether the event `fallback` was sent for it.
+    fallback: bool,
+    /// What happened, oldest first.
+    history: Vec<HistoryBody>,
+}
+
+/// One thing that happened to an item.
+#[derive(Serialize, ToSchema)]
+struct HistoryBody {
+    /// When, RFC 3339.
+    #[schema(format = DateTime)]
+    time: String,
+    /// accepted, tried, or a state.
+    what: &'static str,
+    /// How a try ended, or why a state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl StateBody {
+    pub(super) fn of(view: &StateView) -> Self {
+        Self {
+            state: view.verdict.state.name(),
+            reason: view.verdict.reason.clone(),
+            attempts: view.attempts,
+            fallback: view.fell_back,
+            history: view
+                .history
+                .iter()
+                .map(|entry| HistoryBody {
+                    time: rfc3339(entry.at),
+                    what: entry.what,
+                    reason: entry.reason.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Why a call was not carried out.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    error: ErrorMember,
+}
+
+/// The reason, for programs and for people.
+#[derive(Serialize, ToSchema)]
+struct ErrorMember {
+    /// A fixed word.
+    #[schema(example = "unauthorized")]
+    code: &'static str,
+    /// What to do.
+    message: String,
+}
+
+/// A call that is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("the signature headers do not fit this call: {0}")]
+    Unsigned(&'static str),
+    #[error("{0}")]
+    Unparsable(&'static str),
+    #[error("the body has more than 4 MiB")]
+    TooLarge,
+    #[error("the body has more than 1,000 items")]
+    TooMany,
+    #[error("this webhook-id was used with another body")]
+    Reused,
+    #[error("there is no such id")]
+    NotFound,
+    #[error("too many items are waiting to be sent")]
+    Full { retry_after_s: u64 },
+    #[error("others sent the same items at the same moment; send it again")]
+    Busy,
+    #[error("the database does not answer; send it again")]
+    Store(String),
+}
+
+impl Refusal {
+    pub(super) fn unsigned(why: &'static str) -> Self {
+        Self::Unsigned(why)
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unsigned(_) => "unauthorized",
+            Self::Unparsable(_) => "unparsable",
+            Self::TooLarge | Self::TooMany => "too_large",
+            Self::Reused => "webhook_id_reused",
+            Self::NotFound => "not_found",
+            Self::Full { .. } => "backlog_full",
+            Self::Busy | Self::Store(_) => "unavailable",
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl From<CommitError> for Refusal {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict(_) => Self::Busy,
+            CommitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Unsigned(_) => StatusCode::UNAUTHORIZED,
+            Self::Unparsable(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge | Self::TooMany => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Reused => StatusCode::CONFLICT,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        metrics::counter!("weikefu_api_refused_total", "code" => self.code()).increment(1);
+        match self {
+            Self::Store(error) => tracing::error!(%error, "a call of the bank met a failing database"),
+            Self::Unsigned(why) => {
+                tracing::warn!(why, "a call with a signature that does not fit was refused")
+            }
+            _ => {}
+        }
+        let error = ErrorMember { code: self.code(), message: self.to_string() };
+        let response = HttpResponse::build(self.status_code()).json(ErrorBody { error });
+        match self {
+            Self::Full { retry_after_s } => with_retry_after(response, *retry_after_s),
+            Self::Busy | Self::Store(_) => with_retry_after(response, 1),
+            _ => response,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The bank's calls: `/api/v1`, each signed as *Standard Webhooks* says, and its description, `/openapi.json`.
+
+mod answers;
+mod bindings;
+mod body;
+mod openapi;
+mod signed;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::web::{Data, Path, Payload, ServiceConfig, get, post, resource};
+use actix_web::{HttpRequest, HttpResponse};
+
+use self::answers::{Refusal, StateBody, TakenBody};
+use self::signed::Call;
+use crate::alerts::Alerts;
+use crate::bank::webhooks::{BadSecret, Verifier};
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::store::{Commit, CommitError, Conflict, Family, Store};
+
+/// Items of one call.
+pub const ITEMS_MAX: usize = 1_000;
+/// Bytes of one call.
+pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// An intake that met another one with the same items is decided anew at most this often.
+const TRIES_MAX: usize = 5;
+/// When a full backlog is worth asking again.
+const RETRY_AFTER_S: u64 = 10;
+
+/// What the handlers need.
+pub struct BankApi {
+    verifier: Verifier,
+    store: Store,
+    alerts: Arc<Alerts>,
+    identity: Arc<Identity>,
+    clock: SharedClock,
+}
+
+impl BankApi {
+    /// The interface with the secrets in force.
+    ///
+    /// # Errors
+    /// When one of `[api] secrets` is not of its form.
+    pub fn new(
+        config: &Config,
+        store: Store,
+        alerts: Arc<Alerts>,
+        identity: Arc<Identity>,
+        clock: SharedClock,
+    ) -> Result<Self, BadSecret> {
+        Ok(Self { verifier: Verifier::new(&config.api.secrets)?, store, alerts, identity, clock })
+    }
+}
+
+/// The routes. Handlers need `Data<BankApi>`.
+pub fn configure(routes: &mut ServiceConfig) {
+    routes
+        .service(resource("/api/v1/transactions").route(post().to(post_transactions)))
+        .service(resource("/api/v1/transactions/{transaction_id}").route(get().to(get_transaction)))
+        .service(resource("/api/v1/notices").route(post().to(post_notices)))
+        .service(resource("/api/v1/notices/{notice_id}").route(get().to(get_notice)))
+        .service(resource("/api/v1/bindings").route(post().to(bindings::post_bindings)))
+        .service(
+            resource("/api/v1/bindings/{account}/{openid}")
+                .route(actix_web::web::delete().to(bindings::delete_binding)),
+        )
+        .service(resource("/openapi.json").route(get().to(openapi::get_openapi)));
+}
+
+/// Tell customers of transactions.
+#[utoipa::path(
+    post, path = "/api/v1/transactions", tag = "transactions", operation_id = "postTransactions",
+    description = "One object, an array of up to 1,000, or NDJSON. 202 means durable. A known id never alerts twice.",
+    params(openapi::SignatureHeaders),
+    request_body(content(
+        (openapi::TransactionItems = "application/json"), (String = "application/x-ndjson"))),
+    responses(
+        (status = 202, body = TakenBody, description = "What was accepted is durable"),
+        (status = 400, body = answers::ErrorBody, description = "The body is neither object nor array nor NDJSON"),
+        (status = 401, body = answers::ErrorBody, description = "The signature does not fit"),
+        (status = 409, body = answers::ErrorBody, description = "The webhook-id was used with another body"),
+        (status = 413, body = answers::ErrorBody, description = "More than 1,000 items or 4 MiB"),
+        (status = 429, body = answers::ErrorBody, description = "The backlog is full; see Retry-After"),
+        (status = 503, body = answers::ErrorBody, description = "The database does not answer"),
+    ))]
+async fn post_transactions(
+    api: Data<BankApi>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    take_in(&api, Family::Transaction, &request, payload).await
+}
+
+/// Tell customers of anything else.
+#[utoipa::path(
+    post, path = "/api/v1/notices", tag = "notices", operation_id = "postNotices",
+    description = "Same signature, batching and answer as transactions.",
+    params(openapi::SignatureHeaders),
+    request_body(content((openapi::NoticeItems = "application/json"), (String = "application/x-ndjson"))),
+    responses(
+        (status = 202, body = TakenBody, description = "What was accepted is durable"),
+        (status = 400, body = answers::ErrorBody, description = "The body is neither object nor array nor NDJSON"),
+        (status = 401, body = answers::ErrorBody, description = "The signature does not fit"),
+        (status = 409, body = answers::ErrorBody, description = "The webhook-id was used with another body"),
+        (status = 413, body = answers::ErrorBody, description = "More than 1,000 items or 4 MiB"),
+        (status = 429, body = answers::ErrorBody, description = "The backlog is full; see Retry-After"),
+        (status = 503, body = answers::ErrorBody, description = "The database does not answer"),
+    ))]
+async fn post_notices(
+    api: Data<BankApi>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    take_in(&api, Family::Notice, &request, payload).await
+}
+
+/// What became of a transaction.
+#[utoipa::path(
+    get, path = "/api/v1/transactions/{transaction_id}", tag = "transactions", operation_id = "getTransaction",
+    params(("transaction_id" = String, Path, description = "The bank's id, percent-encoded"),
+        openapi::SignatureHeaders),
+    responses(
+        (status = 200, body = StateBody, description = "Its state and history"),
+        (status = 401, body = answers::ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
+        (status = 404, body = answers::ErrorBody, description = "No such id within 400 days"),
+        (status = 503, body = answers::ErrorBody, description = "The database does not answer"),
+    ))]
+async fn get_transaction(
+    api: Data<BankApi>,
+    id: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    state_of(&api, Family::Transaction, &id, &request, payload).await
+}
+
+/// What became of a notice.
+#[utoipa::path(
+    get, path = "/api/v1/notices/{notice_id}", tag = "notices", operation_id = "getNotice",
+    params(("notice_id" = String, Path, description = "The bank's id, percent-encoded"),
+        openapi::SignatureHeaders),
+    responses(
+        (status = 200, body = StateBody, description = "Its state and history"),
+        (status = 401, body = answers::ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
+        (status = 404, body = answers::ErrorBody, description = "No such id within 400 days"),
+        (status = 503, body = answers::ErrorBody, description = "The database does not answer"),
+    ))]
+async fn get_notice(
+    api: Data<BankApi>,
+    id: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    state_of(&api, Family::Notice, &id, &request, payload).await
+}
+
+/// Accepts items and remembers the call with its answer, in one commit.
+async fn take_in(
+    api: &BankApi,
+    family: Family,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    let call = Call::read(api, request, payload).await?;
+    if let Some(answer) = call.seen(api).await? {
+        return Ok(answer);
+    }
+    let items = body::items(&call.body)?;
+    if api.alerts.is_full().await? {
+        return Err(Refusal::Full { retry_after_s: RETRY_AFTER_S });
+    }
+    for _ in 0..TRIES_MAX {
+        let intake = api.alerts.intake(family, &items).await?;
+        let answer = TakenBody::new(family, &intake.taken);
+        let answer = serde_json::to_vec(&answer).unwrap_or_default();
+        let mut commit = Commit::new(call.lane());
+        commit.extend(intake.writes.iter().cloned());
+        commit.push(api.store.remember_call(&call.key, &call.body, 202, Some(&answer))?);
+        match api.store.commit(commit).await {
+            Ok(()) => {
+                api.alerts.taken_in(&intake);
+                return Ok(HttpResponse::Accepted().content_type("application/json").body(answer));
+            }
+            // The same call or one of its items came in at the same moment.
+            Err(CommitError::Conflict(Conflict::Duplicate)) => {
+                if let Some(answer) = call.seen(api).await? {
+                    return Ok(answer);
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Refusal::Busy)
+}
+
+async fn state_of(
+    api: &BankApi,
+    family: Family,
+    id: &str,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    let call = Call::read(api, request, payload).await?;
+    call.use_up(api).await?;
+    match api.alerts.state(family, id).await? {
+        Some(view) => Ok(HttpResponse::Ok().json(StateBody::of(&view))),
+        None => Err(Refusal::NotFound),
+    }
+}
+
+/// An answer that says when to come again.
+fn with_retry_after(mut response: HttpResponse, seconds: u64) -> HttpResponse {
+    response.headers_mut().insert(RETRY_AFTER, actix_web::http::header::HeaderValue::from(seconds));
+    response
+}

@@ -1,0 +1,420 @@
+//! `/openapi.json`: the interface described from the code that serves it, and every event that we send.
+
+use actix_web::HttpResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::path::OperationBuilder;
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{Content, HttpMethod, PathItem, Paths, PathsBuilder, Ref, RefOr, Required, Schema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+use super::{answers, bindings};
+
+/// The description. Unsigned: it says nothing that a bank's developers do not know.
+pub(super) async fn get_openapi() -> HttpResponse {
+    HttpResponse::Ok().json(document())
+}
+
+/// The whole document.
+pub(super) fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Api::openapi();
+    document.webhooks = Some(webhooks());
+    document
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Weikefu for the bank",
+        description = "Calls that the bank makes, under `paths`, and events that it receives, under `webhooks`. Both \
+            are signed as Standard Webhooks says: headers webhook-id, webhook-timestamp and webhook-signature. GET and \
+            DELETE sign an empty body. A webhook-id is good once for each method and path; a repeated POST gets the \
+            answer of the first.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        super::post_transactions,
+        super::get_transaction,
+        super::post_notices,
+        super::get_notice,
+        bindings::post_bindings,
+        bindings::delete_binding,
+    ),
+    components(schemas(
+        answers::TakenBody,
+        answers::StateBody,
+        answers::ErrorBody,
+        Transaction,
+        Notice,
+        Binding,
+        NothingMore,
+        BoundData,
+        UnboundData,
+        AlertsData,
+        VerdictData,
+        CardLockedData,
+        ApplicationData,
+        CaseOpenedData,
+        CaseHandedOverData,
+        CaseClosedData,
+        ComplaintData,
+    ))
+)]
+struct Api;
+
+/// The headers of Standard Webhooks.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct SignatureHeaders {
+    /// Names the call; good once for each method and path.
+    #[param(rename = "webhook-id")]
+    webhook_id: String,
+    /// Unix seconds, within five minutes of our clock.
+    #[param(rename = "webhook-timestamp")]
+    webhook_timestamp: String,
+    /// `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; several may follow each other with a space.
+    #[param(rename = "webhook-signature")]
+    webhook_signature: String,
+}
+
+macro_rules! one_or_many {
+    ($(#[$doc:meta])* $name:ident, $item:ty) => {
+        $(#[$doc])*
+        #[derive(Serialize, Deserialize, ToSchema)]
+        #[serde(untagged)]
+        pub(super) enum $name {
+            /// One.
+            One(Box<$item>),
+            /// Up to 1,000.
+            Many(Vec<$item>),
+        }
+    };
+}
+
+one_or_many!(
+    /// One transaction or up to 1,000.
+    TransactionItems, Transaction);
+one_or_many!(
+    /// One notice or up to 1,000.
+    NoticeItems, Notice);
+one_or_many!(
+    /// One binding or up to 1,000.
+    BindingItems, Binding);
+
+/// Something that happened to a card.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(super) struct Transaction {
+    /// Idempotency key: the same id never alerts twice. Remembered 400 days.
+    #[schema(min_length = 1, max_length = 64)]
+    transaction_id: String,
+    /// The bank's customer reference, as binding stored it.
+    #[schema(min_length = 1, max_length = 64)]
+    customer_id: String,
+    /// The only part of a card number that we are ever given.
+    #[schema(pattern = "^[0-9]{4}$")]
+    card_last4: String,
+    /// What kind of transaction it is.
+    r#type: TransactionType,
+    /// Not negative.
+    amount: Amount,
+    /// Optional as a whole for repayment and fee.
+    merchant: Option<Merchant>,
+    /// How it came in.
+    channel: Channel,
+    /// At most 24 hours ahead.
+    #[schema(format = DateTime)]
+    occurred_at: String,
+    /// Decimal string.
+    available_credit: Option<String>,
+    /// Whose card.
+    cardholder: Option<Cardholder>,
+    /// Reversal or refund of what.
+    #[schema(min_length = 1, max_length = 64)]
+    original_transaction_id: Option<String>,
+    /// Why it was declined.
+    #[schema(max_length = 64)]
+    decline_reason: Option<String>,
+    /// What a foreign purchase costs in the card's currency.
+    billing_amount: Option<Amount>,
+}
+
+/// `purchase`, `cash_advance`, `fee`, `instalment` and `preauth` are told as `spend`; `refund` and `reversal` as
+/// `refund`.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum TransactionType {
+    Purchase,
+    Refund,
+    Reversal,
+    CashAdvance,
+    Repayment,
+    Fee,
+    Instalment,
+    Declined,
+    Preauth,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Channel {
+    Pos,
+    Online,
+    WechatPay,
+    Alipay,
+    Atm,
+    Recurring,
+    Other,
+}
+
+/// An amount of money.
+#[derive(Serialize, Deserialize, ToSchema)]
+struct Amount {
+    /// Decimal string with no more decimals than the currency has.
+    #[schema(example = "128.50", pattern = "^[0-9]+([.][0-9]+)?$")]
+    value: String,
+    /// ISO 4217.
+    #[schema(example = "CNY", pattern = "^[A-Z]{3}$")]
+    currency: String,
+}
+
+/// Where the money went.
+#[derive(Serialize, Deserialize, ToSchema)]
+struct Merchant {
+    #[schema(max_length = 1000)]
+    name: String,
+    mcc: Option<String>,
+    city: Option<String>,
+    country: Option<String>,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+struct Cardholder {
+    /// classic, gold, platinum …
+    tier: Option<String>,
+    holder: Option<Holder>,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Holder {
+    Primary,
+    Supplementary,
+}
+
+/// Anything else that the bank wants told.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(super) struct Notice {
+    /// Idempotency key. Remembered 400 days.
+    #[schema(min_length = 1, max_length = 64)]
+    notice_id: String,
+    /// The bank's customer reference, as binding stored it.
+    #[schema(min_length = 1, max_length = 64)]
+    customer_id: String,
+    /// What it is about.
+    kind: NoticeKind,
+    /// Names as the account's `notices.….fields` has them; values are texts, whole numbers, or amounts
+    /// `{"value","currency"}`.
+    #[schema(value_type = Object)]
+    fields: serde_json::Value,
+    /// Past it the bank gets the event `fallback`; the kind's own deadline where absent.
+    #[schema(format = DateTime)]
+    deadline: Option<String>,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum NoticeKind {
+    BillIssued,
+    BillDue,
+    Application,
+    LimitResult,
+    InstalmentResult,
+    CardMailed,
+    Security,
+    CaseUpdate,
+}
+
+/// A binding that the bank has already.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(super) struct Binding {
+    /// The configured id of the account.
+    account: String,
+    /// The follower as WeChat names him there.
+    openid: String,
+    /// The bank's customer reference.
+    #[schema(min_length = 1, max_length = 64)]
+    customer_id: String,
+    /// The first is the one that answers use.
+    #[schema(min_items = 1, max_items = 20)]
+    cards: Vec<BoundCard>,
+    /// When he bound.
+    #[schema(format = DateTime)]
+    bound_at: String,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+struct BoundCard {
+    #[schema(min_length = 1, max_length = 64)]
+    card_id: String,
+    #[schema(pattern = "^[0-9]{4}$")]
+    last4: String,
+    #[schema(max_length = 20)]
+    product: String,
+}
+
+macro_rules! event_data {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Serialize, Deserialize, ToSchema)]
+        struct $name { $($(#[$field_doc])* $field: $type),* }
+    )*};
+}
+
+event_data! {
+    /// There is nothing more to say.
+    NothingMore {}
+    /// A follower was bound to a customer.
+    BoundData {
+        /// page or import.
+        source: String,
+        /// How many cards.
+        cards: u32,
+        /// Whether he wants spend alerts.
+        alerts: bool,
+        /// Whether amounts are left out of them.
+        amounts_hidden: bool,
+    }
+    /// A binding ended.
+    UnboundData {
+        /// customer, replaced, rebound, unfollowed or erased.
+        reason: String,
+    }
+    /// The customer changed his alerts.
+    AlertsData {
+        /// Whether he wants spend alerts.
+        alerts: bool,
+        /// Whether amounts are left out of them.
+        amounts_hidden: bool,
+    }
+    /// What became of a transaction or a notice.
+    VerdictData {
+        /// The transaction's or notice's id.
+        id: String,
+        /// spend, refund, repayment, declined, or the notice's kind.
+        kind: String,
+        /// pending, delivered, failed, suppressed or unreachable.
+        state: String,
+        /// Why; null where the state says all.
+        reason: Option<String>,
+    }
+    /// A card was locked at the customer's word.
+    CardLockedData {
+        /// Last four digits.
+        card_last4: String,
+        /// Why.
+        reason: String,
+    }
+    /// A card application was taken in by the core.
+    ApplicationData {
+        /// 受理编号
+        application_no: String,
+        /// Which product.
+        product_id: String,
+    }
+    /// A customer waits for a person.
+    CaseOpenedData {
+        /// The case.
+        case_id: String,
+        /// Why.
+        reason: String,
+        /// Which group of agents.
+        skill: String,
+    }
+    /// A case changed hands.
+    CaseHandedOverData {
+        /// The case.
+        case_id: String,
+        /// agent or queue.
+        to: String,
+        /// Which group of agents.
+        skill: String,
+    }
+    /// A case ended.
+    CaseClosedData {
+        /// The case.
+        case_id: String,
+        /// Why.
+        reason: String,
+    }
+    /// A complaint was registered.
+    ComplaintData {
+        /// The case.
+        case_id: String,
+        /// What about.
+        reason: String,
+    }
+}
+
+/// Every type of event: its name, what it says, and the schema of its data.
+const EVENTS: [(&str, &str, &str); 13] = [
+    ("followed", "Somebody follows the account.", "NothingMore"),
+    ("unfollowed", "A follower left; his binding ended with it.", "NothingMore"),
+    ("bound", "A follower is bound to a customer.", "BoundData"),
+    ("unbound", "A binding ended.", "UnboundData"),
+    ("alerts_changed", "The customer changed his alerts.", "AlertsData"),
+    ("delivery", "A transaction or notice has its verdict.", "VerdictData"),
+    ("fallback", "WeChat has not told in time, or will not: use another way.", "VerdictData"),
+    ("card_locked", "A card was locked at the customer's word.", "CardLockedData"),
+    ("application_submitted", "A card application was taken in.", "ApplicationData"),
+    ("case_opened", "A customer waits for a person.", "CaseOpenedData"),
+    ("case_handed_over", "A case changed hands.", "CaseHandedOverData"),
+    ("case_closed", "A case ended.", "CaseClosedData"),
+    ("complaint_registered", "A complaint was registered.", "ComplaintData"),
+];
+
+fn webhooks() -> Paths {
+    EVENTS
+        .iter()
+        .fold(PathsBuilder::new(), |paths, (name, says, data)| paths.path(*name, event(name, says, data)))
+        .build()
+}
+
+fn event(name: &str, says: &str, data: &str) -> PathItem {
+    let body = RequestBodyBuilder::new()
+        .content("application/json", Content::new(Some(envelope(name, data))))
+        .required(Some(Required::True))
+        .build();
+    let operation = OperationBuilder::new()
+        .operation_id(Some(format!("event_{name}")))
+        .summary(Some(says))
+        .request_body(Some(body))
+        .response(
+            "2XX",
+            utoipa::openapi::Response::new("Taken. Anything else is tried again for three days."),
+        )
+        .build();
+    PathItem::new(HttpMethod::Post, operation)
+}
+
+/// The envelope that every event comes in.
+fn envelope(name: &str, data: &str) -> RefOr<Schema> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let or_null = || ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+    ObjectBuilder::new()
+        .property("event_id", text().description(Some("The same on every try; also the webhook-id.")))
+        .property("type", text().enum_values(Some([name])))
+        .property("account", or_null().description(Some("The configured id; null where none is concerned.")))
+        .property("customer_id", or_null().description(Some("null where none is bound.")))
+        .property(
+            "occurred_at",
+            text().format(Some(utoipa::openapi::SchemaFormat::Custom("date-time".to_owned()))),
+        )
+        .property("data", Ref::from_schema_name(data))
+        .required("event_id")
+        .required("type")
+        .required("account")
+        .required("customer_id")
+        .required("occurred_at")
+        .required("data")
+        .into()
+}
