@@ -7,15 +7,14 @@ use serde_json::Value;
 
 use crate::desk;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
-use crate::domain::secret::{Personal, Secret};
+use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
 use crate::domain::window::Sender;
 use crate::identity::{self, ExchangeFault, WechatUser};
 use crate::outbound::{Apis, Cause, Outbound};
-use crate::store::{Channel, Commit, CommitError, Direction, Message, Store, StoreError, Write};
+use crate::store::{Commit, CommitError, Store, StoreError, Write};
 use crate::wechat::api::CustomMessage;
 use crate::wechat::errcode::Class;
-use crate::wechat::reply::Reply;
 use crate::wechat::text::Text;
 use crate::wechat::token::{ShelfFailed, Token, TokenShelf};
 
@@ -71,46 +70,7 @@ impl TokenShelf for Shelf {
 }
 
 /// What other rooms say to the outside, over `outbound`.
-pub(super) struct Voice {
-    pub(super) outbound: Arc<Outbound>,
-    pub(super) store: Store,
-}
-
-impl Voice {
-    /// A text that nobody asked for: only where the ledger lets it, and in the log like everything else.
-    async fn tell_unasked(
-        &self,
-        account: &AccountId,
-        follower: FollowerKey,
-        text: &str,
-    ) -> Result<Vec<Write>, StoreError> {
-        let now = self.store.clock().now();
-        let mut conversation = self.store.conversation(account, follower).await?;
-        let involved = conversation.stage.person_involved();
-        if conversation.ledger.draw(Sender::Unasked, involved, now).is_err() {
-            return Ok(Vec::new());
-        }
-        let Ok(text) = Text::cut(text) else { return Ok(Vec::new()) };
-        let seq = conversation.next_seq();
-        let content = Reply::Text(text.clone()).to_json();
-        let mut writes = vec![self.store.append_message(&Message {
-            account: account.clone(),
-            follower,
-            seq,
-            direction: Direction::Out,
-            author: "system".into(),
-            channel: Channel::CustomerService,
-            content: Personal::new(String::from_utf8_lossy(&content).into_owned()),
-            at: now,
-            state: "queued".into(),
-        })?];
-        writes.push(self.store.save_conversation(&conversation)?);
-        let message = CustomMessage::Text(text);
-        let cause = Cause::Message { seq };
-        writes.extend(self.outbound.customer_service(account, follower, Sender::Unasked, &message, cause)?);
-        Ok(writes)
-    }
-}
+pub(super) struct Voice(pub(super) Arc<Outbound>);
 
 impl identity::Announce for Voice {
     fn event(
@@ -120,20 +80,18 @@ impl identity::Announce for Voice {
         customer: Option<&CustomerId>,
         data: Value,
     ) -> Result<Vec<Write>, StoreError> {
-        self.outbound.event(kind, account, customer, data)
+        self.0.event(kind, account, customer, data)
     }
 
-    fn tell<'a>(
-        &'a self,
-        account: &'a AccountId,
-        follower: FollowerKey,
-        text: &'a str,
-    ) -> BoxFuture<'a, Result<Vec<Write>, StoreError>> {
-        Box::pin(self.tell_unasked(account, follower, text))
+    fn tell(&self, account: &AccountId, follower: FollowerKey, text: &str) -> Result<Vec<Write>, StoreError> {
+        let Ok(text) = Text::cut(text) else { return Ok(Vec::new()) };
+        // No entry of the log: the ledger may refuse it, and then it was never said.
+        let cause = Cause::Message { seq: 0 };
+        self.0.customer_service(account, follower, Sender::Unasked, &CustomMessage::Text(text), cause)
     }
 
     fn wake(&self, part: u8) {
-        self.outbound.wake(part);
+        self.0.wake(part);
     }
 }
 
@@ -147,7 +105,7 @@ impl desk::Speak for Voice {
     ) -> Result<Vec<Write>, StoreError> {
         let text = text.clone();
         let cause = Cause::Message { seq };
-        self.outbound.customer_service(account, follower, Sender::Agent, &CustomMessage::Text(text), cause)
+        self.0.customer_service(account, follower, Sender::Agent, &CustomMessage::Text(text), cause)
     }
 
     fn event(
@@ -157,11 +115,11 @@ impl desk::Speak for Voice {
         customer: Option<&CustomerId>,
         data: Value,
     ) -> Result<Vec<Write>, StoreError> {
-        self.outbound.event(kind, account, customer, data)
+        self.0.event(kind, account, customer, data)
     }
 
     fn wake(&self, part: u8) {
-        self.outbound.wake(part);
+        self.0.wake(part);
     }
 }
 

@@ -128,6 +128,7 @@ fn configure(
         .app_data(Data::new(rooms.store.clone()))
         .app_data(Data::from(rooms.identity.clone()))
         .app_data(Data::from(rooms.inbound.clone() as Arc<dyn Resumer>))
+        .app_data(Data::from(rooms.bank_api.clone()))
         .app_data(Data::from(rooms.desk.clone()))
         .app_data(Data::from(rooms.staff.clone()));
     if carries.public {
@@ -135,6 +136,9 @@ fn configure(
     }
     if carries.public || carries.metrics {
         routes.configure(web::probes::configure);
+    }
+    if carries.api {
+        routes.configure(web::api::configure);
     }
     if carries.staff {
         routes.configure(web::desk::configure);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::Alerts;
 use crate::bank::Core;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::Config;
@@ -23,6 +24,7 @@ use crate::inbound::{Inbound, Limits};
 use crate::outbound::{Apis, Outbound};
 use crate::staff::Staff;
 use crate::store::Store;
+use crate::web::api::BankApi;
 use crate::wechat::api::Api;
 pub use listen::Zones;
 
@@ -57,8 +59,8 @@ pub enum AppError {
     #[error(transparent)]
     Webhook(#[from] crate::wechat::push::NotAWebhook),
     /// A signing secret does not decode.
-    #[error("{0}")]
-    Secret(String),
+    #[error("api.secrets: {0}")]
+    Secret(#[from] crate::bank::webhooks::BadSecret),
     /// The bank's event receiver.
     #[error(transparent)]
     Events(#[from] crate::bank::events::NotAReceiver),
@@ -94,6 +96,8 @@ pub(crate) struct Rooms {
     pub(crate) clock: SharedClock,
     pub(crate) identity: Arc<Identity>,
     pub(crate) outbound: Arc<Outbound>,
+    pub(crate) alerts: Arc<Alerts>,
+    pub(crate) bank_api: Arc<BankApi>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) staff: Arc<Staff>,
     pub(crate) inbound: Arc<Inbound>,
@@ -105,7 +109,20 @@ impl App {
     /// # Errors
     /// See [`AppError`].
     pub async fn start(config: Config, clock: SharedClock, random: SharedRandom) -> Result<Self, AppError> {
-        let rooms = Rooms::join(Arc::new(config), clock, random, Limits::default()).await?;
+        Self::start_with_limits(config, clock, random, Limits::default()).await
+    }
+
+    /// The same with other bounds of the inbound path, for tests that will not wait for WeChat's.
+    ///
+    /// # Errors
+    /// See [`AppError`].
+    pub async fn start_with_limits(
+        config: Config,
+        clock: SharedClock,
+        random: SharedRandom,
+        limits: Limits,
+    ) -> Result<Self, AppError> {
+        let rooms = Rooms::join(Arc::new(config), clock, random, limits).await?;
         Self::run(rooms).await
     }
 
@@ -122,6 +139,7 @@ impl App {
         }
         let workers = vec![
             tokio::spawn(rooms.outbound.clone().run(stop.clone())),
+            tokio::spawn(rooms.alerts.clone().run(stop.clone())),
             tokio::spawn(rooms.inbound.clone().run(stop.clone())),
             tokio::spawn(keep_house(rooms.clone(), stop.clone())),
         ];
@@ -139,7 +157,9 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn step(&self) -> Result<usize, crate::store::StoreError> {
-        Ok(self.rooms.inbound.step().await? + self.rooms.outbound.step().await)
+        Ok(self.rooms.inbound.step().await?
+            + self.rooms.alerts.step().await
+            + self.rooms.outbound.step().await)
     }
 
     /// Stops: not ready at once, then in-flight answers finish, then the workers hand over, then the database closes.
@@ -149,8 +169,13 @@ impl App {
             let stops = self.handles.iter().map(|handle| handle.stop(true));
             futures::future::join_all(stops).await;
         };
-        if tokio::time::timeout(FINISH_WITHIN, finish).await.is_err() {
+        let finish_by = tokio::time::Instant::now() + FINISH_WITHIN;
+        if tokio::time::timeout_at(finish_by, finish).await.is_err() {
             tracing::warn!("connections were still open when the time to finish was over");
+        }
+        // Work whose connection has its answer already: `success`, or none because WeChat hung up.
+        if !self.rooms.inbound.finish(finish_by.saturating_duration_since(tokio::time::Instant::now())).await {
+            tracing::warn!("messages were still in work when the time to finish was over; their leases end soon");
         }
         self.stop.cancel();
         for worker in self.workers {
@@ -205,10 +230,14 @@ impl Rooms {
         let outbound =
             Outbound::new(config.clone(), store.clone(), apis.clone(), clock.clone(), random.clone());
         let outbound = Arc::new(outbound?);
-        let voice = Arc::new(glue::Voice { outbound: outbound.clone(), store: store.clone() });
+        let voice = Arc::new(glue::Voice(outbound.clone()));
         let exchange = Arc::new(glue::Exchange(apis.clone()));
         let identity =
             Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice.clone(), exchange));
+        let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), &content, clock.clone());
+        let alerts = Arc::new(alerts.map_err(|faults| listed(&faults))?);
+        let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;
+        let bank_api = Arc::new(bank_api);
         let hours = hours(&content)?;
         let desk = Arc::new(Desk::new(store.clone(), hours, voice));
         let staff = Arc::new(Staff::new(store.clone()));
@@ -220,13 +249,14 @@ impl Rooms {
                 dialogue,
                 identity: identity.clone(),
                 outbound: outbound.clone(),
+                alerts: alerts.clone(),
                 desk: desk.clone(),
                 clock: clock.clone(),
                 random: random.clone(),
             },
             limits,
         ));
-        Ok(Self { config, store, clock, identity, outbound, desk, staff, inbound })
+        Ok(Self { config, store, clock, identity, outbound, alerts, bank_api, desk, staff, inbound })
     }
 }
 
@@ -242,16 +272,26 @@ fn hours(content: &Content) -> Result<Hours, AppError> {
         .map_err(|fault| AppError::Content(format!("{}:{}: {}", file.origin, fault.line, fault.message)))
 }
 
-/// Erases what has had its time.
+/// Erases what has had its time, and returns conversations that wait for nobody any more.
 async fn keep_house(rooms: Rooms, stop: CancellationToken) {
-    const EVERY: Duration = Duration::from_secs(300);
+    const TEND_EVERY: Duration = Duration::from_secs(10);
+    const PURGE_EVERY: u32 = 30;
+    let mut round = 0_u32;
     while !stop.is_cancelled() {
-        if let Err(error) = rooms.identity.purge(rooms.clock.now()).await {
+        for account in &rooms.config.accounts {
+            if let Err(error) = rooms.desk.tend(&account.id).await {
+                tracing::warn!(account = %account.id, %error, "cannot tend the desk; trying again");
+            }
+        }
+        if round.is_multiple_of(PURGE_EVERY)
+            && let Err(error) = rooms.identity.purge(rooms.clock.now()).await
+        {
             tracing::warn!(%error, "cannot erase what has had its time; trying again later");
         }
+        round = round.wrapping_add(1);
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(TEND_EVERY) => {}
         }
     }
 }

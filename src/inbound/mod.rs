@@ -15,21 +15,25 @@ mod turn;
 mod watch;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch as channel;
+use tokio::time::Instant;
 
+use crate::alerts::Alerts;
 use crate::bank::Core;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::{Account, Config};
 use crate::desk::Desk;
 use crate::dialogue::Dialogue;
-use crate::domain::ids::{AccountId, PushKey};
+use crate::domain::ids::{AccountId, FollowerKey, PushKey};
 use crate::domain::time::UnixMs;
 use crate::identity::Identity;
 use crate::outbound::Outbound;
-use crate::store::{CommitError, Conflict, Store, StoreError};
+use crate::store::{Commit, CommitError, Conflict, Store, StoreError};
 use crate::wechat::push::Push;
 use crate::wechat::reply::Reply;
 use followers::Followers;
@@ -46,7 +50,7 @@ pub enum Answer {
         /// Its `CreateTime`.
         at: UnixMs,
     },
-    /// The house cannot work now; nothing was stored. Told politely.
+    /// The house cannot work now, and may not have stored anything. Told politely.
     Busy,
 }
 
@@ -55,6 +59,8 @@ pub enum Answer {
 pub struct Limits {
     /// An answer leaves within this time after its delivery came, or `success` does.
     pub reply_budget: Duration,
+    /// The end of the budget that is kept for noting that the answer is owed.
+    pub owing: Duration,
     /// How long an owner may be silent before it counts as dead.
     pub lease: Duration,
     /// How often an owner renews.
@@ -67,18 +73,22 @@ pub struct Limits {
     pub in_work_max: usize,
     /// Times that one push decides anew because something changed meanwhile.
     pub attempts_max: u32,
+    /// Owners that one push may outlive before the customer is told that it failed.
+    pub owners_max: i64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             reply_budget: Duration::from_millis(4_500),
+            owing: Duration::from_millis(500),
             lease: Duration::from_secs(5),
             renew: Duration::from_millis(1_500),
             poll: Duration::from_millis(100),
             last_delivery: Duration::from_secs(16),
             in_work_max: 2_048,
             attempts_max: 64,
+            owners_max: 6,
         }
     }
 }
@@ -97,6 +107,8 @@ pub struct Rooms {
     pub identity: Arc<Identity>,
     /// Messages to someone who is not waiting.
     pub outbound: Arc<Outbound>,
+    /// Receipts of notices.
+    pub alerts: Arc<Alerts>,
     /// People.
     pub desk: Arc<Desk>,
     /// Time.
@@ -105,7 +117,16 @@ pub struct Rooms {
     pub random: SharedRandom,
 }
 
-type Joining = HashMap<(AccountId, PushKey), channel::Receiver<Option<Answer>>>;
+/// Work that a delivery joined.
+#[derive(Clone)]
+struct Joined {
+    /// The answer, once it is known.
+    settled: channel::Receiver<Option<Answer>>,
+    /// A delivery could not wait for it and was told that the house is busy.
+    sent_away: Arc<AtomicBool>,
+}
+
+type Joining = HashMap<(AccountId, PushKey), Joined>;
 
 /// The inbound path.
 pub struct Inbound {
@@ -114,7 +135,11 @@ pub struct Inbound {
     /// New with each start of the process.
     owner: String,
     joining: Mutex<Joining>,
+    /// How many are in `joining`.
+    in_work: channel::Sender<usize>,
     followers: Followers,
+    /// Work runs here, not on the thread of the connection that brought it: connections end earlier.
+    runtime: Handle,
 }
 
 /// Why a push could not be worked to its end.
@@ -132,6 +157,9 @@ enum Stopped {
     /// The conversation changed again and again.
     #[error("the conversation changed {0} times while one message was decided")]
     Contended(u32),
+    /// It is another owner's, who neither settles nor dies.
+    #[error("another instance works on this push without an end")]
+    Unsettled,
 }
 
 impl From<CommitError> for Stopped {
@@ -159,25 +187,36 @@ fn conflict(outcome: Result<(), CommitError>) -> Result<Option<Conflict>, StoreE
 }
 
 impl Inbound {
-    /// Joins the rooms; `limits` are the defaults outside tests.
+    /// Joins the rooms, inside a runtime; `limits` are the defaults outside tests.
     #[must_use]
     pub fn new(rooms: Rooms, limits: Limits) -> Self {
         let owner = crate::clock::new_id(rooms.clock.as_ref(), rooms.random.as_ref());
-        Self { rooms, limits, owner, joining: Mutex::default(), followers: Followers::default() }
+        Self {
+            rooms,
+            limits,
+            owner,
+            joining: Mutex::default(),
+            in_work: channel::Sender::new(0),
+            followers: Followers::default(),
+            runtime: Handle::current(),
+        }
     }
 
     /// Takes in one verified delivery and says what leaves on its connection, within the reply budget.
     pub async fn receive(self: &Arc<Self>, account: &Account, push: Push) -> Answer {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let kind = push.content.name();
         let key = push.key.clone();
-        let Some(mut joined) = self.join(account, push) else {
-            metrics::counter!("weikefu_inbound_total", "kind" => kind, "answer" => "busy").increment(1);
-            return Answer::Busy;
-        };
-        let answer = match settled(&mut joined, self.limits.reply_budget).await {
-            Some(answer) => answer,
-            None => self.owe(account, &key, joined).await,
+        let follower = self.rooms.store.follower_key(&account.app_id, &push.from);
+        let answer = match self.join(account, follower, push) {
+            Some(mut joined) => {
+                let budget = self.limits.reply_budget;
+                match settled(&mut joined, started + budget.saturating_sub(self.limits.owing)).await {
+                    Some(answer) => answer,
+                    None => self.owe(account, follower, &key, joined, started + budget).await,
+                }
+            }
+            None => Answer::Busy,
         };
         let name = match &answer {
             Answer::Nothing => "nothing",
@@ -189,8 +228,15 @@ impl Inbound {
         answer
     }
 
+    /// Waits until nothing is in work any more, at most this long. `false`: something still is; its lease lets
+    /// another owner go on with it.
+    pub async fn finish(&self, within: Duration) -> bool {
+        let idle = async { self.in_work.subscribe().wait_for(|count| *count == 0).await.map(drop) };
+        tokio::time::timeout(within, idle).await.is_ok()
+    }
+
     /// Joins the work on this push in this process, or starts it. The work goes on when the connection ends.
-    fn join(self: &Arc<Self>, account: &Account, push: Push) -> Option<channel::Receiver<Option<Answer>>> {
+    fn join(self: &Arc<Self>, account: &Account, follower: FollowerKey, push: Push) -> Option<Joined> {
         let name = (account.id.clone(), push.key.clone());
         let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(working) = joining.get(&name) {
@@ -199,70 +245,106 @@ impl Inbound {
         if joining.len() >= self.limits.in_work_max {
             return None;
         }
-        let (settle, working) = channel::channel(None);
-        joining.insert(name.clone(), working.clone());
-        let inbound = self.clone();
+        let (settle, settled) = channel::channel(None);
+        let joined = Joined { settled, sent_away: Arc::default() };
+        joining.insert(name.clone(), joined.clone());
+        self.in_work.send_replace(joining.len());
+        // His place among his messages is where it arrived.
+        let arrival = self.followers.arrive(&account.id, follower);
+        let entry = Entry { inbound: self.clone(), name };
         let account = account.clone();
-        tokio::spawn(async move {
-            // The entry leaves the map also when the work panics: the sender is dropped and joiners are told.
-            let _entry = Entry { inbound: &inbound, name: &name };
-            let answer = match inbound.work(&account, push).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    tracing::error!(account = %account.id, %error, "a push could not be worked on");
-                    Answer::Busy
+        let sent_away = joined.sent_away.clone();
+        self.runtime.spawn(async move {
+            // The entry leaves the map also when the work panics; then the sender is gone and joiners know.
+            let entry = entry;
+            match entry.inbound.work(&account, push, arrival).await {
+                Ok(answer) => {
+                    let is_reply = matches!(answer, Answer::Reply { .. });
+                    settle.send_replace(Some(answer));
+                    // The map of those in work holds one receiver; without another, nobody takes the reply.
+                    if is_reply && settle.receiver_count() <= 1 && sent_away.load(Ordering::SeqCst) {
+                        entry.inbound.reply_later(&account, &entry.name.1).await;
+                    }
                 }
-            };
-            settle.send_replace(Some(answer));
+                Err(error) => {
+                    metrics::counter!("weikefu_inbound_failed_total").increment(1);
+                    tracing::error!(account = %account.id, %follower, %error, "a push could not be worked on");
+                }
+            }
         });
-        Some(working)
+        Some(joined)
     }
 
-    /// The budget is over: notes that the answer is owed, then lets `success` leave. When the work settled in the
-    /// very moment, its answer leaves instead.
+    /// The work did not settle in time, or failed: notes that the answer is owed, then lets `success` leave. What
+    /// settled in the very moment leaves instead.
     async fn owe(
         &self,
         account: &Account,
+        follower: FollowerKey,
         key: &PushKey,
-        mut joined: channel::Receiver<Option<Answer>>,
+        mut joined: Joined,
+        deadline: Instant,
     ) -> Answer {
-        let mut commit = crate::store::Commit::new(0);
+        let mut commit = Commit::new(follower.part());
         commit.extend(self.rooms.store.owe_push(&account.id, key));
-        match conflict(self.rooms.store.commit(commit).await) {
-            Ok(None) => return Answer::Nothing,
-            Ok(Some(_)) => {}
-            Err(error) => {
+        let noted = async {
+            match conflict(self.rooms.store.commit(commit).await)? {
+                None => Ok(Seen::Settled(Answer::Nothing)),
+                Some(_) => self.look(account, key).await,
+            }
+        };
+        let answer = match tokio::time::timeout_at(deadline, noted).await {
+            Ok(Ok(Seen::Settled(answer))) => answer,
+            // Not claimed yet: the little time that is left decides.
+            Ok(Ok(Seen::Never | Seen::Taken)) => settled(&mut joined, deadline).await.unwrap_or(Answer::Busy),
+            Ok(Err(error)) => {
                 tracing::error!(account = %account.id, %error, "cannot note that an answer is owed");
-                return Answer::Busy;
+                Answer::Busy
+            }
+            Err(_) => {
+                tracing::error!(account = %account.id, "the database is too slow to note that an answer is owed");
+                Answer::Busy
+            }
+        };
+        if answer == Answer::Busy {
+            joined.sent_away.store(true, Ordering::SeqCst);
+            if let Some(answer) = joined.settled.borrow().clone() {
+                joined.sent_away.store(false, Ordering::SeqCst);
+                return answer;
             }
         }
-        if matches!(self.rooms.store.open_push(&account.id, key).await, Ok(Some(open)) if open.owed) {
-            return Answer::Nothing;
-        }
-        // Settled just now, or not even claimed yet: the little time that is left decides.
-        let grace = Duration::from_millis(300);
-        settled(&mut joined, grace).await.unwrap_or(Answer::Busy)
+        answer
     }
 }
 
-/// The answer of the work that was joined; `None` when it is not known within the time.
-async fn settled(joined: &mut channel::Receiver<Option<Answer>>, within: Duration) -> Option<Answer> {
-    match tokio::time::timeout(within, joined.wait_for(Option::is_some)).await {
-        Ok(Ok(answer)) => Some(answer.clone().unwrap_or(Answer::Busy)),
-        // The work panicked: its sender is gone.
-        Ok(Err(_)) => Some(Answer::Busy),
-        Err(_) => None,
+/// The answer of the work that was joined; `None` when it is not known in time, or the work failed.
+async fn settled(joined: &mut Joined, until: Instant) -> Option<Answer> {
+    match tokio::time::timeout_at(until, joined.settled.wait_for(Option::is_some)).await {
+        Ok(Ok(answer)) => answer.clone(),
+        Ok(Err(_)) | Err(_) => None,
     }
 }
 
-/// Takes a push out of the map of those in work.
-struct Entry<'a> {
-    inbound: &'a Inbound,
-    name: &'a (AccountId, PushKey),
+/// What is known of a push.
+enum Seen {
+    /// Nothing: it is not claimed.
+    Never,
+    /// Somebody works on it.
+    Taken,
+    /// How it ended.
+    Settled(Answer),
 }
 
-impl Drop for Entry<'_> {
+/// A push in the map of those in work; leaves it when dropped.
+struct Entry {
+    inbound: Arc<Inbound>,
+    name: (AccountId, PushKey),
+}
+
+impl Drop for Entry {
     fn drop(&mut self) {
-        self.inbound.joining.lock().unwrap_or_else(PoisonError::into_inner).remove(self.name);
+        let mut joining = self.inbound.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        joining.remove(&self.name);
+        self.inbound.in_work.send_replace(joining.len());
     }
 }

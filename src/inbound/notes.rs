@@ -2,17 +2,24 @@
 
 use zeroize::Zeroizing;
 
+use super::followers::Waiting;
 use super::{Answer, Inbound, Stopped, conflict};
 use crate::config::Account;
 use crate::store::{Claim, Commit, Conflict, PushOutcome, Write};
-use crate::wechat::push::{Content, Event, Push};
+use crate::wechat::push::{Content, Event, Push, TemplateDelivery};
 
 impl Inbound {
     /// Unfollowing ends the binding and erases what is held about him (WeChat docs, 接收事件推送).
-    pub(super) async fn leave(&self, account: &Account, push: &Push) -> Result<Answer, Stopped> {
+    pub(super) async fn leave(
+        &self,
+        account: &Account,
+        push: &Push,
+        turn: Waiting,
+    ) -> Result<Answer, Stopped> {
         let store = &self.rooms.store;
         let follower = store.follower_key(&account.app_id, &push.from);
-        let _place = self.followers.wait_turn(&account.id, follower).await;
+        let _place = turn.come().await;
+        let _pen = self.followers.pen(&account.id, follower).await;
         for _ in 0..self.limits.attempts_max {
             let mut conversation = store.conversation(&account.id, follower).await?;
             let binding = self.rooms.identity.binding(&account.id, follower).await?;
@@ -21,12 +28,14 @@ impl Inbound {
             commit.extend(self.rooms.identity.leave_writes(&account.id, follower).await?);
             let customer = binding.as_ref().map(|binding| &binding.customer);
             let data = serde_json::json!({});
+            commit.extend(store.drop_pushes(&account.id, follower));
             commit.extend(self.rooms.outbound.drop_writes(&account.id, follower));
             commit.extend(self.rooms.outbound.event("unfollowed", &account.id, customer, data)?);
             if conversation.version > 0 {
                 commit.extend(self.rooms.desk.leave_writes(&mut conversation, customer)?);
                 conversation.dialogue = None::<Zeroizing<Vec<u8>>>;
                 conversation.say_next = None;
+                conversation.open_turns = 0;
                 conversation.ledger = crate::domain::window::Ledger::default();
                 commit.push(store.save_conversation(&conversation)?);
             }
@@ -46,7 +55,7 @@ impl Inbound {
     /// Receipts join their notices; everything else is acknowledged and counted.
     pub(super) async fn note(&self, account: &Account, push: &Push) -> Result<Answer, Stopped> {
         let store = &self.rooms.store;
-        let Content::Event(Event::TemplateSendJobFinish { .. }) = &push.content else {
+        let Content::Event(Event::TemplateSendJobFinish { message_id, delivery }) = &push.content else {
             if matches!(push.content, Content::Unknown { .. } | Content::Event(Event::Unknown { .. })) {
                 metrics::counter!("weikefu_inbound_unknown_total").increment(1);
             }
@@ -55,9 +64,9 @@ impl Inbound {
         let follower = store.follower_key(&account.app_id, &push.from);
         let mut commit = Commit::new(follower.part());
         commit.push(self.silent_claim(account, push, follower));
-        //RECEIPT
+        commit.extend(self.rooms.alerts.receipt_writes(&account.id, message_id, status(delivery)));
         match conflict(store.commit(commit).await)? {
-            None => self.rooms.outbound.wake(follower.part()),
+            None => self.rooms.alerts.wake(),
             Some(Conflict::Duplicate) => {}
             // The notice changed at this moment: the platform delivers a receipt once, so it is joined now.
             Some(Conflict::Stale | Conflict::Lost) => return Err(Stopped::Contended(1)),
@@ -80,5 +89,15 @@ impl Inbound {
             received: self.rooms.clock.now(),
             reply_seq: None,
         })
+    }
+}
+
+/// The platform's verdict in its own words.
+fn status(delivery: &TemplateDelivery) -> &str {
+    match delivery {
+        TemplateDelivery::Delivered => "success",
+        TemplateDelivery::UserBlocked => "failed:user block",
+        TemplateDelivery::SystemFailed => "failed: system failed",
+        TemplateDelivery::Other(words) => words,
     }
 }

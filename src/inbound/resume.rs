@@ -50,7 +50,7 @@ impl Inbound {
         let said = Said::Resumed { wish };
         let root = format!("resume:{}", resume.resume_id);
         let mut question = Question::new(account, resume.follower, said, store.new_id(), root);
-        let _place = self.followers.wait_turn(&resume.account, resume.follower).await;
+        let _place = self.followers.turn(&resume.account, resume.follower).come().await;
         for _ in 0..self.limits.attempts_max {
             let conversation = store.conversation(&resume.account, resume.follower).await?;
             let loaded = self.load(&resume.account, resume.follower, conversation).await?;

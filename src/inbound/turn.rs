@@ -1,16 +1,21 @@
 //! One push that is a turn of a conversation: claimed, decided, committed once.
 
-use tokio::sync::OwnedMutexGuard;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::decide::{Decided, Question};
+use super::followers::{Arrival, Place, Waiting};
 use super::scene::{Loaded, Meaning};
-use super::{Answer, Inbound, Stopped, conflict};
+use super::{Answer, Inbound, Seen, Stopped, conflict};
 use crate::config::Account;
 use crate::dialogue::{Outcome, Said};
 use crate::domain::ids::{Openid, PushKey};
 use crate::domain::time::UnixMs;
+use crate::outbound::Cause;
 use crate::store::{
-    Channel, Claim, Commit, Conflict, Conversation, Direction, Message, OpenPush, PushOutcome, Write,
+    Channel, Claim, Commit, Conflict, Conversation, Direction, Message, OpenPush, PushOutcome, SeenPush,
+    Write,
 };
 use crate::wechat::push::Push;
 use crate::wechat::reply::Reply;
@@ -24,30 +29,55 @@ pub(super) struct Turn<'a> {
     pub(super) received: UnixMs,
 }
 
+/// What a commit of a turn came to.
+enum Settled {
+    /// It stands.
+    Answered(Answer),
+    /// Something changed meanwhile: decide anew.
+    Again,
+    /// Somebody else has or had this push.
+    Elsewhere,
+}
+
+/// A push in work, as it is kept for whoever goes on with it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    push: Push,
+    /// Something in it was masked before it was kept; the customer is still to be warned.
+    masked: bool,
+}
+
 impl Inbound {
     /// Works on a push until its answer is known.
-    pub(super) async fn work(&self, account: &Account, push: Push) -> Result<Answer, Stopped> {
+    pub(super) async fn work(
+        &self,
+        account: &Account,
+        push: Push,
+        arrival: Arrival,
+    ) -> Result<Answer, Stopped> {
         match super::scene::meaning(&push) {
             Meaning::Turn { said, masked } => {
-                let turn = self.begin(account, push, said, masked, None);
-                self.take_turn(turn, None).await
+                let mut turn = self.begin(account, push, said, masked, None);
+                match self.arrived(&mut turn, arrival).await? {
+                    Some(answer) => Ok(answer),
+                    // Nothing is held here: whoever works on it, in this process too, gets on.
+                    None => self.seen(account, &turn.key).await,
+                }
             }
-            Meaning::Leave => self.leave(account, &push).await,
+            Meaning::Leave => self.leave(account, &push, arrival.turn).await,
             Meaning::Note => self.note(account, &push).await,
         }
     }
 
-    /// Goes on with a push whose owner died; `open` is taken over already.
-    pub(super) async fn go_on(&self, account: &Account, open: OpenPush) -> Result<Answer, Stopped> {
-        let push = Push::from_json(&open.push)?;
-        let received = open.received;
-        match super::scene::meaning(&push) {
-            Meaning::Turn { said, masked } => {
-                let turn = self.begin(account, push, said, masked, Some(received));
-                self.take_turn(turn, Some(open)).await
-            }
-            Meaning::Leave | Meaning::Note => Ok(Answer::Nothing),
-        }
+    /// Goes on with a push whose owner died; `ours` is taken over already. `None`: it has yet another owner.
+    pub(super) async fn go_on(&self, account: &Account, ours: OpenPush) -> Result<Option<Answer>, Stopped> {
+        let Kept { push, masked } = serde_json::from_slice(&ours.push)?;
+        let Meaning::Turn { said, masked: found } = super::scene::meaning(&push) else {
+            return Ok(Some(Answer::Nothing));
+        };
+        let mut turn = self.begin(account, push, said, masked || found, Some(ours.received));
+        let place = self.followers.turn(&account.id, ours.follower);
+        self.take_turn(&mut turn, ours, place).await
     }
 
     fn begin<'a>(
@@ -74,70 +104,70 @@ impl Inbound {
         }
     }
 
-    async fn take_turn(&self, mut turn: Turn<'_>, open: Option<OpenPush>) -> Result<Answer, Stopped> {
-        let mut open = open;
-        let followers = &self.followers;
-        let _place: OwnedMutexGuard<()> = match followers
-            .try_turn(&turn.question.account.id, turn.question.follower)
-        {
-            Some(place) => place,
-            None => {
-                // Somebody is before us: the claim keeps our place while we wait, also over a restart.
-                if open.is_none() {
-                    match self.open(&turn).await? {
-                        Opened::Ours(ours) => open = Some(ours),
-                        Opened::Seen => return self.seen(turn.question.account, &turn.key).await,
-                    }
-                }
-                match &open {
-                    Some(ours) => {
-                        let waiting = followers.wait_turn(&turn.question.account.id, turn.question.follower);
-                        match self.keep(ours, waiting).await? {
-                            Some(place) => place,
-                            None => return Box::pin(self.seen(turn.question.account, &turn.key)).await,
-                        }
-                    }
-                    None => followers.wait_turn(&turn.question.account.id, turn.question.follower).await,
-                }
-            }
+    /// A push seen for the first time in this process. Alone and without a question to the core it is one commit; else
+    /// it is claimed where it arrived, before the next one of its follower. `None`: it was seen elsewhere.
+    async fn arrived(&self, turn: &mut Turn<'_>, arrival: Arrival) -> Result<Option<Answer>, Stopped> {
+        let pen = arrival.pen.come().await;
+        let place = match arrival.turn.now() {
+            Ok(place) => match self.at_once(turn).await? {
+                Settled::Answered(answer) => return Ok(Some(answer)),
+                Settled::Elsewhere => return Ok(None),
+                Settled::Again => Waiting::come_already(place),
+            },
+            Err(waiting) => waiting,
         };
+        let Some(ours) = self.open(turn).await? else { return Ok(None) };
+        drop(pen);
+        self.take_turn(turn, ours, place).await
+    }
+
+    /// Decides and commits without a lease. `Again`: this push needs one.
+    async fn at_once(&self, turn: &Turn<'_>) -> Result<Settled, Stopped> {
+        let Question { account, follower, .. } = &turn.question;
         for _ in 0..self.limits.attempts_max {
-            if let Some(ours) = &open
-                && self.keep(ours, self.wait_for_earlier(&turn, ours.turn)).await?.is_none()
-            {
-                return Box::pin(self.seen(turn.question.account, &turn.key)).await;
+            let conversation = self.rooms.store.conversation(&account.id, *follower).await?;
+            if conversation.open_turns > 0 {
+                return Ok(Settled::Again);
             }
-            let conversation =
-                self.rooms.store.conversation(&turn.question.account.id, turn.question.follower).await?;
-            if open.is_none() && conversation.open_turns > 0 {
-                match self.open(&turn).await? {
-                    Opened::Ours(ours) => open = Some(ours),
-                    Opened::Seen => return Box::pin(self.seen(turn.question.account, &turn.key)).await,
-                }
-                continue;
+            let loaded = self.load(&account.id, *follower, conversation).await?;
+            let Decided::Done(outcome) = turn.question.decide(&self.rooms.dialogue.load_full(), &loaded)
+            else {
+                return Ok(Settled::Again);
+            };
+            match self.settle(turn, loaded, *outcome, &mut None).await? {
+                Settled::Again => {}
+                settled => return Ok(settled),
             }
-            let loaded = self.load(&turn.question.account.id, turn.question.follower, conversation).await?;
-            let dialogue = self.rooms.dialogue.load_full();
-            match turn.question.decide(&dialogue, &loaded) {
-                Decided::Done(outcome) => {
-                    if let Some(answer) = self.settle(&turn, loaded, *outcome, &mut open).await? {
-                        return Ok(answer);
-                    }
-                }
+        }
+        Err(Stopped::Contended(self.limits.attempts_max))
+    }
+
+    /// Works on a push under its lease, in its turn. `None`: it has another owner now.
+    async fn take_turn(
+        &self,
+        turn: &mut Turn<'_>,
+        ours: OpenPush,
+        waiting: Waiting,
+    ) -> Result<Option<Answer>, Stopped> {
+        let account = turn.question.account;
+        let follower = turn.question.follower;
+        let Some(_place) = self.turn_comes(&ours, waiting).await? else { return Ok(None) };
+        let mut open = Some(ours);
+        for _ in 0..self.limits.attempts_max {
+            let pen = self.followers.pen(&account.id, follower).await;
+            let conversation = self.rooms.store.conversation(&account.id, follower).await?;
+            let loaded = self.load(&account.id, follower, conversation).await?;
+            match turn.question.decide(&self.rooms.dialogue.load_full(), &loaded) {
+                Decided::Done(outcome) => match self.settle(turn, loaded, *outcome, &mut open).await? {
+                    Settled::Answered(answer) => return Ok(Some(answer)),
+                    Settled::Again => {}
+                    Settled::Elsewhere => return Ok(None),
+                },
                 Decided::Wanted(ask) => {
-                    let Some(ours) = &open else {
-                        match self.open(&turn).await? {
-                            Opened::Ours(ours) => open = Some(ours),
-                            Opened::Seen => {
-                                return Box::pin(self.seen(turn.question.account, &turn.key)).await;
-                            }
-                        }
-                        continue;
-                    };
+                    drop(pen);
+                    let Some(ours) = &open else { return Ok(None) };
                     let call = self.ask(&turn.question, &loaded, &ask);
-                    let Some(answer) = self.keep(ours, call).await? else {
-                        return Box::pin(self.seen(turn.question.account, &turn.key)).await;
-                    };
+                    let Some(answer) = self.keep(ours, call).await? else { return Ok(None) };
                     turn.question.remember(*ask, answer);
                 }
             }
@@ -145,9 +175,31 @@ impl Inbound {
         Err(Stopped::Contended(self.limits.attempts_max))
     }
 
-    /// Claims the push as taken: key, turn number, lease, the message in the log, the window it opens.
-    async fn open(&self, turn: &Turn<'_>) -> Result<Opened, Stopped> {
+    /// Waits for the head of the queue in this process, and until earlier turns elsewhere are settled or their owners
+    /// dead. While it waits for those elsewhere it holds up nobody here, so that two processes never wait for each
+    /// other in a circle. `None`: the push has another owner now.
+    async fn turn_comes(&self, ours: &OpenPush, waiting: Waiting) -> Result<Option<Place>, Stopped> {
+        let mut waiting = waiting;
+        loop {
+            let Some(place) = self.keep(ours, waiting.come()).await? else { return Ok(None) };
+            let now = self.rooms.clock.now();
+            let before = self.rooms.store.turns_before(&ours.account, ours.follower, ours.turn, now).await?;
+            if before == 0 {
+                return Ok(Some(place));
+            }
+            drop(place);
+            if self.keep(ours, tokio::time::sleep(self.limits.poll)).await?.is_none() {
+                return Ok(None);
+            }
+            waiting = self.followers.turn(&ours.account, ours.follower);
+        }
+    }
+
+    /// Claims the push as taken: key, turn number, lease, the message in the log, the window it opens. `None`: its key
+    /// was claimed before.
+    async fn open(&self, turn: &Turn<'_>) -> Result<Option<OpenPush>, Stopped> {
         let store = &self.rooms.store;
+        let kept = Kept { push: turn.push.clone(), masked: turn.question.masked };
         for _ in 0..self.limits.attempts_max {
             let mut conversation =
                 store.conversation(&turn.question.account.id, turn.question.follower).await?;
@@ -164,7 +216,7 @@ impl Inbound {
                 epoch: 1,
                 lease_until: now + self.limits.lease,
                 received: turn.received,
-                push: zeroize::Zeroizing::new(turn.push.to_json()),
+                push: Zeroizing::new(serde_json::to_vec(&kept)?),
             };
             let mut commit = Commit::new(turn.question.follower.part());
             commit.push(store.claim_push(&Claim {
@@ -180,8 +232,8 @@ impl Inbound {
             commit.extend(self.arrival(turn, &mut conversation)?);
             commit.push(store.save_conversation(&conversation)?);
             match conflict(store.commit(commit).await)? {
-                None => return Ok(Opened::Ours(open)),
-                Some(Conflict::Duplicate) => return Ok(Opened::Seen),
+                None => return Ok(Some(open)),
+                Some(Conflict::Duplicate) => return Ok(None),
                 Some(Conflict::Stale | Conflict::Lost) => {}
             }
         }
@@ -240,14 +292,14 @@ impl Inbound {
         Ok(writes)
     }
 
-    /// Commits what was decided. `None`: something changed meanwhile, decide anew.
+    /// Commits what was decided.
     async fn settle(
         &self,
         turn: &Turn<'_>,
         loaded: Loaded,
         outcome: Outcome,
         open: &mut Option<OpenPush>,
-    ) -> Result<Option<Answer>, Stopped> {
+    ) -> Result<Settled, Stopped> {
         let store = &self.rooms.store;
         let mut conversation = loaded.conversation.clone();
         let mut commit = Commit::new(turn.question.follower.part());
@@ -277,42 +329,26 @@ impl Inbound {
             None => {
                 self.rooms.outbound.wake(turn.question.follower.part());
                 self.rooms.desk.notify(&turn.question.account.id, turn.question.follower);
-                Ok(Some(said.answer))
+                Ok(Settled::Answered(said.answer))
             }
-            Some(Conflict::Stale) => Ok(None),
-            Some(Conflict::Duplicate) => {
-                Box::pin(self.seen(turn.question.account, &turn.key)).await.map(Some)
-            }
-            Some(Conflict::Lost) => self.settle_lost(turn, open).await,
+            Some(Conflict::Stale) => Ok(Settled::Again),
+            Some(Conflict::Duplicate | Conflict::Lost) => self.settle_lost(turn, open).await,
         }
     }
 
-    /// The push is owed since we read it, or somebody took it over.
-    async fn settle_lost(
-        &self,
-        turn: &Turn<'_>,
-        open: &mut Option<OpenPush>,
-    ) -> Result<Option<Answer>, Stopped> {
-        let stored = self.rooms.store.open_push(&turn.question.account.id, &turn.key).await?;
-        match (open.as_mut(), stored) {
-            (Some(ours), Some(stored)) if stored.owner == ours.owner && stored.epoch == ours.epoch => {
+    /// The push has or had another owner, or is owed since we read it; or else what an effect relied on is gone.
+    async fn settle_lost(&self, turn: &Turn<'_>, open: &mut Option<OpenPush>) -> Result<Settled, Stopped> {
+        let account = &turn.question.account.id;
+        let Some(ours) = open else {
+            let seen = self.rooms.store.seen_push(account, &turn.key).await?;
+            return Ok(if seen.is_some() { Settled::Elsewhere } else { Settled::Again });
+        };
+        match self.rooms.store.open_push(account, &turn.key).await? {
+            Some(stored) if stored.owner == ours.owner && stored.epoch == ours.epoch => {
                 ours.owed = stored.owed;
-                Ok(None)
+                Ok(Settled::Again)
             }
-            _ => Box::pin(self.seen(turn.question.account, &turn.key)).await.map(Some),
-        }
-    }
-
-    /// Waits until the follower's earlier turns are settled or their owners dead.
-    async fn wait_for_earlier(&self, turn: &Turn<'_>, number: i64) -> Result<(), Stopped> {
-        loop {
-            let now = self.rooms.clock.now();
-            let store = &self.rooms.store;
-            if store.turns_before(&turn.question.account.id, turn.question.follower, number, now).await? == 0
-            {
-                return Ok(());
-            }
-            tokio::time::sleep(self.limits.poll).await;
+            _ => Ok(Settled::Elsewhere),
         }
     }
 
@@ -342,32 +378,71 @@ impl Inbound {
     }
 
     /// What a push that was seen before is answered with: the stored reply, or the end of the work on it. Takes
-    /// over from a dead owner.
-    pub(super) async fn seen(&self, account: &Account, key: &PushKey) -> Result<Answer, Stopped> {
-        let store = &self.rooms.store;
-        loop {
-            let Some(seen) = store.seen_push(&account.id, key).await? else { return Ok(Answer::Nothing) };
-            match seen.outcome {
-                PushOutcome::Silent | PushOutcome::Owed => return Ok(Answer::Nothing),
-                PushOutcome::Replied => {
-                    let Some(seq) = seen.reply_seq else { return Ok(Answer::Nothing) };
-                    let messages = store.messages(&account.id, seen.follower, seq - 1, 1).await?;
-                    let Some(message) = messages.first().filter(|message| message.seq == seq) else {
-                        return Ok(Answer::Nothing);
-                    };
-                    let reply = Reply::from_json(message.content.reveal().as_bytes())?;
-                    return Ok(Answer::Reply { reply, at: message.at });
-                }
-                PushOutcome::Taken => {}
+    /// over from a dead owner. The caller holds no place in any queue.
+    async fn seen(&self, account: &Account, key: &PushKey) -> Result<Answer, Stopped> {
+        let until = Instant::now() + self.limits.last_delivery;
+        while Instant::now() < until {
+            match self.look(account, key).await? {
+                Seen::Settled(answer) => return Ok(answer),
+                Seen::Never => return Ok(Answer::Nothing),
+                Seen::Taken => {}
             }
-            if let Some(open) = store.open_push(&account.id, key).await?
+            if let Some(open) = self.rooms.store.open_push(&account.id, key).await?
                 && open.lease_until < self.rooms.clock.now()
                 && let Some(ours) = self.take_over(open).await?
+                && let Some(answer) = self.go_on(account, ours).await?
             {
-                return Box::pin(self.go_on(account, ours)).await;
+                return Ok(answer);
             }
             tokio::time::sleep(self.limits.poll).await;
         }
+        Err(Stopped::Unsettled)
+    }
+
+    /// What is known of a push.
+    pub(super) async fn look(&self, account: &Account, key: &PushKey) -> Result<Seen, Stopped> {
+        let store = &self.rooms.store;
+        let Some(seen) = store.seen_push(&account.id, key).await? else { return Ok(Seen::Never) };
+        Ok(match seen.outcome {
+            PushOutcome::Taken => Seen::Taken,
+            PushOutcome::Silent | PushOutcome::Owed => Seen::Settled(Answer::Nothing),
+            PushOutcome::Replied => Seen::Settled(match self.stored_reply(account, &seen).await? {
+                Some(message) => {
+                    let reply = Reply::from_json(message.content.reveal().as_bytes())?;
+                    Answer::Reply { reply, at: message.at }
+                }
+                // Erased since.
+                None => Answer::Nothing,
+            }),
+        })
+    }
+
+    async fn stored_reply(&self, account: &Account, seen: &SeenPush) -> Result<Option<Message>, Stopped> {
+        let Some(seq) = seen.reply_seq else { return Ok(None) };
+        let found = self.rooms.store.messages(&account.id, seen.follower, seq - 1, 1).await?;
+        Ok(found.into_iter().find(|message| message.seq == seq))
+    }
+
+    /// A reply that everyone was sent away from goes out as a customer-service message; later deliveries get `success`.
+    pub(super) async fn reply_later(&self, account: &Account, key: &PushKey) {
+        if let Err(error) = self.try_reply_later(account, key).await {
+            tracing::error!(account = %account.id, %error, "a reply that nobody waited for could not be sent later");
+        }
+    }
+
+    async fn try_reply_later(&self, account: &Account, key: &PushKey) -> Result<(), Stopped> {
+        let store = &self.rooms.store;
+        let Some(seen) = store.seen_push(&account.id, key).await? else { return Ok(()) };
+        let Some(message) = self.stored_reply(account, &seen).await? else { return Ok(()) };
+        let reply = Reply::from_json(message.content.reveal().as_bytes())?;
+        let mut commit = Commit::new(seen.follower.part());
+        commit.extend(store.owe_reply(&account.id, key, seen.follower, message.seq));
+        let cause = Cause::Message { seq: message.seq };
+        commit.extend(self.say_later(&account.id, seen.follower, &reply, cause)?);
+        if conflict(store.commit(commit).await)?.is_none() {
+            self.rooms.outbound.wake(seen.follower.part());
+        }
+        Ok(())
     }
 
     /// Becomes the owner of a push whose owner is dead. `None`: another was faster, or he lives.
@@ -385,11 +460,4 @@ impl Inbound {
             Some(_) => Ok(None),
         }
     }
-}
-
-enum Opened {
-    /// We work on it.
-    Ours(OpenPush),
-    /// Its key was claimed before.
-    Seen,
 }

@@ -3,15 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Inbound, Stopped, conflict};
-use crate::store::{Commit, Engine};
+use crate::config::Account;
+use crate::domain::secret::Personal;
+use crate::outbound::Cause;
+use crate::store::{
+    Channel, Commit, CommitError, Conflict, Direction, Engine, Message, OpenPush, PushOutcome, StoreError,
+};
+use crate::wechat::reply::Reply;
+use crate::wechat::text::Text;
 
 /// How often dead owners and unfinished wishes are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often old keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// Owed pushes and wishes that this process goes on with at the same time.
+const TASKS_MAX: usize = 64;
+/// Work that is under way at a stop may take this long.
+const FINISH_WITHIN: Duration = Duration::from_secs(4);
+/// What the customer reads when his message could not be worked on by anybody.
+const GIVEN_UP: &str = "抱歉，您刚才的消息没能处理成功。请再发一次，或回复“人工”由客服为您办理。";
 /// How long a deduplication key is kept.
 const KEYS_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -20,22 +35,23 @@ impl Inbound {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn recover(&self) -> Result<(), crate::store::CommitError> {
+    pub async fn recover(&self) -> Result<(), CommitError> {
         if self.rooms.store.engine() == Engine::Sqlite {
             self.rooms.store.commit(Commit::new(0).with(self.rooms.store.abandon_pushes())).await?;
         }
         Ok(())
     }
 
-    /// Runs until `stop`.
+    /// Runs until `stop`, then finishes what is in work.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut forgotten = tokio::time::Instant::now();
+        let mut forgotten = Instant::now();
+        let mut tasks = JoinSet::new();
         while !stop.is_cancelled() {
-            if let Err(error) = self.step().await {
+            if let Err(error) = self.look_for_owed(&mut tasks).await {
                 tracing::warn!(%error, "cannot go on with owed work; trying again");
             }
             if forgotten.elapsed() > FORGET_EVERY {
-                forgotten = tokio::time::Instant::now();
+                forgotten = Instant::now();
                 let before = self.rooms.clock.now() - KEYS_KEPT;
                 let forget = Commit::new(0).with(self.rooms.store.forget_pushes(before));
                 if let Err(error) = self.rooms.store.commit(forget).await {
@@ -46,46 +62,119 @@ impl Inbound {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+            while let Some(ended) = tasks.try_join_next() {
+                told(ended);
+            }
+        }
+        let finished = tokio::time::timeout(FINISH_WITHIN, async {
+            while let Some(ended) = tasks.join_next().await {
+                told(ended);
+            }
+        });
+        if finished.await.is_err() {
+            tracing::warn!("owed work was cut off; whoever takes over its lease goes on with it");
         }
     }
 
-    /// One look: goes on with what dead owners left, and with wishes that are due. Tells how much it did.
+    /// One look, and the end of what it found. Tells how much that was.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn step(self: &Arc<Self>) -> Result<usize, crate::store::StoreError> {
+    pub async fn step(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let mut tasks = JoinSet::new();
+        self.look_for_owed(&mut tasks).await?;
+        let found = tasks.len();
+        while let Some(ended) = tasks.join_next().await {
+            told(ended);
+        }
+        Ok(found)
+    }
+
+    /// Goes on with what dead owners left, and with wishes that are due, each in a task of its own: a slow follower
+    /// holds up no other, and one whose message makes the house stumble ends nothing but his own task.
+    async fn look_for_owed(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<(), StoreError> {
         let now = self.rooms.clock.now();
-        let mut done = 0;
-        for dead in self.rooms.store.expired_pushes(now, now - self.limits.last_delivery).await? {
-            let Some(account) = self.rooms.config.account(dead.account.as_str()) else { continue };
-            let key = dead.key.clone();
-            if let Err(error) = self.go_on_owed(account, dead).await {
-                tracing::error!(account = %account.id, %error, push = ?key, "cannot go on with a push");
-            }
-            done += 1;
+        let dead = self.rooms.store.expired_pushes(now, now - self.limits.last_delivery).await?;
+        for dead in dead.into_iter().take(TASKS_MAX.saturating_sub(tasks.len())) {
+            let inbound = self.clone();
+            tasks.spawn(async move { inbound.go_on_owed(dead).await });
         }
-        for resume in self.rooms.store.due_resumes(now).await? {
-            self.resume_due(&resume).await;
-            done += 1;
+        let due = self.rooms.store.due_resumes(now).await?;
+        for resume in due.into_iter().take(TASKS_MAX.saturating_sub(tasks.len())) {
+            let inbound = self.clone();
+            tasks.spawn(async move { inbound.resume_due(&resume).await });
         }
-        Ok(done)
+        Ok(())
+    }
+
+    async fn go_on_owed(&self, dead: OpenPush) {
+        let Some(account) = self.rooms.config.account(dead.account.as_str()) else { return };
+        let key = dead.key.clone();
+        if let Err(error) = self.try_go_on_owed(account, dead).await {
+            tracing::error!(account = %account.id, %error, push = ?key, "cannot go on with a push");
+        }
     }
 
     /// WeChat delivers this push no more, so its answer goes by customer service.
-    async fn go_on_owed(
-        &self,
-        account: &crate::config::Account,
-        dead: crate::store::OpenPush,
-    ) -> Result<(), Stopped> {
+    async fn try_go_on_owed(&self, account: &Account, dead: OpenPush) -> Result<(), Stopped> {
         let Some(mut ours) = self.take_over(dead).await? else { return Ok(()) };
         if !ours.owed {
             let mut commit = Commit::new(ours.follower.part());
             commit.extend(self.rooms.store.owe_push(&ours.account, &ours.key));
-            match conflict(self.rooms.store.commit(commit).await)? {
-                None => ours.owed = true,
-                Some(_) => return Ok(()),
+            if conflict(self.rooms.store.commit(commit).await)?.is_some() {
+                return Ok(());
             }
+            ours.owed = true;
+        }
+        if ours.epoch > self.limits.owners_max {
+            return self.give_up_push(&ours).await;
         }
         self.go_on(account, ours).await.map(drop)
+    }
+
+    /// Ends a push that nobody got to its end: the customer is told, and his next messages wait for it no more.
+    async fn give_up_push(&self, ours: &OpenPush) -> Result<(), Stopped> {
+        tracing::error!(account = %ours.account, follower = %ours.follower, push = ?ours.key, "gives up a push");
+        metrics::counter!("weikefu_inbound_given_up_total").increment(1);
+        let store = &self.rooms.store;
+        let Ok(text) = Text::new(GIVEN_UP) else { return Ok(()) };
+        let reply = Reply::Text(text);
+        for _ in 0..self.limits.attempts_max {
+            let mut conversation = store.conversation(&ours.account, ours.follower).await?;
+            conversation.open_turns = (conversation.open_turns - 1).max(0);
+            let seq = conversation.next_seq();
+            let mut commit = Commit::new(ours.follower.part());
+            commit.push(store.append_message(&Message {
+                account: ours.account.clone(),
+                follower: ours.follower,
+                seq,
+                direction: Direction::Out,
+                author: "bot".into(),
+                channel: Channel::CustomerService,
+                content: Personal::new(String::from_utf8_lossy(&reply.to_json()).into_owned()),
+                at: self.rooms.clock.now(),
+                state: "queued".into(),
+            })?);
+            let cause = Cause::Message { seq };
+            commit.extend(self.say_later(&ours.account, ours.follower, &reply, cause)?);
+            commit.extend(store.settle_push(ours, PushOutcome::Owed, None));
+            commit.push(store.save_conversation(&conversation)?);
+            match conflict(store.commit(commit).await)? {
+                Some(Conflict::Stale) => {}
+                None => {
+                    self.rooms.outbound.wake(ours.follower.part());
+                    return Ok(());
+                }
+                Some(Conflict::Duplicate | Conflict::Lost) => return Ok(()),
+            }
+        }
+        Err(Stopped::Contended(self.limits.attempts_max))
+    }
+}
+
+/// A task that panicked has left its lease behind; the next look finds it.
+fn told(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "work on a message stumbled");
     }
 }

@@ -30,6 +30,13 @@ statements! {
     TAKE_OVER = "UPDATE open_push SET owner = $4, epoch = epoch + 1, lease_until_ms = $5 \
         WHERE account = $1 AND push_key = $2 AND epoch = $3 AND lease_until_ms < $6";
     OWE = "UPDATE open_push SET owed = 1 WHERE account = $1 AND push_key = $2 AND owed = 0";
+    OWE_REPLY = "UPDATE push SET outcome = 'owed', reply_seq = NULL \
+        WHERE account = $1 AND push_key = $2 AND outcome = 'replied' AND reply_seq = $3";
+    QUEUE_REPLY = "UPDATE message SET channel = 'customer_service', state = 'queued' \
+        WHERE account = $1 AND fkey = $2 AND seq = $3";
+    SILENCE = "UPDATE push SET outcome = 'silent', reply_seq = NULL WHERE account = $1 AND push_key IN \
+        (SELECT push_key FROM open_push WHERE account = $1 AND fkey = $2)";
+    DROP = "DELETE FROM open_push WHERE account = $1 AND fkey = $2";
     SETTLE = "DELETE FROM open_push WHERE account = $1 AND push_key = $2 AND owner = $3 AND epoch = $4 AND owed = $5";
     BEFORE = "SELECT count(*) FROM open_push WHERE account = $1 AND fkey = $2 AND turn < $3 AND lease_until_ms >= $4";
     ABANDON_ALL = "UPDATE open_push SET lease_until_ms = 0";
@@ -115,7 +122,7 @@ pub struct OpenPush {
     pub lease_until: UnixMs,
     /// When the first delivery came.
     pub received: UnixMs,
-    /// The push as JSON.
+    /// The push and what else its next owner must know, as JSON.
     pub push: Zeroizing<Vec<u8>>,
 }
 
@@ -255,6 +262,28 @@ impl Store {
         let mut outcome = name();
         outcome.extend([PushOutcome::Owed.name().into(), None::<i64>.into()]);
         [Write::one(OWE, name(), Conflict::Lost), Write::new(SET_OUTCOME, outcome)]
+    }
+
+    /// Notes that a reply which was stored for the open connection follows by customer service after all.
+    /// [`Conflict::Lost`] when it does already.
+    #[must_use]
+    pub fn owe_reply(
+        &self,
+        account: &AccountId,
+        key: &PushKey,
+        follower: FollowerKey,
+        reply_seq: i64,
+    ) -> [Write; 2] {
+        let owe = vec![account.as_str().into(), key.as_str().into(), reply_seq.into()];
+        let queue = vec![account.as_str().into(), follower.into(), reply_seq.into()];
+        [Write::one(OWE_REPLY, owe, Conflict::Lost), Write::new(QUEUE_REPLY, queue)]
+    }
+
+    /// Drops the pushes of a follower that are in work, with what he wrote: he left. Their owners lose them.
+    #[must_use]
+    pub fn drop_pushes(&self, account: &AccountId, follower: FollowerKey) -> [Write; 2] {
+        let name = || vec![account.as_str().into(), follower.into()];
+        [Write::new(SILENCE, name()), Write::new(DROP, name())]
     }
 
     /// Settles a push under its owner and epoch, as it stands: owed or not. [`Conflict::Lost`] when either changed.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -20,7 +21,9 @@ use crate::wechat::reply::{self, Reply};
 use crate::wechat::text::Text;
 
 /// What customers read when the house cannot work now.
-const BUSY: &str = "系统正忙，没能收到您刚才的消息，请稍后再发一次。";
+const BUSY: &str = "系统正忙，请稍候；如果过一会儿还没有收到回复，请再发一次。";
+/// A body that has not come whole within this time is given up.
+const BODY_WITHIN: Duration = Duration::from_secs(4);
 /// Longest accepted query string.
 const QUERY_BYTES_MAX: usize = 4_096;
 
@@ -91,9 +94,10 @@ async fn receive(
     let Some(entry) = webhooks.by_account.get(account.as_str()) else {
         return refuse(404, "unknown_account");
     };
-    let body = match read(payload).await {
-        Ok(body) => body,
-        Err((status, reason)) => return refuse(status, reason),
+    let body = match tokio::time::timeout(BODY_WITHIN, read(payload)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err((status, reason))) => return refuse(status, reason),
+        Err(_) => return refuse(400, "body"),
     };
     if request.query_string().len() > QUERY_BYTES_MAX {
         return refuse(400, "query");
