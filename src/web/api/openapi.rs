@@ -63,7 +63,6 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
 struct Api;
 
 /// The headers of Standard Webhooks.
-#[expect(dead_code, reason = "read by the description only")]
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "read by the description only")]
