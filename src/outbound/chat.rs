@@ -11,6 +11,7 @@ use crate::domain::verdict::{State, Verdict};
 use crate::domain::window::{Ledger, Refused, Sender};
 use crate::store::{Attempt, Commit, CommitError, Conflict, OutboxRow, Write};
 use crate::wechat::api::{CustomMessage, CustomSend};
+use crate::wechat::errcode::Class;
 
 /// A conversation that changes under our hands is read again this often.
 const STALE_TRIES_MAX: u32 = 8;
@@ -54,6 +55,9 @@ impl Outbound {
         };
         let attempt = attempt(at, began, &outcome);
         count_outcome(row, &outcome);
+        if let Outcome::Refused { class: Class::WindowClosed | Class::AllowanceUsed, .. } = outcome {
+            self.believe_wechat(row).await;
+        }
         let this = Try { number: row.attempts + 1, now: self.clock.now(), jitter: self.jitter() };
         let next = after_chat(&outcome, sender, repeated, this);
         self.conclude(&job, next, this.number, None, attempt).await;
@@ -119,6 +123,19 @@ impl Outbound {
         let Ok(message) = CustomMessage::from_json(&row.payload) else { return Err(failed("unreadable")) };
         let send = CustomSend { to: &to, message: &message, agent: None, is_generated: false };
         Ok(Outcome::of(api.custom_send(send).await.map(|()| None)))
+    }
+
+    /// WeChat says that nothing is left: our ledger says so too, until the follower acts again. A conversation that
+    /// changed meanwhile has perhaps a new window; then nothing is written.
+    async fn believe_wechat(&self, row: &OutboxRow) {
+        let (Some(account), Some(follower)) = (&row.account, row.follower) else { return };
+        let Ok(mut conversation) = self.store.conversation(account, follower).await else { return };
+        conversation.ledger.message.used = Ledger::MESSAGE_SENDS_MAX;
+        conversation.ledger.tap.used = Ledger::TAP_SENDS_MAX;
+        let Ok(save) = self.store.save_conversation(&conversation) else { return };
+        if let Err(error) = self.store.commit(Commit::new(row.fence.part).with(save)).await {
+            tracing::debug!(%error, "the allowance was not closed");
+        }
     }
 
     /// Makes an owed answer the first thing said when the follower comes back, and ends the row.

@@ -157,7 +157,7 @@ impl World {
     }
 
     pub(crate) fn follower(&self, openid: &str) -> FollowerKey {
-        self.store().follower_key("wx-card", &Openid::parse(openid).unwrap())
+        self.store().follower_key("wx_card", &Openid::parse(openid).unwrap())
     }
 
     /// Another process on the same database.
@@ -250,7 +250,7 @@ pub(crate) fn config(outside: &Url) -> Config {
         id: AccountId::new("card"),
         name: "示例银行信用卡".to_owned(),
         original_id: "gh_card".to_owned(),
-        app_id: "wx-card".to_owned(),
+        app_id: "wx_card".to_owned(),
         app_secret: secret("s"),
         token: secret("t"),
         encoding_aes_key: None,

@@ -309,6 +309,8 @@ async fn an_owed_answer_without_window_is_the_first_thing_said_next_and_an_agent
             "{}: nothing is sent into a closed window",
             world.test.name
         );
+        let ledger = world.store().conversation(&world.account(), follower).await.unwrap().ledger;
+        assert_eq!(ledger.left(world.test.clock.now()), 0, "WeChat's word counts");
         assert_eq!(state_of(&world, follower, owed).await, "said_next");
         assert_eq!(state_of(&world, follower, agents).await, "failed");
         assert_eq!(state_of(&world, follower, late).await, "said_next");

@@ -15,6 +15,7 @@ mod notice;
 mod outbox;
 mod parts;
 mod push;
+mod sent;
 mod staff;
 mod value;
 mod writer;
@@ -30,9 +31,10 @@ pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
 pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
-pub use outbox::{Attempt, Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow, PastAttempt, SentRow};
+pub use outbox::{Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow};
 pub use parts::{Fence, Lease};
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
+pub use sent::{Attempt, PastAttempt, SentRow};
 pub use staff::{Attempts, SessionRow, StaffRow};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
 
@@ -294,7 +296,7 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 /// Every statement of the store, for the test that prepares them on both databases.
 #[must_use]
 pub fn all_statements() -> Vec<Statement> {
-    [ALL, conversation::ALL, desk::ALL, follower::ALL, h5::ALL, identity::ALL, notice::ALL, outbox::ALL, parts::ALL, push::ALL, staff::ALL].concat()
+    [ALL, conversation::ALL, desk::ALL, follower::ALL, h5::ALL, identity::ALL, notice::ALL, outbox::ALL, parts::ALL, push::ALL, sent::ALL, staff::ALL].concat()
 }
 
 #[cfg(test)]

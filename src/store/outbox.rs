@@ -7,7 +7,7 @@ use super::value::statements;
 use super::{Conflict, Row, Statement, Store, StoreError, Write};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
-use crate::domain::verdict::{State, Verdict};
+use crate::domain::verdict::Verdict;
 use crate::keys::Place;
 
 const PAYLOAD: Place = Place("outbox.payload");
@@ -46,8 +46,6 @@ statements! {
         AND EXISTS (SELECT 1 FROM part_lease l WHERE l.part = outbox.part AND l.owner = $2 AND l.epoch = $3)";
     DROP_FOLLOWER = "UPDATE outbox SET settled = 1, state = 'suppressed', reason = $3, settled_ms = $4, \
         payload_sealed = NULL WHERE account = $1 AND fkey = $2 AND settled = 0";
-    ADD_ATTEMPT = "INSERT INTO attempt (outbox_id, number, at_ms, duration_ms, outcome, errcode) \
-        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (outbox_id, number) DO NOTHING";
     ADD_INTENT = "INSERT INTO intent (intent_id, part, epoch, owner, at_ms, ids) SELECT $1, $2, $4, $3, $5, $6 \
         WHERE EXISTS (SELECT 1 FROM part_lease l WHERE l.part = $2 AND l.owner = $3 AND l.epoch = $4) \
         ON CONFLICT (intent_id) DO NOTHING";
@@ -59,26 +57,8 @@ statements! {
     COUNT_ATTEMPT = "UPDATE outbox SET attempts = $2 WHERE outbox_id = $1 AND settled = 0 AND attempts < $2";
     PAUSE = "INSERT INTO quota_pause (account, api, until_ms) VALUES ($1, $2, $3) \
         ON CONFLICT (account, api) DO UPDATE SET until_ms = $3";
-    ADD_RECEIPT = "INSERT INTO receipt (account, msgid, status, at_ms) VALUES ($1, $2, $3, $4) \
-        ON CONFLICT (account, msgid) DO NOTHING";
-    SENT_OF = "SELECT o.outbox_id, o.account, o.state, o.reason, o.attempts, o.created_ms, o.settled_ms, r.status, \
-        r.at_ms FROM outbox o LEFT JOIN receipt r ON r.account = o.account AND r.msgid = o.msgid \
-        WHERE o.cause_kind = $1 AND o.cause_id = $2 ORDER BY o.order_no LIMIT $3";
-    ATTEMPTS_OF = "SELECT a.at_ms, a.outcome, a.errcode FROM outbox o JOIN attempt a ON a.outbox_id = o.outbox_id \
-        WHERE o.cause_kind = $1 AND o.cause_id = $2 ORDER BY a.at_ms, a.number LIMIT $3";
     BINDING_STANDS = "SELECT count(*) FROM binding WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
-    WAITING = "SELECT lane, count(*), min(due_ms) FROM outbox WHERE settled = 0 GROUP BY lane";
-    SWEEP_ATTEMPTS = "DELETE FROM attempt WHERE outbox_id IN \
-        (SELECT outbox_id FROM outbox WHERE settled = 1 AND settled_ms < $1 ORDER BY settled_ms LIMIT $2)";
-    SWEEP_OUTBOX = "DELETE FROM outbox WHERE outbox_id IN \
-        (SELECT outbox_id FROM outbox WHERE settled = 1 AND settled_ms < $1 ORDER BY settled_ms LIMIT $2)";
-    SWEEP_RECEIPTS = "DELETE FROM receipt WHERE at_ms < $1";
 }
-
-/// Followers told of one cause; a customer has few.
-const SENT_MAX: i64 = 64;
-/// Tries read of one cause.
-const ATTEMPTS_MAX: i64 = 500;
 
 /// Which row leaves first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -237,47 +217,6 @@ pub struct OutboxRow {
     pub payload: Zeroizing<Vec<u8>>,
 }
 
-/// One try.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// When it began.
-    pub at: UnixMs,
-    /// How long it took.
-    pub duration_ms: i64,
-    /// `accepted`, `refused`, `busy`, `not_sent`, `unclear`.
-    pub outcome: &'static str,
-    /// WeChat's code, or the status of the bank's receiver.
-    pub errcode: Option<i64>,
-}
-
-/// What became of one message of a cause.
-#[derive(Clone, Debug)]
-pub struct SentRow {
-    /// The account it left by.
-    pub account: AccountId,
-    /// Its verdict, with its receipt if that has come.
-    pub verdict: Verdict,
-    /// Tries.
-    pub attempts: i64,
-    /// When it was written.
-    pub created: UnixMs,
-    /// When it was settled.
-    pub settled: Option<UnixMs>,
-    /// When its receipt came.
-    pub receipt_at: Option<UnixMs>,
-}
-
-/// A try as the bank may read it.
-#[derive(Clone, Debug)]
-pub struct PastAttempt {
-    /// When.
-    pub at: UnixMs,
-    /// How it ended.
-    pub outcome: String,
-    /// With which code.
-    pub errcode: Option<i64>,
-}
-
 /// An intent whose sender is gone.
 #[derive(Clone, Debug)]
 pub struct LeftIntent {
@@ -422,20 +361,6 @@ impl Store {
         Write::new(DROP_FOLLOWER, vec![account.as_str().into(), follower.into(), reason.into(), now.into()])
     }
 
-    /// Records a try. Numbers count from 1.
-    #[must_use]
-    pub fn add_attempt(&self, outbox_id: &str, number: i64, attempt: &Attempt) -> Write {
-        let args = vec![
-            outbox_id.into(),
-            number.into(),
-            attempt.at.into(),
-            attempt.duration_ms.into(),
-            attempt.outcome.into(),
-            attempt.errcode.into(),
-        ];
-        Write::new(ADD_ATTEMPT, args)
-    }
-
     /// Says what is about to be sent; [`Conflict::Lost`] when the partition is another's, or the intent is there
     /// already. An intent of one row carries that row's id and lists nothing.
     #[must_use]
@@ -502,61 +427,6 @@ impl Store {
         Write::new(PAUSE, vec![account.as_str().into(), channel.name().into(), until.into()])
     }
 
-    /// Keeps WeChat's report of a template message, also when the send's own answer has not come yet.
-    #[must_use]
-    pub fn add_receipt(&self, account: &AccountId, msgid: &str, status: &str) -> Write {
-        let now = self.clock().now();
-        Write::new(ADD_RECEIPT, vec![account.as_str().into(), msgid.into(), status.into(), now.into()])
-    }
-
-    /// What became of the messages of one cause.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn sent_of(&self, cause_kind: &str, cause_id: &str) -> Result<Vec<SentRow>, StoreError> {
-        let rows = self.fetch(SENT_OF, vec![cause_kind.into(), cause_id.into(), SENT_MAX.into()]).await?;
-        rows.iter()
-            .map(|row| {
-                let state = State::parse(row.text(2)?)
-                    .ok_or(StoreError::Decode { statement: SENT_OF.name, column: 2 })?;
-                let verdict = match row.text_opt(7)? {
-                    Some(status) if state == State::Sent => crate::domain::verdict::of_receipt(status),
-                    _ => Verdict { state, reason: row.text_opt(3)?.map(str::to_owned) },
-                };
-                Ok(SentRow {
-                    account: AccountId::new(row.text(1)?),
-                    verdict,
-                    attempts: row.int(4)?,
-                    created: row.time(5)?,
-                    settled: row.time_opt(6)?,
-                    receipt_at: row.time_opt(8)?,
-                })
-            })
-            .collect()
-    }
-
-    /// The tries of one cause, oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn attempts_of(
-        &self,
-        cause_kind: &str,
-        cause_id: &str,
-    ) -> Result<Vec<PastAttempt>, StoreError> {
-        let args = vec![cause_kind.into(), cause_id.into(), ATTEMPTS_MAX.into()];
-        let rows = self.fetch(ATTEMPTS_OF, args).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(PastAttempt {
-                    at: row.time(0)?,
-                    outcome: row.text(1)?.to_owned(),
-                    errcode: row.int_opt(2)?,
-                })
-            })
-            .collect()
-    }
-
     /// Whether the follower is still bound to that customer.
     ///
     /// # Errors
@@ -570,30 +440,6 @@ impl Store {
         let args = vec![account.as_str().into(), follower.into(), customer_ix.into()];
         let row = self.fetch_one(BINDING_STANDS, args).await?;
         row.map(|row| row.flag(0)).transpose().map(|stands| stands.unwrap_or(false))
-    }
-
-    /// What waits: lane, rows, and when the oldest was due. For metrics.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn waiting_outbox(&self) -> Result<Vec<(Lane, i64, UnixMs)>, StoreError> {
-        let rows = self.fetch(WAITING, vec![]).await?;
-        rows.iter()
-            .map(|row| {
-                let bad = StoreError::Decode { statement: WAITING.name, column: 0 };
-                Ok((Lane::from_number(row.int(0)?).ok_or(bad)?, row.int(1)?, row.time(2)?))
-            })
-            .collect()
-    }
-
-    /// Removes history settled before a moment, `rows_max` at a time, and receipts of that age.
-    #[must_use]
-    pub fn sweep_outbox(&self, before: UnixMs, receipts_before: UnixMs, rows_max: usize) -> [Write; 3] {
-        [
-            Write::new(SWEEP_ATTEMPTS, vec![before.into(), count(rows_max).into()]),
-            Write::new(SWEEP_OUTBOX, vec![before.into(), count(rows_max).into()]),
-            Write::new(SWEEP_RECEIPTS, vec![receipts_before.into()]),
-        ]
     }
 }
 

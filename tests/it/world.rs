@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use weikefu::app::App;
+use weikefu::bank::webhooks::Signer;
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use weikefu::config::Config;
 use weikefu::content::Content;
@@ -169,6 +170,42 @@ impl World {
         follower
     }
 
+    /// The phone of somebody who follows already.
+    pub(crate) fn phone(&self, openid: &str) -> Follower<'_> {
+        Follower { world: self, openid: openid.to_owned() }
+    }
+
+    /// A signed call of the bank; gives status and body.
+    pub(crate) async fn bank(&self, method: reqwest::Method, path: &str, body: &str) -> (u16, Value) {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let id = format!("msg_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let signer = Signer::new(&self.config.api.secrets[0]).unwrap();
+        let mut request = self.http.request(method, format!("{}{path}", self.server_url));
+        for (name, value) in signer.headers(&id, self.clock.now(), body.as_bytes()) {
+            request = request.header(name, value);
+        }
+        let response =
+            request.header("content-type", "application/json").body(body.to_owned()).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// Binds a follower to a customer, as a bank that moves in does it.
+    pub(crate) async fn bind(&self, openid: &str, customer_id: &str) {
+        let binding = json!({
+            "account": "card", "openid": openid, "customer_id": customer_id, "bound_at": "2026-01-01T10:00:00+08:00",
+            "cards": [{ "card_id": "K1", "last4": "1234", "product": "金卡" }],
+        });
+        let (status, answer) =
+            self.bank(reqwest::Method::POST, "/api/v1/bindings", &binding.to_string()).await;
+        assert_eq!((status, answer["accepted"].as_u64()), (202, Some(1)), "{answer}");
+    }
+
+    /// Sets a fault of the sandbox core.
+    pub(crate) async fn fault(&self, fault: Value) {
+        self.post(&format!("{}/sandbox/faults", self.core_url), fault).await;
+    }
+
     /// Swipes a card at the sandbox core; gives its answer.
     pub(crate) async fn swipe(&self, body: Value) -> Value {
         self.post(&format!("{}/sandbox/swipe", self.core_url), body).await
@@ -217,14 +254,24 @@ impl Follower<'_> {
         self.answer_to(json!({ "action": "menu", "key": key })).await
     }
 
-    async fn answer_to(&self, action: Value) -> String {
-        let asked = self.act(action).await["entry"].as_u64().expect("the action made an entry");
+    /// Acts, and gives the entry that the phone shows for it.
+    pub(crate) async fn ask(&self, action: Value) -> u64 {
+        self.act(action).await["entry"].as_u64().expect("the action made an entry")
+    }
+
+    /// What the account says after an entry, whichever way it comes.
+    pub(crate) async fn answer_after(&self, asked: u64) -> String {
         let entry = self
             .wait("an answer", |entry| {
                 entry["direction"] == "account" && entry["id"].as_u64().is_some_and(|id| id > asked)
             })
             .await;
         entry["text"].as_str().unwrap_or_default().to_owned()
+    }
+
+    async fn answer_to(&self, action: Value) -> String {
+        let asked = self.ask(action).await;
+        self.answer_after(asked).await
     }
 
     /// What the phone shows, oldest first.

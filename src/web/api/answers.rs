@@ -204,3 +204,23 @@ impl ResponseError for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::RETRY_AFTER;
+
+    use super::*;
+
+    #[test]
+    fn what_may_be_sent_again_says_when() {
+        for (refusal, seconds) in [
+            (Refusal::Full { retry_after_s: 10 }, Some("10")),
+            (Refusal::Busy, Some("1")),
+            (Refusal::TooMany, None),
+        ] {
+            let response = refusal.error_response();
+            let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(header, seconds, "{refusal}");
+        }
+    }
+}
