@@ -56,12 +56,12 @@ impl Gate {
 
     /// Calls about this customer wait from now on.
     pub(crate) fn hold(&self, customer: &str) {
-        self.state.held.send_modify(|held| drop(held.insert(customer.to_owned())));
+        self.state.held.send_if_modified(|held| held.insert(customer.to_owned()));
     }
 
     /// They wait no more.
     pub(crate) fn release(&self, customer: &str) {
-        self.state.held.send_modify(|held| drop(held.remove(customer)));
+        self.state.held.send_if_modified(|held| held.remove(customer));
     }
 
     /// All calls so far.

@@ -60,6 +60,7 @@ impl House {
 
     /// Everything but a server.
     pub(crate) async fn prepared(engine: Engine, limits: Limits) -> Self {
+        weikefu::telemetry::start_metrics();
         let world = World::without_server(engine).await;
         let gate = Gate::start(&world.core_url, world.http.clone());
         let mut config = world.config.clone();

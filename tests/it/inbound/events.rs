@@ -87,7 +87,8 @@ async fn unfollowing_takes_a_push_from_whoever_works_on_it() {
         async move { wechat.deliver(&text("o-gone", 1, "查账单")).await }
     });
     house.gate.asked(1).await;
-    assert!(wechats[1].deliver(&event("o-gone", &timestamp(), "unsubscribe", "")).await.is_success());
+    let left = wechats[1].deliver(&event("o-gone", &timestamp(), "unsubscribe", "")).await;
+    assert!(left.is_success(), "{}", left.raw());
     assert_eq!(house.number("SELECT count(*) FROM open_push").await, 0);
     house.gate.release("C10001");
     assert!(open.await.unwrap().is_success(), "he has left");
