@@ -7,6 +7,7 @@
 
 mod architecture;
 mod command_line;
+mod crash;
 mod first_floor;
 mod gate;
 mod house;

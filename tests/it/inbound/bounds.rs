@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::Connection as _;
 use weikefu::inbound::Limits;
 use weikefu::store::Direction;
 
 use super::short_budget;
-use crate::house::House;
+use crate::house::{Blocked, House};
 use crate::wechat::text;
 use crate::world::{Engine, until};
 
@@ -38,35 +37,6 @@ async fn more_pushes_than_may_be_in_work_are_told_so_and_store_nothing() {
         }
         assert!(wechat.deliver(&text("o-c", 3, "功能")).await.text().contains("我可以为您"), "{engine:?}");
         house.stop().await;
-    }
-}
-
-/// Holds the database's writers up until it is dropped.
-enum Blocked {
-    Sqlite(sqlx::SqliteConnection),
-    Postgres(sqlx::PgConnection),
-}
-
-impl Blocked {
-    async fn begin(house: &House) -> Self {
-        let url = house.config.database.url.reveal();
-        if url.starts_with("sqlite") {
-            let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
-            sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
-            return Self::Sqlite(connection);
-        }
-        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-        sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
-        sqlx::query("LOCK TABLE push IN EXCLUSIVE MODE").execute(&mut connection).await.unwrap();
-        Self::Postgres(connection)
-    }
-
-    async fn end(self) {
-        match self {
-            Self::Sqlite(mut connection) => sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop),
-            Self::Postgres(mut connection) => sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop),
-        }
-        .unwrap();
     }
 }
 
