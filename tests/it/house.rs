@@ -235,7 +235,9 @@ impl Blocked {
     pub(crate) async fn end(self) {
         match self {
             Self::Sqlite(mut connection) => sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop),
-            Self::Postgres(mut connection) => sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop),
+            Self::Postgres(mut connection) => {
+                sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop)
+            }
         }
         .unwrap();
     }
