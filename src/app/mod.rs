@@ -252,7 +252,10 @@ fn listed(faults: &[impl std::fmt::Display]) -> AppError {
 }
 
 /// The desk's hours, from the content.
-fn hours(content: &Content) -> Result<Hours, AppError> {
+///
+/// # Errors
+/// When their file is missing or faulty; it is named with its line.
+pub fn hours(content: &Content) -> Result<Hours, AppError> {
     const FILE: &str = "desk/hours.toml";
     let file = content.file(FILE).ok_or_else(|| AppError::Content(format!("templates/{FILE} is missing")))?;
     Hours::parse(&file.text)

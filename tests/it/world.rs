@@ -206,6 +206,20 @@ impl World {
         self.post(&format!("{}/sandbox/faults", self.core_url), fault).await;
     }
 
+    /// Waits until a call of this operation has met its fault: then it is under way.
+    pub(crate) async fn met(&self, operation: &str) {
+        let url = format!("{}/sandbox/faults", self.core_url);
+        until("a call of the operation", || async {
+            let faults = self.get(&url).await;
+            faults
+                .as_array()?
+                .iter()
+                .find(|fault| fault["operation"] == operation && fault["met"] != 0)
+                .map(drop)
+        })
+        .await;
+    }
+
     /// Swipes a card at the sandbox core; gives its answer.
     pub(crate) async fn swipe(&self, body: Value) -> Value {
         self.post(&format!("{}/sandbox/swipe", self.core_url), body).await
