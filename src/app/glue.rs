@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use crate::desk;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
@@ -88,34 +87,6 @@ impl identity::Announce for Voice {
         // No entry of the log: the ledger may refuse it, and then it was never said.
         let cause = Cause::Message { seq: 0 };
         self.0.customer_service(account, follower, Sender::Unasked, &CustomMessage::Text(text), cause)
-    }
-
-    fn wake(&self, part: u8) {
-        self.0.wake(part);
-    }
-}
-
-impl desk::Speak for Voice {
-    fn answer(
-        &self,
-        account: &AccountId,
-        follower: FollowerKey,
-        seq: i64,
-        text: &Text,
-    ) -> Result<Vec<Write>, StoreError> {
-        let text = text.clone();
-        let cause = Cause::Message { seq };
-        self.0.customer_service(account, follower, Sender::Agent, &CustomMessage::Text(text), cause)
-    }
-
-    fn event(
-        &self,
-        kind: &'static str,
-        account: &AccountId,
-        customer: Option<&CustomerId>,
-        data: Value,
-    ) -> Result<Vec<Write>, StoreError> {
-        self.0.event(kind, account, customer, data)
     }
 
     fn wake(&self, part: u8) {

@@ -233,13 +233,13 @@ impl Rooms {
         let voice = Arc::new(glue::Voice(outbound.clone()));
         let exchange = Arc::new(glue::Exchange(apis.clone()));
         let identity =
-            Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice.clone(), exchange));
+            Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
         let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), &content, clock.clone());
         let alerts = Arc::new(alerts.map_err(|faults| listed(&faults))?);
         let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;
         let bank_api = Arc::new(bank_api);
         let hours = hours(&content)?;
-        let desk = Arc::new(Desk::new(store.clone(), hours, voice));
+        let desk = Arc::new(Desk::new(store.clone(), hours, outbound.clone()));
         let staff = Arc::new(Staff::new(store.clone()));
         let inbound = Arc::new(Inbound::new(
             crate::inbound::Rooms {

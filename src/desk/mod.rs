@@ -2,7 +2,7 @@
 //!
 //! Who owns a conversation is decided by [`Stage`] alone and saved under the conversation's version; the case
 //! row follows it in the same commit. Two kinds of callers: the path of an inbound message, which mutates a
-//! [`Conversation`] here and commits it itself, and agents, whose actions are whole commits ([`actions`]).
+//! [`Conversation`] here and commits it itself, and agents, whose actions are whole commits (`actions`).
 
 pub mod hours;
 

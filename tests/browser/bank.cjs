@@ -46,6 +46,15 @@ class Bank {
     if (!response.ok) throw new Error(`the sandbox refused the fault: ${response.status}`);
   }
 
+  /** Waits until a call has met a fault: it is under way then. */
+  async met(operation) {
+    for (const deadline = Date.now() + WAIT_MS; Date.now() < deadline; await this.page.waitForTimeout(POLL_MS)) {
+      const faults = await (await fetch(new URL("/sandbox/faults", this.url))).json();
+      if ((faults.faults ?? faults).some((fault) => fault.operation === operation && fault.met > 0)) return;
+    }
+    throw new Error(`nobody called ${operation}`);
+  }
+
   async noFaults() {
     await fetch(new URL("/sandbox/faults", this.url), { method: "DELETE" });
   }

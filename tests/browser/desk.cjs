@@ -37,7 +37,7 @@ class Desk {
 
   async finish(reason) {
     await this.page.locator("#finish").click();
-    await this.page.locator("#wrap-up button", { hasText: reason }).click();
+    await this.page.locator("#finish-dialog button", { hasText: reason }).click();
     await this.page.locator("#nothing").waitFor();
   }
 }

@@ -72,10 +72,6 @@ class Phone {
     return this.page.locator("#chat .bubble", { hasText: words }).waitFor();
   }
 
-  ownBubble(words) {
-    return this.page.locator("#chat .turn-own", { hasText: words }).last().waitFor();
-  }
-
   // — the page inside the phone —
 
   get frame() {

@@ -150,7 +150,7 @@ async function story({ demo, pages, step }) {
     await bank.fault({ operation: "bill_unbilled", delay_ms: 2_000, error_rate: 0, down: false, seed: 1 });
     const before = await phone.count();
     await phone.type("未出账单");
-    await phone.ownBubble("未出账单");
+    await bank.met("bill_unbilled");
     await demo.kill("server");
     await demo.restarted("server");
     const answer = await phone.answerAfter(before);

@@ -23,6 +23,9 @@ pub(super) struct Fault {
     pub(super) down: bool,
     #[serde(default)]
     pub(super) seed: u64,
+    /// How many calls it has met, for whoever waits until one is under way.
+    #[serde(skip_deserializing)]
+    pub(super) met: u64,
 }
 
 fn every() -> String {
@@ -74,6 +77,7 @@ impl Faults {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = if faults.contains_key(operation) { operation } else { "*" };
         let Some((fault, dice)) = faults.get_mut(key) else { return Fate::default() };
+        fault.met += 1;
         let fails = fault.down || throw(dice) < fault.error_rate;
         Fate { delay: Duration::from_millis(fault.delay_ms), fails }
     }
@@ -95,7 +99,7 @@ mod tests {
     use super::*;
 
     fn fault(operation: &str) -> Fault {
-        Fault { operation: operation.to_owned(), delay_ms: 0, error_rate: 0.0, down: false, seed: 0 }
+        Fault { operation: operation.to_owned(), delay_ms: 0, error_rate: 0.0, down: false, seed: 0, met: 0 }
     }
 
     #[test]

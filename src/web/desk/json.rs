@@ -80,8 +80,7 @@ fn customer(binding: &Binding) -> Value {
 
 pub(super) fn message(message: &Message) -> Value {
     let agent = message.author.strip_prefix("agent:");
-    let content: Value =
-        serde_json::from_str(message.content.reveal()).unwrap_or_else(|_| json!({ "kind": "unknown" }));
+    let content = serde_json::from_str(message.content.reveal()).map_or(Value::Null, with_kind);
     json!({
         "seq": message.seq,
         "from": if agent.is_some() { "agent" } else { message.author.as_str() },
@@ -92,4 +91,41 @@ pub(super) fn message(message: &Message) -> Value {
         "state": message.state,
         "content": content,
     })
+}
+
+/// A passive reply stands in the log under its name (`{"text": "…"}`); everything else says its `kind`.
+fn with_kind(content: Value) -> Value {
+    let Value::Object(members) = content else { return Value::Null };
+    if members.contains_key("kind") {
+        return Value::Object(members);
+    }
+    match members.into_iter().next() {
+        Some((kind, Value::String(text))) => json!({ "kind": kind, "text": text }),
+        Some((kind, Value::Array(articles))) => json!({ "kind": kind, "articles": articles }),
+        Some((kind, _)) => json!({ "kind": kind }),
+        None => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wechat::reply::Reply;
+    use crate::wechat::text::Text;
+
+    #[test]
+    fn replies_read_like_every_other_entry() {
+        let reply = Reply::Text(Text::new("您好").unwrap()).to_json();
+        assert_eq!(
+            with_kind(serde_json::from_slice(&reply).unwrap()),
+            json!({ "kind": "text", "text": "您好" })
+        );
+        let image = json!({ "kind": "image", "media_id": "m" });
+        assert_eq!(with_kind(image.clone()), image);
+        assert_eq!(
+            with_kind(json!({ "news": [{ "title": "账单" }] })),
+            json!({ "kind": "news", "articles": [{ "title": "账单" }] })
+        );
+        assert_eq!(with_kind(json!("text")), Value::Null);
+    }
 }

@@ -118,7 +118,8 @@ function unescaped(text) {
 function plainText(message) {
   const content = message.content ?? {};
   if (content.kind === 'text') return String(content.text ?? '');
-  const name = words.kinds[content.kind] ?? words.kinds.unknown;
+  const other = String(content.kind ?? '').startsWith('event_') ? words.kinds.event : words.kinds.unknown;
+  const name = words.kinds[content.kind] ?? other;
   const titles = Array.isArray(content.articles) ? content.articles.map((article) => article?.title) : [];
   const more = [content.recognition, content.label, content.title, content.text, content.service, content.event, ...titles];
   const said = more.filter((part) => typeof part === 'string' && part !== '');

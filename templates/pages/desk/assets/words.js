@@ -63,7 +63,8 @@ const chinese = {
   },
   kinds: {
     image: '[图片]', voice: '[语音]', video: '[视频]', shortvideo: '[小视频]', location: '[位置]',
-    link: '[链接]', file: '[文件]', event: '[操作]', news: '[图文]', template: '[模板消息]', unknown: '[其他消息]',
+    link: '[链接]', file: '[文件]', event: '[操作]', news: '[图文]', template: '[模板消息]', click: '[点击菜单]', scan: '[扫码]',
+    event_subscribe: '[关注公众号]', event_view: '[打开菜单链接]', event_pictures: '[发送图片]', unknown: '[其他消息]',
   },
   happened: {
     queued: () => '进入人工排队',
@@ -140,7 +141,8 @@ const english = {
   },
   kinds: {
     image: '[picture]', voice: '[voice]', video: '[video]', shortvideo: '[short video]', location: '[location]',
-    link: '[link]', file: '[file]', event: '[action]', news: '[cards]', template: '[template message]', unknown: '[other]',
+    link: '[link]', file: '[file]', event: '[action]', news: '[cards]', template: '[template message]', click: '[menu]', scan: '[scan]',
+    event_subscribe: '[followed]', event_view: '[opened a menu link]', event_pictures: '[sent pictures]', unknown: '[other]',
   },
   happened: {
     queued: () => 'Joined the queue',
