@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -28,9 +28,12 @@ const FILTER: &str = "warn,weikefu=info";
 const LINE_BYTES_MAX: usize = 16 * 1024;
 /// How often histograms are folded up, so that an unscraped process does not grow.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-/// Bounds of every histogram, in seconds: from a database read to WeChat's longest patience.
+/// Bounds of histograms whose name ends in `_seconds`: from a database read to WeChat's longest patience.
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.5, 10.0, 30.0];
+
+/// Bounds of every other histogram: how many.
+const COUNTS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 
 /// Starts logging. A second call changes nothing.
 pub fn start_logs(format: LogFormat) {
@@ -61,10 +64,14 @@ pub fn start_metrics() {
 fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
-        let builder = PrometheusBuilder::new().set_buckets(&SECONDS).unwrap_or_else(|error| {
-            tracing::error!(%error, "histograms keep their default form");
-            PrometheusBuilder::new()
-        });
+        let seconds = Matcher::Suffix("_seconds".to_owned());
+        let builder = PrometheusBuilder::new()
+            .set_buckets(&COUNTS)
+            .and_then(|builder| builder.set_buckets_for_metric(seconds, &SECONDS))
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "histograms keep their default form");
+                PrometheusBuilder::new()
+            });
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {

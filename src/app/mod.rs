@@ -2,11 +2,8 @@
 
 mod glue;
 mod keyring;
-mod listen;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -25,8 +22,9 @@ use crate::outbound::{Apis, Outbound};
 use crate::staff::Staff;
 use crate::store::Store;
 use crate::web::api::BankApi;
+pub use crate::web::serve::Zones;
+use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
-pub use listen::Zones;
 
 /// In-flight answers finish within this time after a stop was asked for.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
@@ -55,9 +53,9 @@ pub enum AppError {
     /// The client towards WeChat cannot be built.
     #[error(transparent)]
     Wechat(#[from] crate::wechat::api::NotAClient),
-    /// A webhook key does not decode.
+    /// Nothing listens.
     #[error(transparent)]
-    Webhook(#[from] crate::wechat::push::NotAWebhook),
+    Serve(#[from] serve::ServeError),
     /// A signing secret does not decode.
     #[error("api.secrets: {0}")]
     Secret(#[from] crate::bank::webhooks::BadSecret),
@@ -67,24 +65,13 @@ pub enum AppError {
     /// Unfinished work of the process before cannot be claimed.
     #[error(transparent)]
     Recover(#[from] crate::store::CommitError),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
 /// A server that answers.
 pub struct App {
-    zones: Zones,
+    serving: Serving,
     rooms: Rooms,
-    stopping: Arc<AtomicBool>,
     stop: CancellationToken,
-    servers: Vec<JoinHandle<std::io::Result<()>>>,
-    handles: Vec<actix_web::dev::ServerHandle>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -128,28 +115,21 @@ impl App {
 
     async fn run(rooms: Rooms) -> Result<Self, AppError> {
         rooms.inbound.recover().await?;
-        let stopping = Arc::new(AtomicBool::new(false));
+        let serving = serve::serve(&rooms.served())?;
         let stop = CancellationToken::new();
-        let listening = listen::listen(&rooms, &stopping)?;
-        let mut handles = Vec::new();
-        let mut servers = Vec::new();
-        for server in listening.servers {
-            handles.push(server.handle());
-            servers.push(tokio::spawn(server));
-        }
         let workers = vec![
             tokio::spawn(rooms.outbound.clone().run(stop.clone())),
             tokio::spawn(rooms.alerts.clone().run(stop.clone())),
             tokio::spawn(rooms.inbound.clone().run(stop.clone())),
             tokio::spawn(keep_house(rooms.clone(), stop.clone())),
         ];
-        Ok(Self { zones: listening.zones, rooms, stopping, stop, servers, handles, workers })
+        Ok(Self { serving, rooms, stop, workers })
     }
 
     /// Where it listens, with the ports that the system chose.
     #[must_use]
     pub fn zones(&self) -> &Zones {
-        &self.zones
+        self.serving.zones()
     }
 
     /// Looks for work of every kind once, now. For tests that move the clock.
@@ -164,27 +144,22 @@ impl App {
 
     /// Stops: not ready at once, then in-flight answers finish, then the workers hand over, then the database closes.
     pub async fn stop(self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        let finish = async {
-            let stops = self.handles.iter().map(|handle| handle.stop(true));
-            futures::future::join_all(stops).await;
-        };
         let finish_by = tokio::time::Instant::now() + FINISH_WITHIN;
-        if tokio::time::timeout_at(finish_by, finish).await.is_err() {
+        if !self.serving.stop(FINISH_WITHIN).await {
             tracing::warn!("connections were still open when the time to finish was over");
         }
         // Work whose connection has its answer already: `success`, or none because WeChat hung up.
-        if !self.rooms.inbound.finish(finish_by.saturating_duration_since(tokio::time::Instant::now())).await {
-            tracing::warn!("messages were still in work when the time to finish was over; their leases end soon");
+        if !self.rooms.inbound.finish(finish_by.saturating_duration_since(tokio::time::Instant::now())).await
+        {
+            tracing::warn!(
+                "messages were still in work when the time to finish was over; their leases end soon"
+            );
         }
         self.stop.cancel();
         for worker in self.workers {
             if let Err(error) = worker.await {
                 tracing::error!(%error, "a worker ended badly");
             }
-        }
-        for server in self.servers {
-            server.abort();
         }
         self.rooms.store.close().await;
     }
@@ -205,6 +180,19 @@ pub async fn open_store(
 }
 
 impl Rooms {
+    fn served(&self) -> serve::Rooms {
+        serve::Rooms {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            inbound: self.inbound.clone(),
+            identity: self.identity.clone(),
+            bank_api: self.bank_api.clone(),
+            desk: self.desk.clone(),
+            staff: self.staff.clone(),
+        }
+    }
+
     async fn join(
         config: Arc<Config>,
         clock: SharedClock,
@@ -232,8 +220,7 @@ impl Rooms {
         let outbound = Arc::new(outbound?);
         let voice = Arc::new(glue::Voice(outbound.clone()));
         let exchange = Arc::new(glue::Exchange(apis.clone()));
-        let identity =
-            Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
+        let identity = Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
         let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), &content, clock.clone());
         let alerts = Arc::new(alerts.map_err(|faults| listed(&faults))?);
         let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;
@@ -265,7 +252,10 @@ fn listed(faults: &[impl std::fmt::Display]) -> AppError {
 }
 
 /// The desk's hours, from the content.
-fn hours(content: &Content) -> Result<Hours, AppError> {
+///
+/// # Errors
+/// When their file is missing or faulty; it is named with its line.
+pub fn hours(content: &Content) -> Result<Hours, AppError> {
     const FILE: &str = "desk/hours.toml";
     let file = content.file(FILE).ok_or_else(|| AppError::Content(format!("templates/{FILE} is missing")))?;
     Hours::parse(&file.text)

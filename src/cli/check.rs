@@ -1,13 +1,19 @@
 //! `weikefu check`: everything that can be known to be wrong before a customer meets it.
 
 use std::fmt::Display;
+use std::path::Path;
 
+use weikefu::alerts::Kinds;
+use weikefu::app;
 use weikefu::config::{self, Config};
 use weikefu::content::Content;
-use weikefu::dialogue::Dialogue;
-use weikefu::wechat::menu::Menu;
+use weikefu::dialogue::check;
+use weikefu::keys;
 
 use super::{Context, Failure, Outcome};
+
+/// Conversations that bank staff wrote down; they run where this folder exists.
+const CONVERSATIONS: &str = "tests/conversations";
 
 pub(super) fn run(context: &Context, show: bool) -> Outcome {
     let path = context.config_path()?;
@@ -21,10 +27,18 @@ pub(super) fn run(context: &Context, show: bool) -> Outcome {
     if show {
         tell!("{}", config.masked());
     }
-    let faults = match Content::load(config.content.dir.as_deref()) {
-        Ok(content) => faults_of(&config, &content),
-        Err(faults) => lines(&faults),
-    };
+    let mut faults = faults_of_keys(&config);
+    match Content::load(config.content.dir.as_deref()) {
+        Err(unreadable) => faults.extend(lines(&unreadable)),
+        Ok(content) => {
+            let accounts: Vec<&str> = config.accounts.iter().map(|account| account.id.as_str()).collect();
+            let report = check(&content, &accounts, Some(Path::new(CONVERSATIONS)));
+            tell!("{}", report.to_string().trim_end());
+            faults.extend(lines(&report.faults));
+            faults.extend(Kinds::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
+            faults.extend(app::hours(&content).err().map(|error| error.to_string()));
+        }
+    }
     if !faults.is_empty() {
         return told(&faults);
     }
@@ -32,32 +46,18 @@ pub(super) fn run(context: &Context, show: bool) -> Outcome {
     Ok(())
 }
 
-fn faults_of(config: &Config, content: &Content) -> Vec<String> {
-    match Dialogue::load(content) {
-        Ok(dialogue) => {
-            let mut faults = lines(&dialogue.catalogue().try_out());
-            faults.extend(config.accounts.iter().flat_map(|account| {
-                faults_of_menu(content, account.id.as_str(), |key| dialogue.catalogue().get(key).is_some())
-            }));
-            faults
+/// What would keep the database closed.
+fn faults_of_keys(config: &Config) -> Vec<String> {
+    match &config.keys {
+        None if config.database.url.reveal().starts_with("postgres:") => {
+            vec!["with PostgreSQL, [keys] master_file must name the master key".to_owned()]
         }
-        Err(faults) => lines(&faults),
-    }
-}
-
-/// A key that is no service's id would be a button that does nothing.
-fn faults_of_menu(content: &Content, account: &str, is_service: impl Fn(&str) -> bool) -> Vec<String> {
-    let Some(file) = content.file(&format!("menus/{account}.toml")) else { return vec![] };
-    match Menu::from_toml(&file.text) {
-        Err(fault) => vec![format!("{}:{}: {}", file.origin, fault.line, fault.fault)],
-        Ok(menu) => menu
-            .keys()
-            .filter(|key| !is_service(key))
-            .map(|key| {
-                let at = file.text.find(&format!("\"{key}\"")).unwrap_or(0);
-                file.fault_at(at, format!("the key \"{key}\" is no service")).to_string()
-            })
-            .collect(),
+        None => vec![],
+        Some(keys) => {
+            let master = keys.master.is_none().then_some(&keys.master_file);
+            let files = master.into_iter().chain(&keys.previous_files);
+            files.filter_map(|file| keys::read_master(file).err()).map(|error| error.to_string()).collect()
+        }
     }
 }
 

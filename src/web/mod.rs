@@ -4,4 +4,5 @@ pub mod api;
 pub mod desk;
 pub mod h5;
 pub mod probes;
+pub mod serve;
 pub mod webhook;

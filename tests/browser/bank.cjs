@@ -39,6 +39,11 @@ class Bank {
     await this.page.locator('[data-said-here="swipe"]:not(:empty)').waitFor();
   }
 
+  /** Moves an application to its next stage. */
+  advance(number) {
+    return this.page.getByRole("button", { name: `下一阶段：${number}` }).click();
+  }
+
   async fault(fault) {
     const response = await fetch(new URL("/sandbox/faults", this.url), {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fault),

@@ -146,6 +146,11 @@ async function story({ demo, pages, step }) {
     hold(number, `the page tells the number: ${text}`);
     await phone.closePage();
   });
+  await step("application-progress", pages.phone, async () => {
+    await bank.advance(number);
+    const card = await phone.card(number);
+    hold(card.includes("信用卡申请进度"), `the applicant is told: ${card}`);
+  });
   await step("killed-while-answering", pages.phone, async () => {
     await bank.fault({ operation: "bill_unbilled", delay_ms: 2_000, error_rate: 0, down: false, seed: 1 });
     const before = await phone.count();

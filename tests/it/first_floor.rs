@@ -115,6 +115,7 @@ async fn an_answer_survives_the_death_of_the_process_that_worked_on_it() {
         world.bind(&openid, "C10001").await;
         world.fault(json!({ "operation": "bill_current", "delay_ms": 2_000 })).await;
         let asked = world.phone(&openid).ask(json!({ "action": "text", "text": "查账单" })).await;
+        world.met("bill_current").await;
         world.end_server().await;
         world.start_process().await;
         let answer = world.phone(&openid).answer_after(asked).await;

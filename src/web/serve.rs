@@ -2,18 +2,28 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::ServerHandle;
 use actix_web::middleware::{Compress, Condition};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App as Actix, HttpServer};
 
-use super::{AppError, Rooms};
-use crate::identity::Resumer;
-use crate::web;
-use crate::web::probes::Health;
-use crate::web::webhook::Webhooks;
+use tokio::task::JoinHandle;
+
+use super::api::BankApi;
+use super::probes::Health;
+use super::webhook::Webhooks;
+use super::{api, desk, h5, probes, webhook};
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::desk::Desk;
+use crate::identity::{Identity, Resumer};
+use crate::inbound::Inbound;
+use crate::staff::Staff;
+use crate::store::Store;
+use crate::wechat::push::NotAWebhook;
 
 /// Answers that began before a stop may take this long, in seconds.
 const SHUTDOWN_SECONDS: u64 = 8;
@@ -35,9 +45,68 @@ pub struct Zones {
     pub metrics: Option<SocketAddr>,
 }
 
-pub(super) struct Listening {
-    pub(super) zones: Zones,
-    pub(super) servers: Vec<Server>,
+/// What the listeners lead to.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// For readiness.
+    pub store: Store,
+    /// Time.
+    pub clock: SharedClock,
+    /// Pushes.
+    pub inbound: Arc<Inbound>,
+    /// Pages.
+    pub identity: Arc<Identity>,
+    /// The bank's calls.
+    pub bank_api: Arc<BankApi>,
+    /// Agents' pages.
+    pub desk: Arc<Desk>,
+    /// Their accounts.
+    pub staff: Arc<Staff>,
+}
+
+/// Why nothing listens.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A webhook key does not decode.
+    #[error(transparent)]
+    Webhook(#[from] NotAWebhook),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The listeners at work.
+pub struct Serving {
+    zones: Zones,
+    stopping: Arc<AtomicBool>,
+    handles: Vec<ServerHandle>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Serving {
+    /// Where they listen, with the ports that the system chose.
+    #[must_use]
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// Not ready from now on; nothing new is taken in, and in-flight answers finish. `false`: the time was too short.
+    pub async fn stop(&self, within: Duration) -> bool {
+        self.stopping.store(true, Ordering::SeqCst);
+        let stops = self.handles.iter().map(|handle| handle.stop(true));
+        let finished = tokio::time::timeout(within, futures::future::join_all(stops)).await.is_ok();
+        for server in &self.servers {
+            server.abort();
+        }
+        finished
+    }
 }
 
 /// What one listener carries.
@@ -49,7 +118,12 @@ struct Carries {
     metrics: bool,
 }
 
-pub(super) fn listen(rooms: &Rooms, stopping: &Arc<AtomicBool>) -> Result<Listening, AppError> {
+/// Binds every address first, then serves.
+///
+/// # Errors
+/// When an address is taken or a webhook key does not decode.
+pub fn serve(rooms: &Rooms) -> Result<Serving, ServeError> {
+    let stopping = Arc::new(AtomicBool::new(false));
     let server = &rooms.config.server;
     let api_apart = server.api_listen.filter(|address| *address != server.listen);
     let staff_apart = server.staff_listen.filter(|address| *address != server.listen);
@@ -79,8 +153,8 @@ pub(super) fn listen(rooms: &Rooms, stopping: &Arc<AtomicBool>) -> Result<Listen
     let health = Data::new(Health::new(rooms.store.clone(), stopping.clone()));
     let mut bound = Vec::new();
     for (address, carries) in plan {
-        let listener = TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
-        let local = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
+        let listener = TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
+        let local = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
         bound.push((listener, local, carries));
     }
     let find = |wanted: fn(&Carries) -> bool| {
@@ -93,6 +167,7 @@ pub(super) fn listen(rooms: &Rooms, stopping: &Arc<AtomicBool>) -> Result<Listen
         staff: find(|carries| carries.staff).unwrap_or(main),
         metrics: find(|carries| carries.metrics),
     };
+    let mut handles = Vec::new();
     let mut servers = Vec::new();
     for (listener, address, carries) in bound {
         let rooms = rooms.clone();
@@ -108,10 +183,12 @@ pub(super) fn listen(rooms: &Rooms, stopping: &Arc<AtomicBool>) -> Result<Listen
         .client_request_timeout(std::time::Duration::from_secs(REQUEST_TIMEOUT_SECONDS))
         .keep_alive(std::time::Duration::from_secs(KEEP_ALIVE_SECONDS));
         let serve = if carries.metrics { serve.workers(1) } else { serve };
-        let serve = serve.listen(listener).map_err(|source| AppError::Listen { address, source })?;
-        servers.push(serve.run());
+        let serve = serve.listen(listener).map_err(|source| ServeError::Listen { address, source })?;
+        let server = serve.run();
+        handles.push(server.handle());
+        servers.push(tokio::spawn(server));
     }
-    Ok(Listening { zones, servers })
+    Ok(Serving { zones, stopping, handles, servers })
 }
 
 fn configure(
@@ -132,18 +209,18 @@ fn configure(
         .app_data(Data::from(rooms.desk.clone()))
         .app_data(Data::from(rooms.staff.clone()));
     if carries.public {
-        routes.configure(web::webhook::configure).configure(web::h5::configure);
+        routes.configure(webhook::configure).configure(h5::configure);
     }
     if carries.public || carries.metrics {
-        routes.configure(web::probes::configure);
+        routes.configure(probes::configure);
     }
     if carries.api {
-        routes.configure(web::api::configure);
+        routes.configure(api::configure);
     }
     if carries.staff {
-        routes.configure(web::desk::configure);
+        routes.configure(desk::configure);
     }
     if carries.metrics {
-        routes.configure(web::probes::configure_metrics);
+        routes.configure(probes::configure_metrics);
     }
 }
