@@ -77,7 +77,7 @@ impl Doomed {
 async fn killed_before_the_claim_the_redelivery_is_the_first() {
     for engine in Engine::at_hand() {
         let mut doomed = Doomed::start(engine).await;
-        doomed.house.bind("o-dies", "C10001").await;
+        doomed.house.world.bind("o-dies", "C10001").await;
         let xml = text("o-dies", 1, "查账单");
         let blocked = Blocked::begin(&doomed.house).await;
         // The claim cannot commit, so the delivery cannot end within this time.
@@ -95,7 +95,7 @@ async fn killed_before_the_claim_the_redelivery_is_the_first() {
 async fn killed_while_the_core_was_asked_the_redelivery_goes_on() {
     for engine in Engine::at_hand() {
         let mut doomed = Doomed::start(engine).await;
-        doomed.house.bind("o-dies", "C10001").await;
+        doomed.house.world.bind("o-dies", "C10001").await;
         doomed.house.gate.hold("C10001");
         let xml = text("o-dies", 1, "查账单");
         let gate = doomed.house.gate.clone();
@@ -120,7 +120,7 @@ async fn killed_while_the_core_was_asked_the_redelivery_goes_on() {
 async fn killed_after_the_answer_the_redelivery_gets_the_same_bytes() {
     for engine in Engine::at_hand() {
         let mut doomed = Doomed::start(engine).await;
-        doomed.house.bind("o-dies", "C10001").await;
+        doomed.house.world.bind("o-dies", "C10001").await;
         let xml = text("o-dies", 1, "查账单");
         let answer = doomed.wechat.deliver(&xml).await;
         doomed.die();
@@ -137,7 +137,7 @@ async fn killed_after_success_left_the_owed_answer_still_follows_once() {
     for engine in Engine::at_hand() {
         let mut doomed = Doomed::start(engine).await;
         let openid = doomed.house.world.follower("欠").await.openid;
-        doomed.house.bind(&openid, "C10001").await;
+        doomed.house.world.bind(&openid, "C10001").await;
         doomed.house.gate.hold("C10001");
         let phone = doomed.house.world.phone(&openid);
         let asked = phone.ask(json!({ "action": "text", "text": "查账单" })).await;
@@ -161,7 +161,7 @@ async fn killed_and_never_redelivered_the_answer_follows_by_itself() {
         let mut doomed = Doomed::start(engine).await;
         let openid = doomed.house.world.follower("末").await.openid;
         doomed.house.world.phone(&openid).say("功能").await;
-        doomed.house.bind(&openid, "C10001").await;
+        doomed.house.world.bind(&openid, "C10001").await;
         doomed.house.gate.hold("C10001");
         let gate = doomed.house.gate.clone();
         doomed.dies_during(&text(&openid, 1, "查账单"), gate.asked(1)).await;
@@ -199,7 +199,7 @@ async fn ten_kills_under_a_stream_of_pushes_lose_and_double_nothing() {
         let mut streams = Vec::new();
         for follower in 0..FOLLOWERS {
             let openid = format!("o-stream-{follower}");
-            doomed.house.bind(&openid, &format!("C1000{}", follower + 1)).await;
+            doomed.house.world.bind(&openid, &format!("C1000{}", follower + 1)).await;
             let (wechat, answered) = (doomed.wechat.clone(), answered.clone());
             streams.push(tokio::spawn(async move {
                 let mut sent = Vec::new();

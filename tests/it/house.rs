@@ -4,14 +4,10 @@ use sqlx::Connection as _;
 use weikefu::app::App;
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use weikefu::config::Config;
-use weikefu::domain::binding::{Binding, BindingSource};
-use weikefu::domain::card::{Card, CardTail};
-use weikefu::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
-use weikefu::domain::secret::Personal;
-use weikefu::domain::time::UnixMs;
+use weikefu::domain::ids::{AccountId, FollowerKey, Openid};
 use weikefu::inbound::Limits;
 use weikefu::keys::{SoftKeys, read_master};
-use weikefu::store::{Commit, Direction, Message, Row, Statement, Store, Value};
+use weikefu::store::{Direction, Message, Row, Statement, Store, Value};
 
 use crate::gate::Gate;
 use crate::wechat::Wechat;
@@ -127,28 +123,6 @@ impl House {
 
     pub(crate) fn follower(&self, openid: &str) -> FollowerKey {
         self.store.follower_key(&self.config.accounts[0].app_id, &Openid::parse(openid).unwrap())
-    }
-
-    /// Binds a follower to a customer of the sandbox core, as an import would.
-    pub(crate) async fn bind(&self, openid: &str, customer: &str) {
-        let follower = self.follower(openid);
-        let card = Card {
-            card_id: "K1".to_owned(),
-            tail: CardTail::parse("1234").unwrap(),
-            product: "金卡".to_owned(),
-        };
-        let binding = Binding {
-            customer: CustomerId::parse(customer).unwrap(),
-            name_masked: Personal::new(""),
-            cards: vec![card],
-            default_card: "K1".to_owned(),
-            alerts: true,
-            hide_amounts: false,
-            bound: UnixMs(1_767_225_600_000),
-            source: BindingSource::Import,
-        };
-        let write = self.store.add_binding(&self.account(), follower, &binding).unwrap();
-        self.store.commit(Commit::new(follower.part()).with(write)).await.unwrap();
     }
 
     /// A follower's log, oldest first.

@@ -14,6 +14,8 @@ mod first_floor;
 mod gate;
 mod house;
 mod inbound;
+mod pages;
 mod processes;
+mod sealed;
 mod wechat;
 mod world;

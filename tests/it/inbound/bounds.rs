@@ -17,7 +17,7 @@ async fn more_pushes_than_may_be_in_work_are_told_so_and_store_nothing() {
         let wechat = house.wechat(0);
         let mut waiting = Vec::new();
         for (openid, customer) in [("o-a", "C10001"), ("o-b", "C10002")] {
-            house.bind(openid, customer).await;
+            house.world.bind(openid, customer).await;
             house.gate.hold(customer);
             let wechat = wechat.clone();
             let xml = text(openid, 1 + waiting.len() as u64, "查账单");
@@ -45,7 +45,7 @@ async fn a_database_that_hangs_is_told_politely_in_time_and_nothing_is_lost() {
     for engine in Engine::at_hand() {
         let house = House::open_with(engine, short_budget()).await;
         let openid = house.world.follower("慢库").await.openid;
-        house.bind(&openid, "C10001").await;
+        house.world.bind(&openid, "C10001").await;
         let blocked = Blocked::begin(&house).await;
         let began = Instant::now();
         let told = house.wechat(0).deliver(&text(&openid, 1, "功能")).await;
