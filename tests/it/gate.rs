@@ -81,7 +81,12 @@ impl Gate {
     }
 }
 
-async fn pass(state: Data<State>, operation: Path<String>, request: HttpRequest, body: Bytes) -> HttpResponse {
+async fn pass(
+    state: Data<State>,
+    operation: Path<String>,
+    request: HttpRequest,
+    body: Bytes,
+) -> HttpResponse {
     let call: Value = serde_json::from_slice(&body).unwrap();
     let customer = call["customer_id"].as_str().unwrap_or_default().to_owned();
     state.calls.lock().unwrap().push(CoreCall {

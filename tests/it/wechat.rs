@@ -3,8 +3,8 @@
 use aes::Aes256;
 use base64::Engine as _;
 use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use cbc::cipher::block_padding::NoPadding;
 use cbc::cipher::{BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _};
 use sha1::{Digest as _, Sha1};
@@ -78,7 +78,11 @@ impl Wechat {
     }
 
     /// Sends any query and body.
-    pub(crate) async fn send(&self, query: &str, body: impl Into<reqwest::Body>) -> reqwest::Result<Answered> {
+    pub(crate) async fn send(
+        &self,
+        query: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Result<Answered> {
         let request = self.http.post(format!("{}?{query}", self.url)).header("content-type", "text/xml");
         let answer = request.body(body).send().await?;
         Ok(Answered { status: answer.status().as_u16(), body: answer.bytes().await?.to_vec() })
@@ -137,7 +141,8 @@ pub(crate) fn sealed(message: &[u8], app_id: &str) -> String {
 pub(crate) fn encrypted(clear: &[u8]) -> String {
     let key: [u8; 32] = LOOSE.decode(AES_KEY).unwrap().try_into().unwrap();
     let iv: [u8; 16] = *key.first_chunk().unwrap();
-    STANDARD.encode(cbc::Encryptor::<Aes256>::new(&key.into(), &iv.into()).encrypt_padded_vec::<NoPadding>(clear))
+    STANDARD
+        .encode(cbc::Encryptor::<Aes256>::new(&key.into(), &iv.into()).encrypt_padded_vec::<NoPadding>(clear))
 }
 
 fn unsealed(ciphertext: &str) -> String {

@@ -64,7 +64,9 @@ impl Blocked {
     async fn end(self) {
         match self {
             Self::Sqlite(mut connection) => sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop),
-            Self::Postgres(mut connection) => sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop),
+            Self::Postgres(mut connection) => {
+                sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop)
+            }
         }
         .unwrap();
     }

@@ -103,7 +103,8 @@ async fn receipts_and_unknown_events_say_nothing() {
         let house = House::open(engine).await;
         let wechat = house.wechat(0);
         let now = timestamp();
-        let receipt = event("o-quiet", &now, "TEMPLATESENDJOBFINISH", "<MsgID>99</MsgID><Status>success</Status>");
+        let receipt =
+            event("o-quiet", &now, "TEMPLATESENDJOBFINISH", "<MsgID>99</MsgID><Status>success</Status>");
         let quiet = [
             receipt.clone(),
             receipt,

@@ -1,7 +1,7 @@
 //! The inbound path: one push, one effect, one answer, in order, whatever comes in between (P1, P2, P5, P6).
 
-mod budget;
 mod bounds;
+mod budget;
 mod events;
 mod once;
 mod order;

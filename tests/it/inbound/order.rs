@@ -22,10 +22,8 @@ async fn in_a_row(house: &House, wechat: &Wechat, openid: &str, count: u64) -> V
         let (wechat, openid) = (wechat.clone(), openid.to_owned());
         let xml = text(&openid, message_id(&openid, number), &format!("第{number}句"));
         answers.push(tokio::spawn(async move { wechat.deliver(&xml).await }));
-        until("a claim", || async {
-            (house.pushes(&openid).await.len() as u64 >= number).then_some(())
-        })
-        .await;
+        until("a claim", || async { (house.pushes(&openid).await.len() as u64 >= number).then_some(()) })
+            .await;
     }
     join_all(answers).await.into_iter().map(Result::unwrap).collect()
 }
@@ -52,10 +50,8 @@ async fn a_hundred_messages_of_one_follower_wait_in_order_behind_a_slow_one() {
             let wechat = wechat.clone();
             let xml = text("o-one", number, &format!("第{number}句"));
             sent.push(tokio::spawn(async move { wechat.deliver(&xml).await }));
-            until("a claim", || async {
-                (house.pushes("o-one").await.len() as u64 >= number).then_some(())
-            })
-            .await;
+            until("a claim", || async { (house.pushes("o-one").await.len() as u64 >= number).then_some(()) })
+                .await;
         }
         house.gate.release("C10001");
         let last = join_all(sent).await;
