@@ -2,9 +2,7 @@
 
 mod glue;
 mod keyring;
-mod listen;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,8 +23,8 @@ use crate::outbound::{Apis, Outbound};
 use crate::staff::Staff;
 use crate::store::Store;
 use crate::web::api::BankApi;
+use crate::web::{NotServing, Server, Zones};
 use crate::wechat::api::Api;
-pub use listen::Zones;
 
 /// In-flight answers finish within this time after a stop was asked for.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
@@ -55,9 +53,6 @@ pub enum AppError {
     /// The client towards WeChat cannot be built.
     #[error(transparent)]
     Wechat(#[from] crate::wechat::api::NotAClient),
-    /// A webhook key does not decode.
-    #[error(transparent)]
-    Webhook(#[from] crate::wechat::push::NotAWebhook),
     /// A signing secret does not decode.
     #[error("api.secrets: {0}")]
     Secret(#[from] crate::bank::webhooks::BadSecret),
@@ -67,24 +62,17 @@ pub enum AppError {
     /// Unfinished work of the process before cannot be claimed.
     #[error(transparent)]
     Recover(#[from] crate::store::CommitError),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// Nothing listens.
+    #[error(transparent)]
+    Server(#[from] NotServing),
 }
 
 /// A server that answers.
 pub struct App {
-    zones: Zones,
+    server: Server,
     rooms: Rooms,
     stopping: Arc<AtomicBool>,
     stop: CancellationToken,
-    servers: Vec<JoinHandle<std::io::Result<()>>>,
-    handles: Vec<actix_web::dev::ServerHandle>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -130,26 +118,20 @@ impl App {
         rooms.inbound.recover().await?;
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = CancellationToken::new();
-        let listening = listen::listen(&rooms, &stopping)?;
-        let mut handles = Vec::new();
-        let mut servers = Vec::new();
-        for server in listening.servers {
-            handles.push(server.handle());
-            servers.push(tokio::spawn(server));
-        }
+        let server = Server::start(&rooms.for_handlers(), &stopping)?;
         let workers = vec![
             tokio::spawn(rooms.outbound.clone().run(stop.clone())),
             tokio::spawn(rooms.alerts.clone().run(stop.clone())),
             tokio::spawn(rooms.inbound.clone().run(stop.clone())),
             tokio::spawn(keep_house(rooms.clone(), stop.clone())),
         ];
-        Ok(Self { zones: listening.zones, rooms, stopping, stop, servers, handles, workers })
+        Ok(Self { server, rooms, stopping, stop, workers })
     }
 
     /// Where it listens, with the ports that the system chose.
     #[must_use]
     pub fn zones(&self) -> &Zones {
-        &self.zones
+        self.server.zones()
     }
 
     /// Looks for work of every kind once, now. For tests that move the clock.
@@ -165,17 +147,16 @@ impl App {
     /// Stops: not ready at once, then in-flight answers finish, then the workers hand over, then the database closes.
     pub async fn stop(self) {
         self.stopping.store(true, Ordering::SeqCst);
-        let finish = async {
-            let stops = self.handles.iter().map(|handle| handle.stop(true));
-            futures::future::join_all(stops).await;
-        };
         let finish_by = tokio::time::Instant::now() + FINISH_WITHIN;
-        if tokio::time::timeout_at(finish_by, finish).await.is_err() {
+        if tokio::time::timeout_at(finish_by, self.server.finish()).await.is_err() {
             tracing::warn!("connections were still open when the time to finish was over");
         }
         // Work whose connection has its answer already: `success`, or none because WeChat hung up.
-        if !self.rooms.inbound.finish(finish_by.saturating_duration_since(tokio::time::Instant::now())).await {
-            tracing::warn!("messages were still in work when the time to finish was over; their leases end soon");
+        if !self.rooms.inbound.finish(finish_by.saturating_duration_since(tokio::time::Instant::now())).await
+        {
+            tracing::warn!(
+                "messages were still in work when the time to finish was over; their leases end soon"
+            );
         }
         self.stop.cancel();
         for worker in self.workers {
@@ -183,9 +164,7 @@ impl App {
                 tracing::error!(%error, "a worker ended badly");
             }
         }
-        for server in self.servers {
-            server.abort();
-        }
+        drop(self.server);
         self.rooms.store.close().await;
     }
 }
@@ -205,6 +184,19 @@ pub async fn open_store(
 }
 
 impl Rooms {
+    fn for_handlers(&self) -> crate::web::Rooms {
+        crate::web::Rooms {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            identity: self.identity.clone(),
+            bank_api: self.bank_api.clone(),
+            desk: self.desk.clone(),
+            staff: self.staff.clone(),
+            inbound: self.inbound.clone(),
+        }
+    }
+
     async fn join(
         config: Arc<Config>,
         clock: SharedClock,
@@ -232,8 +224,7 @@ impl Rooms {
         let outbound = Arc::new(outbound?);
         let voice = Arc::new(glue::Voice(outbound.clone()));
         let exchange = Arc::new(glue::Exchange(apis.clone()));
-        let identity =
-            Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
+        let identity = Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
         let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), &content, clock.clone());
         let alerts = Arc::new(alerts.map_err(|faults| listed(&faults))?);
         let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;

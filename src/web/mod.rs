@@ -4,4 +4,7 @@ pub mod api;
 pub mod desk;
 pub mod h5;
 pub mod probes;
+mod server;
 pub mod webhook;
+
+pub use server::{NotServing, Rooms, Server, Zones};

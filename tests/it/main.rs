@@ -1,6 +1,7 @@
 //! Integration tests: the whole product over real HTTP, and the shape of its sources.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::string_slice,
     reason = "a test stops at its first surprise, and cuts a text only where it has just found something"
 )]

@@ -53,7 +53,7 @@ fn postgres_server() -> Option<String> {
 enum Server {
     Down,
     /// In the test's own process: quick, and the test can look at it.
-    Inside(App),
+    Inside(Box<App>),
     /// A process of its own: it can be killed.
     Process(Process),
 }
@@ -125,7 +125,7 @@ impl World {
     /// Starts the server, in this process, on the database as it is.
     pub(crate) async fn start_server(&mut self) {
         let app = App::start(self.config.clone(), self.clock.clone(), self.random.clone()).await.unwrap();
-        self.server = Server::Inside(app);
+        self.server = Server::Inside(Box::new(app));
     }
 
     /// Starts the server, as a process, on the database as it is.
