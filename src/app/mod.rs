@@ -4,7 +4,6 @@ mod glue;
 mod keyring;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -23,7 +22,8 @@ use crate::outbound::{Apis, Outbound};
 use crate::staff::Staff;
 use crate::store::Store;
 use crate::web::api::BankApi;
-use crate::web::{NotServing, Server, Zones};
+pub use crate::web::serve::Zones;
+use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
 
 /// In-flight answers finish within this time after a stop was asked for.
@@ -53,6 +53,9 @@ pub enum AppError {
     /// The client towards WeChat cannot be built.
     #[error(transparent)]
     Wechat(#[from] crate::wechat::api::NotAClient),
+    /// Nothing listens.
+    #[error(transparent)]
+    Serve(#[from] serve::ServeError),
     /// A signing secret does not decode.
     #[error("api.secrets: {0}")]
     Secret(#[from] crate::bank::webhooks::BadSecret),
@@ -62,16 +65,12 @@ pub enum AppError {
     /// Unfinished work of the process before cannot be claimed.
     #[error(transparent)]
     Recover(#[from] crate::store::CommitError),
-    /// Nothing listens.
-    #[error(transparent)]
-    Server(#[from] NotServing),
 }
 
 /// A server that answers.
 pub struct App {
-    server: Server,
+    serving: Serving,
     rooms: Rooms,
-    stopping: Arc<AtomicBool>,
     stop: CancellationToken,
     workers: Vec<JoinHandle<()>>,
 }
@@ -116,22 +115,21 @@ impl App {
 
     async fn run(rooms: Rooms) -> Result<Self, AppError> {
         rooms.inbound.recover().await?;
-        let stopping = Arc::new(AtomicBool::new(false));
+        let serving = serve::serve(&rooms.served())?;
         let stop = CancellationToken::new();
-        let server = Server::start(&rooms.for_handlers(), &stopping)?;
         let workers = vec![
             tokio::spawn(rooms.outbound.clone().run(stop.clone())),
             tokio::spawn(rooms.alerts.clone().run(stop.clone())),
             tokio::spawn(rooms.inbound.clone().run(stop.clone())),
             tokio::spawn(keep_house(rooms.clone(), stop.clone())),
         ];
-        Ok(Self { server, rooms, stopping, stop, workers })
+        Ok(Self { serving, rooms, stop, workers })
     }
 
     /// Where it listens, with the ports that the system chose.
     #[must_use]
     pub fn zones(&self) -> &Zones {
-        self.server.zones()
+        self.serving.zones()
     }
 
     /// Looks for work of every kind once, now. For tests that move the clock.
@@ -146,9 +144,8 @@ impl App {
 
     /// Stops: not ready at once, then in-flight answers finish, then the workers hand over, then the database closes.
     pub async fn stop(self) {
-        self.stopping.store(true, Ordering::SeqCst);
         let finish_by = tokio::time::Instant::now() + FINISH_WITHIN;
-        if tokio::time::timeout_at(finish_by, self.server.finish()).await.is_err() {
+        if !self.serving.stop(FINISH_WITHIN).await {
             tracing::warn!("connections were still open when the time to finish was over");
         }
         // Work whose connection has its answer already: `success`, or none because WeChat hung up.
@@ -164,7 +161,6 @@ impl App {
                 tracing::error!(%error, "a worker ended badly");
             }
         }
-        drop(self.server);
         self.rooms.store.close().await;
     }
 }
@@ -184,16 +180,16 @@ pub async fn open_store(
 }
 
 impl Rooms {
-    fn for_handlers(&self) -> crate::web::Rooms {
-        crate::web::Rooms {
+    fn served(&self) -> serve::Rooms {
+        serve::Rooms {
             config: self.config.clone(),
             store: self.store.clone(),
             clock: self.clock.clone(),
+            inbound: self.inbound.clone(),
             identity: self.identity.clone(),
             bank_api: self.bank_api.clone(),
             desk: self.desk.clone(),
             staff: self.staff.clone(),
-            inbound: self.inbound.clone(),
         }
     }
 

@@ -7,5 +7,5 @@ pub mod events;
 pub mod operations;
 pub mod webhooks;
 
-pub use client::{BadCore, BREAKER_FAILURES, Call, Context, Core, CoreError, DownCause, Retry};
+pub use client::{BREAKER_FAILURES, BadCore, Call, Context, Core, CoreError, DownCause, Retry};
 pub use operations::{Effect, Operation, Operations, SchemaFault};

@@ -1,7 +1,7 @@
 //! `weikefu serve`: the production server.
 
 use weikefu::app::{App, AppError};
-use weikefu::web::NotServing;
+use weikefu::web::serve::ServeError;
 
 use super::{Context, Failure, Lifetime, Outcome, signals};
 
@@ -19,7 +19,7 @@ pub(super) async fn run(lifetime: Lifetime, context: &Context) -> Outcome {
 /// What the configuration or the content brought about is exit code 2; what the machine did is 1.
 fn failure(error: AppError) -> Failure {
     match error {
-        AppError::Store(_) | AppError::Recover(_) | AppError::Server(NotServing::Listen { .. }) => {
+        AppError::Store(_) | AppError::Recover(_) | AppError::Serve(ServeError::Listen { .. }) => {
             Failure::Asked(error.into())
         }
         _ => Failure::Usage(error.into()),

@@ -74,6 +74,13 @@ pub(super) struct Arrival {
     pub(super) pen: Waiting,
 }
 
+impl Arrival {
+    /// Leaves the queue for the pen: whoever waits for his turn stands in no other queue.
+    pub(super) fn for_a_turn(self) -> Waiting {
+        self.turn
+    }
+}
+
 impl Followers {
     fn queues(&self, account: &AccountId, follower: FollowerKey) -> Arc<Queues> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);

@@ -64,8 +64,11 @@ impl Inbound {
                     None => self.seen(account, &turn.key).await,
                 }
             }
-            Meaning::Leave => self.leave(account, &push, arrival.turn).await,
-            Meaning::Note => self.note(account, &push).await,
+            Meaning::Leave => self.leave(account, &push, arrival.for_a_turn()).await,
+            Meaning::Note => {
+                drop(arrival);
+                self.note(account, &push).await
+            }
         }
     }
 

@@ -4,7 +4,5 @@ pub mod api;
 pub mod desk;
 pub mod h5;
 pub mod probes;
-mod server;
+pub mod serve;
 pub mod webhook;
-
-pub use server::{NotServing, Rooms, Server, Zones};

@@ -9,5 +9,9 @@
 mod architecture;
 mod command_line;
 mod first_floor;
+mod gate;
+mod house;
+mod inbound;
 mod processes;
+mod wechat;
 mod world;

@@ -22,7 +22,7 @@ use weikefu::wechat::token::MemoryShelf;
 use crate::processes::Process;
 
 /// Nothing that a test waits for takes longer on a busy machine.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The configuration's file in the world's folder.
 const CONFIG: &str = "w.toml";
 /// How long one look at a phone may hang.
@@ -90,7 +90,7 @@ impl World {
         world
     }
 
-    async fn without_server(engine: Engine) -> Self {
+    pub(crate) async fn without_server(engine: Engine) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = Ports::reserve();
         let database = match engine {

@@ -63,9 +63,8 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
 struct Api;
 
 /// The headers of Standard Webhooks.
-#[derive(IntoParams)]
+#[derive(Serialize, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "read by the description only")]
 pub(super) struct SignatureHeaders {
     /// Names the call; good once for each method and path.
     #[param(rename = "webhook-id")]

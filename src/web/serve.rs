@@ -2,12 +2,14 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::{Compress, Condition};
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{App, HttpServer};
+use actix_web::{App as Actix, HttpServer};
+
 use tokio::task::JoinHandle;
 
 use super::api::BankApi;
@@ -43,34 +45,34 @@ pub struct Zones {
     pub metrics: Option<SocketAddr>,
 }
 
-/// The rooms that handlers reach.
+/// What the listeners lead to.
 #[derive(Clone)]
 pub struct Rooms {
     /// Settings.
     pub config: Arc<Config>,
-    /// The database.
+    /// For readiness.
     pub store: Store,
     /// Time.
     pub clock: SharedClock,
-    /// Who a follower is.
+    /// Pushes.
+    pub inbound: Arc<Inbound>,
+    /// Pages.
     pub identity: Arc<Identity>,
     /// The bank's calls.
     pub bank_api: Arc<BankApi>,
-    /// People who answer.
+    /// Agents' pages.
     pub desk: Arc<Desk>,
     /// Their accounts.
     pub staff: Arc<Staff>,
-    /// The path of a push.
-    pub inbound: Arc<Inbound>,
 }
 
 /// Why nothing listens.
 #[derive(Debug, thiserror::Error)]
-pub enum NotServing {
+pub enum ServeError {
     /// A webhook key does not decode.
     #[error(transparent)]
     Webhook(#[from] NotAWebhook),
-    /// An address cannot be had.
+    /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
@@ -80,11 +82,31 @@ pub enum NotServing {
     },
 }
 
-/// The listeners of a running server.
-pub struct Server {
+/// The listeners at work.
+pub struct Serving {
     zones: Zones,
+    stopping: Arc<AtomicBool>,
     handles: Vec<ServerHandle>,
-    serving: Vec<JoinHandle<std::io::Result<()>>>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Serving {
+    /// Where they listen, with the ports that the system chose.
+    #[must_use]
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// Not ready from now on; nothing new is taken in, and in-flight answers finish. `false`: the time was too short.
+    pub async fn stop(&self, within: Duration) -> bool {
+        self.stopping.store(true, Ordering::SeqCst);
+        let stops = self.handles.iter().map(|handle| handle.stop(true));
+        let finished = tokio::time::timeout(within, futures::future::join_all(stops)).await.is_ok();
+        for server in &self.servers {
+            server.abort();
+        }
+        finished
+    }
 }
 
 /// What one listener carries.
@@ -96,94 +118,13 @@ struct Carries {
     metrics: bool,
 }
 
-impl Server {
-    /// Listens on every zone's address, then serves in the background. `stopping` makes it not ready.
-    ///
-    /// # Errors
-    /// When an address cannot be had or a webhook has no usable key.
-    pub fn start(rooms: &Rooms, stopping: &Arc<AtomicBool>) -> Result<Self, NotServing> {
-        let plan = plan(&rooms.config);
-        let bound = bind(plan)?;
-        let zones = Zones::of(&bound, rooms.config.server.listen);
-        let webhooks =
-            Webhooks::new(&rooms.config, rooms.inbound.clone(), rooms.store.clone(), rooms.clock.clone())?;
-        let webhooks = Data::new(webhooks);
-        let health = Data::new(Health::new(rooms.store.clone(), stopping.clone()));
-        let (mut handles, mut serving) = (Vec::new(), Vec::new());
-        for Bound { listener, address, carries } in bound {
-            let (rooms, webhooks, health) = (rooms.clone(), webhooks.clone(), health.clone());
-            let serve = HttpServer::new(move || {
-                let routes =
-                    |routes: &mut ServiceConfig| configure(routes, &rooms, &webhooks, &health, carries);
-                // Compression is for pages: a reply to WeChat is smaller than its own header.
-                App::new().wrap(Condition::new(carries.staff, Compress::default())).configure(routes)
-            })
-            .disable_signals()
-            .shutdown_timeout(SHUTDOWN_SECONDS)
-            .client_request_timeout(std::time::Duration::from_secs(REQUEST_TIMEOUT_SECONDS))
-            .keep_alive(std::time::Duration::from_secs(KEEP_ALIVE_SECONDS));
-            let serve = if carries.metrics { serve.workers(1) } else { serve };
-            let serve =
-                serve.listen(listener).map_err(|source| NotServing::Listen { address, source })?.run();
-            handles.push(serve.handle());
-            serving.push(tokio::spawn(serve));
-        }
-        Ok(Self { zones, handles, serving })
-    }
-
-    /// Where it listens, with the ports that the system chose.
-    #[must_use]
-    pub fn zones(&self) -> &Zones {
-        &self.zones
-    }
-
-    /// Takes no more connections and waits until the open ones have their answers.
-    pub async fn finish(&self) {
-        futures::future::join_all(self.handles.iter().map(|handle| handle.stop(true))).await;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for serving in &self.serving {
-            serving.abort();
-        }
-    }
-}
-
-struct Bound {
-    listener: TcpListener,
-    address: SocketAddr,
-    carries: Carries,
-}
-
-impl Zones {
-    fn of(bound: &[Bound], listen: SocketAddr) -> Self {
-        let find = |wanted: fn(&Carries) -> bool| {
-            bound.iter().find(|one| wanted(&one.carries)).map(|one| one.address)
-        };
-        let main = find(|carries| carries.public).unwrap_or(listen);
-        Self {
-            listen: main,
-            api: find(|carries| carries.api).unwrap_or(main),
-            staff: find(|carries| carries.staff).unwrap_or(main),
-            metrics: find(|carries| carries.metrics),
-        }
-    }
-}
-
-fn bind(plan: Vec<(SocketAddr, Carries)>) -> Result<Vec<Bound>, NotServing> {
-    let one = |(address, carries)| {
-        let refused = |source| NotServing::Listen { address, source };
-        let listener = TcpListener::bind(address).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        Ok(Bound { listener, address, carries })
-    };
-    plan.into_iter().map(one).collect()
-}
-
-fn plan(config: &Config) -> Vec<(SocketAddr, Carries)> {
-    let server = &config.server;
+/// Binds every address first, then serves.
+///
+/// # Errors
+/// When an address is taken or a webhook key does not decode.
+pub fn serve(rooms: &Rooms) -> Result<Serving, ServeError> {
+    let stopping = Arc::new(AtomicBool::new(false));
+    let server = &rooms.config.server;
     let api_apart = server.api_listen.filter(|address| *address != server.listen);
     let staff_apart = server.staff_listen.filter(|address| *address != server.listen);
     let mut plan = vec![(
@@ -203,7 +144,51 @@ fn plan(config: &Config) -> Vec<(SocketAddr, Carries)> {
         server.metrics_listen.map(|address| (address, Carries { metrics: true, ..Carries::default() })),
     );
 
-    plan
+    let webhooks = Data::new(Webhooks::new(
+        &rooms.config,
+        rooms.inbound.clone(),
+        rooms.store.clone(),
+        rooms.clock.clone(),
+    )?);
+    let health = Data::new(Health::new(rooms.store.clone(), stopping.clone()));
+    let mut bound = Vec::new();
+    for (address, carries) in plan {
+        let listener = TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
+        let local = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
+        bound.push((listener, local, carries));
+    }
+    let find = |wanted: fn(&Carries) -> bool| {
+        bound.iter().find(|(_, _, carries)| wanted(carries)).map(|(_, local, _)| *local)
+    };
+    let main = find(|carries| carries.public).unwrap_or(server.listen);
+    let zones = Zones {
+        listen: main,
+        api: find(|carries| carries.api).unwrap_or(main),
+        staff: find(|carries| carries.staff).unwrap_or(main),
+        metrics: find(|carries| carries.metrics),
+    };
+    let mut handles = Vec::new();
+    let mut servers = Vec::new();
+    for (listener, address, carries) in bound {
+        let rooms = rooms.clone();
+        let webhooks = webhooks.clone();
+        let health = health.clone();
+        let serve = HttpServer::new(move || {
+            let routes = |routes: &mut ServiceConfig| configure(routes, &rooms, &webhooks, &health, carries);
+            // Compression is for pages: a reply to WeChat is smaller than its own header.
+            Actix::new().wrap(Condition::new(carries.staff, Compress::default())).configure(routes)
+        })
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .client_request_timeout(std::time::Duration::from_secs(REQUEST_TIMEOUT_SECONDS))
+        .keep_alive(std::time::Duration::from_secs(KEEP_ALIVE_SECONDS));
+        let serve = if carries.metrics { serve.workers(1) } else { serve };
+        let serve = serve.listen(listener).map_err(|source| ServeError::Listen { address, source })?;
+        let server = serve.run();
+        handles.push(server.handle());
+        servers.push(tokio::spawn(server));
+    }
+    Ok(Serving { zones, stopping, handles, servers })
 }
 
 fn configure(
