@@ -38,7 +38,7 @@ async fn a_push_has_one_effect_and_the_same_bytes_however_often_it_comes() {
         house.world.bind(BOUND, "C10001").await;
         let wechat = house.wechat(0);
         let xml = text(BOUND, 1, "查账单");
-        let answers = deliver_at_once(&[wechat.clone()], &xml, 20).await;
+        let answers = deliver_at_once(std::slice::from_ref(&wechat), &xml, 20).await;
         let first = &answers[0];
         assert!(first.text().contains("本期应还"), "{engine:?}: {}", first.text());
         assert!(answers.iter().all(|answer| answer == first), "{engine:?}: parallel deliveries differ");
