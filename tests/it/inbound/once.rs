@@ -32,7 +32,7 @@ async fn deliver_at_once(wechats: &[Wechat], xml: &str, times: usize) -> Vec<Ans
 async fn a_push_has_one_effect_and_the_same_bytes_however_often_it_comes() {
     for engine in Engine::at_hand() {
         let mut house = House::open(engine).await;
-        house.bind(BOUND, "C10001").await;
+        house.world.bind(BOUND, "C10001").await;
         let wechat = house.wechat(0);
         let xml = text(BOUND, 1, "查账单");
         let answers = deliver_at_once(std::slice::from_ref(&wechat), &xml, 20).await;
@@ -56,7 +56,7 @@ async fn two_instances_on_one_database_do_the_work_of_one() {
         return;
     }
     let mut house = House::open(Engine::Postgres).await;
-    house.bind(BOUND, "C10001").await;
+    house.world.bind(BOUND, "C10001").await;
     let wechats = [house.wechat(0), house.start_server().await];
     house.gate.hold("C10001");
     let xml = text(BOUND, 1, "查账单");
@@ -77,7 +77,7 @@ async fn two_instances_on_one_database_do_the_work_of_one() {
 async fn a_redelivery_joins_the_work_and_survives_the_connection_that_began_it() {
     for engine in Engine::at_hand() {
         let house = House::open(engine).await;
-        house.bind(BOUND, "C10001").await;
+        house.world.bind(BOUND, "C10001").await;
         house.gate.hold("C10001");
         let wechat = house.wechat(0);
         let xml = text(BOUND, 1, "查账单");
