@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::future::join_all;
 use weikefu::store::Direction;
 
-use crate::gate::CoreCall;
 use crate::house::House;
 use crate::wechat::{Answered, Wechat, text};
 use crate::world::Engine;
@@ -19,12 +18,14 @@ async fn assert_one_effect(house: &House, engine: Engine) {
     let pushes = house.pushes(BOUND).await;
     assert_eq!(pushes.len(), 1, "{engine:?}");
     assert_eq!((pushes[0].outcome.as_str(), pushes[0].reply_seq), ("replied", Some(2)), "{engine:?}");
-    let call = CoreCall {
-        operation: "bill_current".to_owned(),
-        customer: "C10001".to_owned(),
-        idempotency_key: None,
-    };
-    assert_eq!(house.gate.calls(), [call], "{engine:?}");
+    let calls = house.gate.calls();
+    assert_eq!(calls.len(), 1, "{engine:?}: {calls:?}");
+    assert_eq!(
+        (calls[0].operation.as_str(), calls[0].customer.as_str()),
+        ("bill_current", "C10001"),
+        "{engine:?}"
+    );
+    assert!(calls[0].idempotency_key.is_some(), "{engine:?}: every call to the core carries a key");
 }
 
 async fn deliver_at_once(wechats: &[Wechat], xml: &str, times: usize) -> Vec<Answered> {
