@@ -125,11 +125,7 @@ impl Inbound {
                 client_ip: None,
             },
         };
-        let started = tokio::time::Instant::now();
-        let answer = self.rooms.core.call(&ask.operation, call).await;
-        metrics::histogram!("weikefu_core_seconds", "operation" => ask.operation.clone())
-            .record(started.elapsed());
-        answer.map_err(|error| {
+        self.rooms.core.call(&ask.operation, call).await.map_err(|error| {
             let trace_id = &question.trace_id;
             match error {
                 CoreError::Refused { code, message, .. } => AskError::Refused { code, message },

@@ -166,7 +166,8 @@ impl House {
         self.execute("ALTER TABLE conversation_away RENAME TO conversation").await;
     }
 
-    async fn execute(&self, sql: &'static str) {
+    /// Runs a statement that no server would.
+    pub(crate) async fn execute(&self, sql: &'static str) {
         let url = self.config.database.url.reveal();
         if url.starts_with("sqlite") {
             let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
