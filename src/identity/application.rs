@@ -230,7 +230,7 @@ impl Work {
         }
         let needs_employer = known.is_some_and(|(_, employer)| *employer);
         let employer = if needs_employer || !typed.employer.trim().is_empty() {
-            checks::line(&typed.employer, 2, 60)
+            checks::line("单位名称", &typed.employer, 2, 60)
         } else {
             Ok(String::new())
         };
@@ -239,7 +239,7 @@ impl Work {
             occupation: typed.occupation.clone(),
             employer: complaints.keep("employer", employer),
             annual_income: complaints.keep("annual_income", income),
-            address: complaints.keep("address", checks::line(&typed.address, 6, 120)),
+            address: complaints.keep("address", checks::line("居住地址", &typed.address, 6, 120)),
         };
         complaints.settle(work)
     }

@@ -177,14 +177,18 @@ pub fn income(text: &str, least: Money, most: Money) -> Result<String, String> {
 ///
 /// # Errors
 /// The words for beside the field.
-pub fn line(text: &str, chars_min: usize, chars_max: usize) -> Result<String, String> {
+pub fn line(what: &str, text: &str, chars_min: usize, chars_max: usize) -> Result<String, String> {
     let line = text.trim();
     let count = line.chars().count();
     if line.len() > FIELD_BYTES_MAX || count > chars_max {
-        return Err(format!("最多{chars_max}个字"));
+        return Err(format!("{what}最多{chars_max}个字"));
     }
     if count < chars_min || line.chars().any(char::is_control) {
-        return Err(if count == 0 { "请填写".to_owned() } else { format!("至少{chars_min}个字") });
+        return Err(if count == 0 {
+            format!("请填写{what}")
+        } else {
+            format!("{what}至少{chars_min}个字")
+        });
     }
     Ok(line.to_owned())
 }

@@ -41,7 +41,7 @@ class Bank {
 
   /** Moves an application to its next stage. */
   advance(number) {
-    return this.page.getByRole("button", { name: `下一阶段：${number}` }).click();
+    return this.page.locator("#live li", { hasText: number }).getByRole("button").click();
   }
 
   async fault(fault) {

@@ -22,7 +22,7 @@ use weikefu::wechat::token::MemoryShelf;
 use crate::processes::Process;
 
 /// Nothing that a test waits for takes longer on a busy machine.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(120);
 /// The configuration's file in the world's folder.
 const CONFIG: &str = "w.toml";
 /// How long one look at a phone may hang.

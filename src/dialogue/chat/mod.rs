@@ -15,6 +15,6 @@
 mod parse;
 mod run;
 
-pub use parse::{Chat, ChatFile, CoreFault, Step, parse};
+pub use parse::{Chat, ChatFile, CoreFault, DeskNow, Step, parse};
 pub(super) use run::made_up_account;
 pub use run::{Core, ExampleCore, Met, Run, readable, run};

@@ -24,6 +24,17 @@ pub struct Chat {
     pub steps: Vec<(usize, Step)>,
 }
 
+/// Whether people answer, and how long their queue is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeskNow {
+    /// Inside working hours.
+    pub open: bool,
+    /// How many wait already.
+    pub waiting: u32,
+    /// How long the next one waits.
+    pub wait_minutes: Option<u32>,
+}
+
 /// One thing that happens, or that must have happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -33,8 +44,8 @@ pub enum Step {
     Cards(Vec<(String, String, String)>),
     /// `时间: +3分钟`.
     Wait(Duration),
-    /// `人工: 在线` or `不在线`.
-    Desk(bool),
+    /// `人工: 在线`, `不在线`, or `在线，前面3位，约8分钟`.
+    Desk(DeskNow),
     /// `坐席: 接入` or `结束`.
     Agent(bool),
     /// `故障: bill_current 无回应`, `乱答` or `拒绝 no_statement 原因`.
@@ -135,7 +146,10 @@ fn step(line: &str) -> Option<Result<Step, String>> {
             Some(wait) => Step::Wait(wait),
             None => return Some(Err("time passes as +3分钟, +20秒 or +2天".to_owned())),
         },
-        "人工" => Step::Desk(rest == "在线"),
+        "人工" => match desk(rest) {
+            Some(desk) => Step::Desk(desk),
+            None => return Some(Err("people are 在线, 不在线 or 在线，前面3位，约8分钟".to_owned())),
+        },
         "坐席" => Step::Agent(rest == "接入"),
         "故障" => match fault(rest) {
             Some((operation, fault)) => Step::Fault(operation, fault),
@@ -178,6 +192,24 @@ fn wait(text: &str) -> Option<Duration> {
     let (count, seconds) =
         units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
     Some(Duration::from_secs(count.trim().parse::<u64>().ok()?.checked_mul(*seconds)?))
+}
+
+fn desk(text: &str) -> Option<DeskNow> {
+    let mut parts = text.split('，').map(str::trim);
+    let open = match parts.next()? {
+        "在线" => true,
+        "不在线" => false,
+        _ => return None,
+    };
+    let waiting = match parts.next() {
+        Some(part) => part.strip_prefix("前面")?.strip_suffix('位')?.parse().ok()?,
+        None => 0,
+    };
+    let wait_minutes = match parts.next() {
+        Some(part) => Some(part.strip_prefix('约')?.strip_suffix("分钟")?.parse().ok()?),
+        None => None,
+    };
+    parts.next().is_none().then_some(DeskNow { open, waiting, wait_minutes })
 }
 
 fn fault(text: &str) -> Option<(String, CoreFault)> {

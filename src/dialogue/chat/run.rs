@@ -182,7 +182,11 @@ impl<'a> Talk<'a> {
                 }
             }
             Step::Wait(wait) => self.now = self.now + *wait,
-            Step::Desk(open) => self.desk.open = *open,
+            Step::Desk(now) => {
+                self.desk.open = now.open;
+                self.desk.waiting = now.waiting;
+                self.desk.wait_minutes = now.wait_minutes;
+            }
             Step::Agent(here) => self.stage = if *here { Stage::WithAgent } else { Stage::Bot },
             Step::Fault(operation, fault) => {
                 self.faults.insert(operation.clone(), fault.clone());

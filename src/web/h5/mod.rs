@@ -33,6 +33,7 @@ const SESSION_COOKIE: &str = "weikefu_h5";
 const BROWSER_COOKIE: &str = "weikefu_h5_browser";
 const CSS: &str = include_str!("../../../templates/pages/h5/assets/h5.css");
 const JS: &str = include_str!("../../../templates/pages/h5/assets/h5.js");
+const ICON: &str = include_str!("../../../templates/pages/h5/assets/icon.svg");
 
 /// The first characters of the hash of style and script, so that browsers may keep them for ever.
 static ASSETS_VERSION: LazyLock<String> =
@@ -66,6 +67,7 @@ async fn asset(file: Path<String>) -> HttpResponse {
     let (kind, text) = match file.as_str() {
         "h5.css" => ("text/css; charset=utf-8", CSS),
         "h5.js" => ("text/javascript; charset=utf-8", JS),
+        "icon.svg" => ("image/svg+xml", ICON),
         _ => return no_such_page(),
     };
     HttpResponse::Ok()

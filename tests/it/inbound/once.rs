@@ -20,7 +20,11 @@ async fn assert_one_effect(house: &House, engine: Engine) {
     assert_eq!((pushes[0].outcome.as_str(), pushes[0].reply_seq), ("replied", Some(2)), "{engine:?}");
     let calls = house.gate.calls();
     assert_eq!(calls.len(), 1, "{engine:?}: {calls:?}");
-    assert_eq!((calls[0].operation.as_str(), calls[0].customer.as_str()), ("bill_current", "C10001"), "{engine:?}");
+    assert_eq!(
+        (calls[0].operation.as_str(), calls[0].customer.as_str()),
+        ("bill_current", "C10001"),
+        "{engine:?}"
+    );
     assert!(calls[0].idempotency_key.is_some(), "{engine:?}: every call to the core carries a key");
 }
 

@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::{Alert, Faults, Frame, form_status, respond};
 use crate::domain::mask;
+use crate::domain::money::Money;
 use crate::domain::time::UnixMs;
 use crate::identity::checks::FieldFault;
 use crate::identity::{
@@ -82,6 +83,14 @@ struct ReviewPage<'a> {
     person: Person,
     work: Work,
     id_masked: String,
+}
+
+impl ReviewPage<'_> {
+    /// The income as amounts read elsewhere; as he typed it should it not be one.
+    fn annual_income(&self) -> String {
+        let typed = &self.work.annual_income;
+        Money::parse(typed, "CNY").map_or_else(|_| typed.clone(), Money::display)
+    }
 }
 
 #[derive(Template)]

@@ -29,7 +29,7 @@ async fn fill(browser: &mut Browser, from: usize) {
         ("product", [("product_id", "gold")].as_slice(), "个人资料"),
         ("person", &PERSON, "工作与住址"),
         ("work", &WORK, "征信查询授权书"),
-        ("credit", &[("agree", "yes")], "信用卡领用合约"),
+        ("credit", &[("agree", "yes")], "¥120,000.00"),
         ("review", &[("agree", "yes")], "138****8099"),
     ];
     for (step, fields, next) in steps.into_iter().skip(from) {
@@ -106,7 +106,7 @@ async fn a_form_that_a_bank_would_not_take_is_told_field_by_field() {
     browser.send("/h5/card/apply/person", &PERSON).await;
     let poor = [("occupation", "企业职工"), ("annual_income", "200000000"), ("address", "短")];
     assert_eq!(browser.send("/h5/card/apply/work", &poor).await, StatusCode::UNPROCESSABLE_ENTITY);
-    browser.says(&["年收入不能超过", "至少6个字", "id=\"employer-wrong\""]);
+    browser.says(&["年收入不能超过", "居住地址至少6个字", "id=\"employer-wrong\""]);
     browser.send("/h5/card/apply/work", &WORK).await;
     let unread = browser.send("/h5/card/apply/credit", &[]).await;
     assert_eq!(unread, StatusCode::UNPROCESSABLE_ENTITY);

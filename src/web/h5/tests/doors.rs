@@ -153,7 +153,8 @@ async fn every_page_forbids_what_it_does_not_need() {
     assert!(policy.starts_with("default-src 'none'") && policy.contains("form-action 'self'"));
     assert!(policy.ends_with("frame-ancestors http://phone.example"));
     assert!(!policy.contains("unsafe"));
-    for (path, kind) in [("h5.css", "text/css"), ("h5.js", "text/javascript")] {
+    for (path, kind) in [("h5.css", "text/css"), ("h5.js", "text/javascript"), ("icon.svg", "image/svg+xml")]
+    {
         browser.says(&[&format!("/base/h5/assets/{path}?v=")]);
         let response = browser.exchange(TestRequest::get().uri(&format!("/h5/assets/{path}"))).await;
         assert!(response.headers().get("content-type").unwrap().to_str().unwrap().starts_with(kind));
