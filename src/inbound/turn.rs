@@ -149,12 +149,12 @@ impl Inbound {
     async fn take_turn(
         &self,
         turn: &mut Turn<'_>,
-        ours: OpenPush,
+        mut ours: OpenPush,
         waiting: Waiting,
     ) -> Result<Option<Answer>, Stopped> {
         let account = turn.question.account;
         let follower = turn.question.follower;
-        let Some(_place) = self.turn_comes(&ours, waiting).await? else { return Ok(None) };
+        let Some(_place) = self.turn_comes(&mut ours, waiting).await? else { return Ok(None) };
         let mut open = Some(ours);
         for _ in 0..self.limits.attempts_max {
             let pen = self.followers.pen(&account.id, follower).await;
@@ -168,7 +168,7 @@ impl Inbound {
                 },
                 Decided::Wanted(ask) => {
                     drop(pen);
-                    let Some(ours) = &open else { return Ok(None) };
+                    let Some(ours) = &mut open else { return Ok(None) };
                     let call = self.ask(&turn.question, &loaded, &ask);
                     let Some(answer) = self.keep(ours, call).await? else { return Ok(None) };
                     turn.question.remember(*ask, answer);
@@ -181,7 +181,7 @@ impl Inbound {
     /// Waits for the head of the queue in this process, and until earlier turns elsewhere are settled or their owners
     /// dead. While it waits for those elsewhere it holds up nobody here, so that two processes never wait for each
     /// other in a circle. `None`: the push has another owner now.
-    async fn turn_comes(&self, ours: &OpenPush, waiting: Waiting) -> Result<Option<Place>, Stopped> {
+    async fn turn_comes(&self, ours: &mut OpenPush, waiting: Waiting) -> Result<Option<Place>, Stopped> {
         let mut waiting = waiting;
         loop {
             let Some(place) = self.keep(ours, waiting.come()).await? else { return Ok(None) };
@@ -355,26 +355,34 @@ impl Inbound {
         }
     }
 
-    /// Does something while the lease is kept alive. `None`: the push has another owner now.
-    pub(super) async fn keep<T>(
+    /// Does something while the lease is kept alive, however short the pieces of work are. `None`: the push has
+    /// another owner now.
+    async fn keep<T>(
         &self,
-        ours: &OpenPush,
+        ours: &mut OpenPush,
         work: impl Future<Output = T>,
     ) -> Result<Option<T>, Stopped> {
+        let left = ours.lease_until.since(self.rooms.clock.now());
+        let mut wait = self.limits.renew.saturating_sub(self.limits.lease.saturating_sub(left));
         tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(Some(done)),
-                () = tokio::time::sleep(self.limits.renew) => {
-                    let until = self.rooms.clock.now() + self.limits.lease;
-                    let renewal = Commit::new(ours.follower.part()).with(self.rooms.store.renew_push(ours, until));
-                    match conflict(self.rooms.store.commit(renewal).await) {
-                        Ok(None) => {}
-                        Ok(Some(_)) => return Ok(None),
-                        // The database may come back before the lease ends; the epoch guards the commit.
-                        Err(error) => tracing::warn!(%error, "cannot renew the lease of a push"),
-                    }
+                () = tokio::time::sleep(wait) => {}
+            }
+            let until = self.rooms.clock.now() + self.limits.lease;
+            let renewal = Commit::new(ours.follower.part()).with(self.rooms.store.renew_push(ours, until));
+            match conflict(self.rooms.store.commit(renewal).await) {
+                Ok(None) => {
+                    ours.lease_until = until;
+                    wait = self.limits.renew;
+                }
+                Ok(Some(_)) => return Ok(None),
+                // The database may come back before the lease ends; the epoch guards the commit.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot renew the lease of a push");
+                    wait = self.limits.poll;
                 }
             }
         }

@@ -50,7 +50,7 @@ async fn a_database_that_hangs_is_told_politely_in_time_and_nothing_is_lost() {
         let began = Instant::now();
         let told = house.wechat(0).deliver(&text(&openid, 1, "功能")).await;
         assert!(told.status == 200 && told.text().contains("系统正忙"), "{engine:?}: {}", told.raw());
-        assert!(began.elapsed() < Duration::from_millis(2_500), "{engine:?}: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_millis(4_000), "{engine:?}: {:?}", began.elapsed());
         blocked.end().await;
         // The work went on: its answer follows, and a late delivery is not told it again.
         house.world.phone(&openid).wait("the answer", |entry| entry["source"] == "custom").await;

@@ -44,7 +44,7 @@ async fn success_leaves_within_the_budget_and_the_answer_follows_once() {
             .await;
         let deliveries = entry["push"]["deliveries"].as_array().unwrap();
         assert_eq!(deliveries.len(), 1, "{engine:?}");
-        assert!(deliveries[0]["duration_ms"].as_u64().unwrap() < 2_500, "{engine:?}: {entry}");
+        assert!(deliveries[0]["duration_ms"].as_u64().unwrap() < 4_000, "{engine:?}: {entry}");
         let xml = entry["push"]["xml"].as_str().unwrap().to_owned();
         assert!(house.wechat(0).deliver(&xml).await.is_success(), "{engine:?}: a later delivery");
 
