@@ -99,7 +99,7 @@ impl Keys for SoftKeys {
     }
 }
 
-/// Reads a master key: 32 bytes in base64, white space around them ignored.
+/// Reads a master key from a file: 32 bytes in base64, white space around them ignored.
 ///
 /// # Errors
 /// When the file cannot be read or holds something else.
@@ -107,13 +107,14 @@ pub fn read_master(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> {
     let text = std::fs::read_to_string(path)
         .map(Zeroizing::new)
         .map_err(|source| KeysError::File { path: path.display().to_string(), source })?;
-    let bytes = STANDARD
-        .decode(text.trim())
-        .map(Zeroizing::new)
-        .map_err(|_| KeysError::Form(path.display().to_string()))?;
-    <[u8; 32]>::try_from(bytes.as_slice())
-        .map(Zeroizing::new)
-        .map_err(|_| KeysError::Form(path.display().to_string()))
+    parse_master(&text).ok_or_else(|| KeysError::Form(path.display().to_string()))
+}
+
+/// Reads a master key from text: 32 bytes in base64, white space around them ignored.
+#[must_use]
+pub fn parse_master(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new).ok()?;
+    <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).ok()
 }
 
 /// Makes a master key file readable by its owner only. Fails when the file is there already.

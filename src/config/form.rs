@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::alphabet;
+use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use url::Url;
 
@@ -57,7 +58,7 @@ pub(super) fn aes_key(value: &str) -> Result<Secret, String> {
 
 /// 32 bytes in base64.
 pub(super) fn master_key(value: &str) -> Result<Secret, String> {
-    match LENIENT.decode(value.trim()) {
+    match STANDARD.decode(value.trim()) {
         Ok(key) if key.len() == 32 => Ok(Secret::new(value.trim().to_owned())),
         _ => Err("must be 32 bytes in base64".to_owned()),
     }

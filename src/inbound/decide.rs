@@ -102,23 +102,21 @@ impl Inbound {
             );
             return Err(AskError::Down);
         }
-        let idempotency_key = ask.write.then(|| {
-            let app_id = question.account.app_id.as_bytes();
-            let number = number.to_string();
-            let vault = self.rooms.store.vault();
-            hex::encode(match &ask.form_id {
-                Some(form) => vault
-                    .index("core call", &[app_id, b"form", question.follower.as_bytes(), form.as_bytes()]),
-                None => {
-                    vault.index("core call", &[app_id, b"push", question.root.as_bytes(), number.as_bytes()])
-                }
-            })
+        let app_id = question.account.app_id.as_bytes();
+        let number = number.to_string();
+        let vault = self.rooms.store.vault();
+        let idempotency_key = hex::encode(match &ask.form_id {
+            // A form writes once however often it is sent; what it only reads is asked anew.
+            Some(form) if ask.write => {
+                vault.index("core call", &[app_id, b"form", question.follower.as_bytes(), form.as_bytes()])
+            }
+            _ => vault.index("core call", &[app_id, b"push", question.root.as_bytes(), number.as_bytes()]),
         });
         let binding = loaded.binding.as_ref();
         let call = Call {
             customer_id: binding.map(|binding| binding.customer.clone()),
             params: ask.params.clone(),
-            idempotency_key,
+            idempotency_key: Some(idempotency_key),
             context: Context {
                 trace_id: Some(question.trace_id.clone()),
                 account: Some(question.account.id.to_string()),
@@ -127,11 +125,7 @@ impl Inbound {
                 client_ip: None,
             },
         };
-        let started = tokio::time::Instant::now();
-        let answer = self.rooms.core.call(&ask.operation, call).await;
-        metrics::histogram!("weikefu_core_seconds", "operation" => ask.operation.clone())
-            .record(started.elapsed());
-        answer.map_err(|error| {
+        self.rooms.core.call(&ask.operation, call).await.map_err(|error| {
             let trace_id = &question.trace_id;
             match error {
                 CoreError::Refused { code, message, .. } => AskError::Refused { code, message },

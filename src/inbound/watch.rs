@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Inbound, Stopped, conflict};
-use crate::config::Account;
 use crate::domain::secret::Personal;
 use crate::outbound::Cause;
 use crate::store::{
@@ -108,15 +107,14 @@ impl Inbound {
     }
 
     async fn go_on_owed(&self, dead: OpenPush) {
-        let Some(account) = self.rooms.config.account(dead.account.as_str()) else { return };
-        let key = dead.key.clone();
-        if let Err(error) = self.try_go_on_owed(account, dead).await {
-            tracing::error!(account = %account.id, %error, push = ?key, "cannot go on with a push");
+        let (account, key) = (dead.account.clone(), dead.key.clone());
+        if let Err(error) = self.try_go_on_owed(dead).await {
+            tracing::error!(%account, %error, push = ?key, "cannot go on with a push");
         }
     }
 
     /// WeChat delivers this push no more, so its answer goes by customer service.
-    async fn try_go_on_owed(&self, account: &Account, dead: OpenPush) -> Result<(), Stopped> {
+    async fn try_go_on_owed(&self, dead: OpenPush) -> Result<(), Stopped> {
         let Some(mut ours) = self.take_over(dead).await? else { return Ok(()) };
         if !ours.owed {
             let mut commit = Commit::new(ours.follower.part());
@@ -129,7 +127,10 @@ impl Inbound {
         if ours.epoch > self.limits.owners_max {
             return self.give_up_push(&ours).await;
         }
-        self.go_on(account, ours).await.map(drop)
+        match self.rooms.config.account(ours.account.as_str()) {
+            Some(account) => self.go_on(account, ours).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Ends a push that nobody got to its end: the customer is told, and his next messages wait for it no more.

@@ -1,5 +1,7 @@
 //! Followers, what goes on after a page, the shared access token, and the audit trail.
 
+use zeroize::Zeroizing;
+
 use super::value::statements;
 use super::{Conflict, Store, StoreError, Write, follower_row};
 use crate::domain::ids::{AccountId, FollowerKey, Openid};
@@ -52,7 +54,7 @@ pub struct Resume {
     pub follower: FollowerKey,
     /// How often it was tried.
     pub tries: i64,
-    /// The dialogue's wish as JSON.
+    /// The dialogue's wish as JSON. Empty where it cannot be opened.
     pub wish: Personal,
 }
 
@@ -175,7 +177,11 @@ impl Store {
 
     fn resume(&self, row: &super::Row) -> Result<Resume, StoreError> {
         let id = row.text(0)?;
-        let plain = self.vault().open(WISH, id.as_bytes(), row.blob(4)?)?;
+        // One damaged row must not hide the others. It is given up, because nothing stands in it.
+        let plain = self.vault().open(WISH, id.as_bytes(), row.blob(4)?).unwrap_or_else(|error| {
+            tracing::error!(resume = id, %error, "a waiting question cannot be read");
+            Zeroizing::default()
+        });
         Ok(Resume {
             resume_id: id.to_owned(),
             account: AccountId::new(row.text(1)?),

@@ -27,7 +27,7 @@ statements! {
     KNOWN = "SELECT notice_id, body_ix FROM notice WHERE family = $1 AND notice_id IN ($2, $3, $4, $5, $6, $7, $8, \
         $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, \
         $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51)";
-    FIND = "SELECT n.family, n.notice_id, n.part, '', 0, n.kind, n.accepted_ms, n.deadline_ms, n.expires_ms, \
+    FIND = "SELECT n.family, n.notice_id, n.part, '', CAST(0 AS BIGINT), n.kind, n.accepted_ms, n.deadline_ms, n.expires_ms, \
         n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed FROM notice n \
         WHERE n.family = $1 AND n.notice_id = $2";
     TO_LOOK_AT = "SELECT n.family, n.notice_id, n.part, l.owner, l.epoch, n.kind, n.accepted_ms, n.deadline_ms, \

@@ -122,7 +122,7 @@ pub struct OpenPush {
     pub lease_until: UnixMs,
     /// When the first delivery came.
     pub received: UnixMs,
-    /// The push and what else its next owner must know, as JSON.
+    /// The push and what else its next owner must know, as JSON. Empty where it cannot be opened.
     pub push: Zeroizing<Vec<u8>>,
 }
 
@@ -185,7 +185,7 @@ impl Store {
     /// Reads a push that is being worked on.
     ///
     /// # Errors
-    /// When the database fails or the value does not open.
+    /// When the database fails.
     pub async fn open_push(
         &self,
         account: &AccountId,
@@ -199,7 +199,7 @@ impl Store {
     /// `undelivered_since`, and those that are owed.
     ///
     /// # Errors
-    /// When the database fails or a value does not open.
+    /// When the database fails.
     pub async fn expired_pushes(
         &self,
         now: UnixMs,
@@ -212,7 +212,11 @@ impl Store {
     fn read_open_push(&self, row: &Row) -> Result<OpenPush, StoreError> {
         let account = AccountId::new(row.text(0)?);
         let key = PushKey::new(row.text(1)?);
-        let push = self.vault().open(PUSH, &push_row(&account, &key), row.blob(9)?)?;
+        // One damaged row must not hide the others. Its owners find nothing in it, and give it up in the end.
+        let push = self.vault().open(PUSH, &push_row(&account, &key), row.blob(9)?).unwrap_or_else(|error| {
+            tracing::error!(%account, %error, push = ?key, "a push in work cannot be read");
+            Zeroizing::default()
+        });
         Ok(OpenPush {
             account,
             key,

@@ -17,6 +17,7 @@ pub(crate) struct CoreCall {
 }
 
 /// A core in front of the core.
+#[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) url: String,
     state: Data<State>,

@@ -1,20 +1,20 @@
 //! One database, one or more servers on it, WeChat's deliveries under the test's control and a core behind a gate.
 
+use sqlx::Connection as _;
 use weikefu::app::App;
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use weikefu::config::Config;
-use weikefu::domain::binding::{Binding, BindingSource};
-use weikefu::domain::card::{Card, CardTail};
-use weikefu::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
-use weikefu::domain::secret::Personal;
-use weikefu::domain::time::UnixMs;
+use weikefu::domain::ids::{AccountId, FollowerKey, Openid};
 use weikefu::inbound::Limits;
 use weikefu::keys::{SoftKeys, read_master};
-use weikefu::store::{Commit, Direction, Message, Row, Statement, Store, Value};
+use weikefu::store::{Direction, Message, Row, Statement, Store, Value};
 
 use crate::gate::Gate;
 use crate::wechat::Wechat;
 use crate::world::{Engine, World};
+
+/// A held call stays held.
+const CORE_TIMEOUT_MS: u64 = 30_000;
 
 /// What the tests look at. Columns in the order of their names.
 const PUSHES: Statement = Statement {
@@ -65,10 +65,21 @@ impl House {
         let gate = Gate::start(&world.core_url, world.http.clone());
         let mut config = world.config.clone();
         config.core.base_url = gate.url.parse().unwrap();
-        // A held call stays held.
-        config.core.timeout_ms = 60_000;
+        config.core.timeout_ms = CORE_TIMEOUT_MS;
         let store = store_of(&config).await;
         Self { world, gate, store, config, limits, apps: Vec::new() }
+    }
+
+    /// The configuration as a file in the folder, for a server that is a process; gives its name.
+    pub(crate) fn write_configuration(&self) -> String {
+        const NAME: &str = "gate.toml";
+        let folder = self.world.folder.path();
+        let text = std::fs::read_to_string(folder.join("w.toml")).unwrap();
+        let core = format!("base_url = \"{}\"", self.world.core_url);
+        let gate = format!("base_url = \"{}\"\ntimeout_ms = {CORE_TIMEOUT_MS}", self.gate.url);
+        assert!(text.contains(&core), "the configuration names the core");
+        std::fs::write(folder.join(NAME), text.replace(&core, &gate)).unwrap();
+        NAME.to_owned()
     }
 
     /// One more server on this database, on a port that the system chooses; gives its WeChat.
@@ -114,28 +125,6 @@ impl House {
         self.store.follower_key(&self.config.accounts[0].app_id, &Openid::parse(openid).unwrap())
     }
 
-    /// Binds a follower to a customer of the sandbox core, as an import would.
-    pub(crate) async fn bind(&self, openid: &str, customer: &str) {
-        let follower = self.follower(openid);
-        let card = Card {
-            card_id: "K1".to_owned(),
-            tail: CardTail::parse("1234").unwrap(),
-            product: "金卡".to_owned(),
-        };
-        let binding = Binding {
-            customer: CustomerId::parse(customer).unwrap(),
-            name_masked: Personal::new(""),
-            cards: vec![card],
-            default_card: "K1".to_owned(),
-            alerts: true,
-            hide_amounts: false,
-            bound: UnixMs(1_767_225_600_000),
-            source: BindingSource::Import,
-        };
-        let write = self.store.add_binding(&self.account(), follower, &binding).unwrap();
-        self.store.commit(Commit::new(follower.part()).with(write)).await.unwrap();
-    }
-
     /// A follower's log, oldest first.
     pub(crate) async fn log(&self, openid: &str) -> Vec<Message> {
         self.store.messages(&self.account(), self.follower(openid), 0, 500).await.unwrap()
@@ -177,8 +166,8 @@ impl House {
         self.execute("ALTER TABLE conversation_away RENAME TO conversation").await;
     }
 
-    async fn execute(&self, sql: &'static str) {
-        use sqlx::Connection as _;
+    /// Runs a statement that no server would.
+    pub(crate) async fn execute(&self, sql: &'static str) {
         let url = self.config.database.url.reveal();
         if url.starts_with("sqlite") {
             let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
@@ -193,6 +182,39 @@ impl House {
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         let row = self.store.fetch_one(Statement { name: "NUMBER", sql }, vec![]).await.unwrap();
         row.unwrap().int(0).unwrap()
+    }
+}
+
+/// Holds the database's writers up until it is dropped.
+pub(crate) enum Blocked {
+    Sqlite(sqlx::SqliteConnection),
+    Postgres(sqlx::PgConnection),
+}
+
+impl Blocked {
+    /// From now on.
+    pub(crate) async fn begin(house: &House) -> Self {
+        let url = house.config.database.url.reveal();
+        if url.starts_with("sqlite") {
+            let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+            return Self::Sqlite(connection);
+        }
+        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
+        sqlx::query("LOCK TABLE push IN EXCLUSIVE MODE").execute(&mut connection).await.unwrap();
+        Self::Postgres(connection)
+    }
+
+    /// No more.
+    pub(crate) async fn end(self) {
+        match self {
+            Self::Sqlite(mut connection) => sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop),
+            Self::Postgres(mut connection) => {
+                sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop)
+            }
+        }
+        .unwrap();
     }
 }
 

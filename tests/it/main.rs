@@ -7,11 +7,15 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod command_line;
+mod crash;
 mod first_floor;
 mod gate;
 mod house;
 mod inbound;
+mod pages;
 mod processes;
+mod sealed;
 mod wechat;
 mod world;

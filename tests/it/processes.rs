@@ -45,8 +45,17 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a program in this folder.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, Stdio::inherit())
+    }
+
+    /// The same with its log lines in a file.
+    pub(crate) fn start_logging(folder: &Path, arguments: &[&str], log: &Path) -> Self {
+        Self::start_with(folder, arguments, std::fs::File::create(log).unwrap().into())
+    }
+
+    fn start_with(folder: &Path, arguments: &[&str], stderr: Stdio) -> Self {
         let mut command = command(folder, arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {

@@ -47,7 +47,21 @@ impl Books {
     }
 }
 
+impl std::fmt::Debug for Bank {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bank")
+    }
+}
+
 impl Bank {
+    /// Lets another process have the journal. Nothing may happen at this bank any more.
+    pub(super) fn close(&self) {
+        let books = self.books.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Err(error) = books.journal.release() {
+            tracing::warn!(%error, "the journal stays locked until the process ends");
+        }
+    }
+
     /// Opens the bank, or opens it again.
     pub(super) fn open(
         settings: &Settings,

@@ -81,6 +81,11 @@ impl Journal {
         Ok((journal, events))
     }
 
+    /// Lets another process have the file. Whoever still holds this journal must not append any more.
+    pub(super) fn release(&self) -> Result<(), JournalError> {
+        self.file.unlock().map_err(|source| JournalError::Io { path: self.path.clone(), source })
+    }
+
     /// Appends one line and waits until it is on disk.
     pub(super) fn append(&mut self, batch: &[Event]) -> Result<(), JournalError> {
         let failed = |source| JournalError::Io { path: self.path.clone(), source };

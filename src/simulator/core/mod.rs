@@ -125,6 +125,7 @@ pub struct SandboxCore;
 pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
+    bank: Arc<bank::Bank>,
     server: ServerHandle,
     stopping: CancellationToken,
     tasks: TaskTracker,
@@ -151,7 +152,7 @@ impl SandboxCore {
             let courier = deliver::Courier::new(bank.clone(), settings.server_url.clone(), key)?;
             tasks.spawn(courier.run(stopping.clone()));
         }
-        let server = http::serve(bank, listener).map_err(listen)?;
+        let server = http::serve(bank.clone(), listener).map_err(listen)?;
         let handle = server.handle();
         tasks.spawn(async move {
             if let Err(error) = server.await {
@@ -160,7 +161,7 @@ impl SandboxCore {
         });
         tasks.close();
         tracing::info!(%addr, journal = %settings.journal.display(), "the sandbox core listens");
-        Ok(Running { addr, server: handle, stopping, tasks })
+        Ok(Running { addr, bank, server: handle, stopping, tasks })
     }
 }
 
@@ -170,6 +171,8 @@ impl Running {
         self.stopping.cancel();
         self.server.stop(true).await;
         self.tasks.wait().await;
+        // Threads of the server may hold the bank a little longer; its file is free now.
+        self.bank.close();
     }
 }
 

@@ -26,8 +26,8 @@ pub(super) struct TakenBody {
 pub(super) struct RejectedBody {
     /// Its place in the list, from 0.
     pub(super) index: usize,
-    /// Its id, if it had one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Its id; null when it has none, or is no transaction.
+    #[schema(required)]
     pub(super) transaction_id: Option<String>,
     /// Its id, if it had one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -230,7 +230,7 @@ async fn bodies_of_every_form_are_taken_and_bad_ones_get_their_status() {
         let mixed = json!([swipe("A1"), bad, swipe("A1"), 7]).to_string();
         let expected = json!({"accepted": 1, "duplicates": 1, "rejected": [
             {"index": 1, "transaction_id": "A2", "error": "amount.value: must not be negative"},
-            {"index": 3, "error": "item: must be an object"}]});
+            {"index": 3, "transaction_id": null, "error": "item: must be an object"}]});
         assert_eq!(bank.post(TRANSACTIONS, "a1", &mixed).await, (202, expected), "{name}");
         for (id, body) in [("e1", ""), ("e2", "{"), ("e3", "5"), ("e4", "<xml/>"), ("e5", "{}\nnonsense")] {
             assert_eq!(bank.post(TRANSACTIONS, id, body).await.0, 400, "{body}");
@@ -295,7 +295,8 @@ async fn bindings_come_in_once_and_are_erased_on_demand() {
         let (status, answer) = bank.post("/api/v1/bindings", "b1", &items).await;
         assert_eq!((status, &answer["accepted"]), (202, &json!(1)), "{name}: {answer}");
         assert_eq!(answer["rejected"][0]["index"], 1);
-        let expected = json!({"index": 2, "error": "cards.last4: must be exactly four digits"});
+        let error = "cards.last4: must be exactly four digits";
+        let expected = json!({"index": 2, "transaction_id": null, "error": error});
         assert_eq!(answer["rejected"][1], expected);
         let (_, again) = bank.post("/api/v1/bindings", "b2", &binding("o/1", "card").to_string()).await;
         assert_eq!(again["duplicates"], 1);

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::Connection as _;
 use weikefu::inbound::Limits;
 use weikefu::store::Direction;
 
 use super::short_budget;
-use crate::house::House;
+use crate::house::{Blocked, House};
 use crate::wechat::text;
 use crate::world::{Engine, until};
 
@@ -18,7 +17,7 @@ async fn more_pushes_than_may_be_in_work_are_told_so_and_store_nothing() {
         let wechat = house.wechat(0);
         let mut waiting = Vec::new();
         for (openid, customer) in [("o-a", "C10001"), ("o-b", "C10002")] {
-            house.bind(openid, customer).await;
+            house.world.bind(openid, customer).await;
             house.gate.hold(customer);
             let wechat = wechat.clone();
             let xml = text(openid, 1 + waiting.len() as u64, "查账单");
@@ -41,43 +40,12 @@ async fn more_pushes_than_may_be_in_work_are_told_so_and_store_nothing() {
     }
 }
 
-/// Holds the database's writers up until it is dropped.
-enum Blocked {
-    Sqlite(sqlx::SqliteConnection),
-    Postgres(sqlx::PgConnection),
-}
-
-impl Blocked {
-    async fn begin(house: &House) -> Self {
-        let url = house.config.database.url.reveal();
-        if url.starts_with("sqlite") {
-            let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
-            sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
-            return Self::Sqlite(connection);
-        }
-        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-        sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
-        sqlx::query("LOCK TABLE push IN EXCLUSIVE MODE").execute(&mut connection).await.unwrap();
-        Self::Postgres(connection)
-    }
-
-    async fn end(self) {
-        match self {
-            Self::Sqlite(mut connection) => sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop),
-            Self::Postgres(mut connection) => {
-                sqlx::query("ROLLBACK").execute(&mut connection).await.map(drop)
-            }
-        }
-        .unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_hangs_is_told_politely_in_time_and_nothing_is_lost() {
     for engine in Engine::at_hand() {
         let house = House::open_with(engine, short_budget()).await;
         let openid = house.world.follower("慢库").await.openid;
-        house.bind(&openid, "C10001").await;
+        house.world.bind(&openid, "C10001").await;
         let blocked = Blocked::begin(&house).await;
         let began = Instant::now();
         let told = house.wechat(0).deliver(&text(&openid, 1, "功能")).await;

@@ -13,7 +13,7 @@ use crate::world::{Engine, until};
 /// A follower with a phone who is bound, and whose questions to the core wait.
 async fn slow_customer(house: &House) -> String {
     let openid = house.world.follower("慢").await.openid;
-    house.bind(&openid, "C10001").await;
+    house.world.bind(&openid, "C10001").await;
     house.gate.hold("C10001");
     openid
 }
@@ -94,7 +94,7 @@ async fn a_stop_lets_answers_finish_and_loses_none() {
     for engine in Engine::at_hand() {
         let mut house = House::open_with(engine, short_budget()).await;
         for (openid, customer) in [("o-waits", "C10001"), ("o-owed", "C10002")] {
-            house.bind(openid, customer).await;
+            house.world.bind(openid, customer).await;
             house.gate.hold(customer);
         }
         let wechat = house.wechat(0);

@@ -32,7 +32,7 @@ async fn two_events_of_one_second_both_count_and_a_repeat_does_not() {
 async fn unfollowing_ends_the_binding_and_erases_and_following_again_restores_nothing() {
     for engine in Engine::at_hand() {
         let house = House::open(engine).await;
-        house.bind("o-leaves", "C10001").await;
+        house.world.bind("o-leaves", "C10001").await;
         let wechat = house.wechat(0);
         assert!(wechat.deliver(&text("o-leaves", 1, "查账单")).await.text().contains("本期应还"));
         // One more is in work while he leaves.
@@ -79,7 +79,7 @@ async fn unfollowing_takes_a_push_from_whoever_works_on_it() {
         return;
     }
     let mut house = House::open(Engine::Postgres).await;
-    house.bind("o-gone", "C10001").await;
+    house.world.bind("o-gone", "C10001").await;
     house.gate.hold("C10001");
     let wechats = [house.wechat(0), house.start_server().await];
     let open = tokio::spawn({

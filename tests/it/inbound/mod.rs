@@ -5,6 +5,7 @@ mod budget;
 mod events;
 mod once;
 mod order;
+mod poison;
 
 use std::time::Duration;
 

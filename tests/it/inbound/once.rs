@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::future::join_all;
 use weikefu::store::Direction;
 
-use crate::gate::CoreCall;
 use crate::house::House;
 use crate::wechat::{Answered, Wechat, text};
 use crate::world::Engine;
@@ -19,12 +18,14 @@ async fn assert_one_effect(house: &House, engine: Engine) {
     let pushes = house.pushes(BOUND).await;
     assert_eq!(pushes.len(), 1, "{engine:?}");
     assert_eq!((pushes[0].outcome.as_str(), pushes[0].reply_seq), ("replied", Some(2)), "{engine:?}");
-    let call = CoreCall {
-        operation: "bill_current".to_owned(),
-        customer: "C10001".to_owned(),
-        idempotency_key: None,
-    };
-    assert_eq!(house.gate.calls(), [call], "{engine:?}");
+    let calls = house.gate.calls();
+    assert_eq!(calls.len(), 1, "{engine:?}: {calls:?}");
+    assert_eq!(
+        (calls[0].operation.as_str(), calls[0].customer.as_str()),
+        ("bill_current", "C10001"),
+        "{engine:?}"
+    );
+    assert!(calls[0].idempotency_key.is_some(), "{engine:?}: every call to the core carries a key");
 }
 
 async fn deliver_at_once(wechats: &[Wechat], xml: &str, times: usize) -> Vec<Answered> {
@@ -35,7 +36,7 @@ async fn deliver_at_once(wechats: &[Wechat], xml: &str, times: usize) -> Vec<Ans
 async fn a_push_has_one_effect_and_the_same_bytes_however_often_it_comes() {
     for engine in Engine::at_hand() {
         let mut house = House::open(engine).await;
-        house.bind(BOUND, "C10001").await;
+        house.world.bind(BOUND, "C10001").await;
         let wechat = house.wechat(0);
         let xml = text(BOUND, 1, "查账单");
         let answers = deliver_at_once(std::slice::from_ref(&wechat), &xml, 20).await;
@@ -59,7 +60,7 @@ async fn two_instances_on_one_database_do_the_work_of_one() {
         return;
     }
     let mut house = House::open(Engine::Postgres).await;
-    house.bind(BOUND, "C10001").await;
+    house.world.bind(BOUND, "C10001").await;
     let wechats = [house.wechat(0), house.start_server().await];
     house.gate.hold("C10001");
     let xml = text(BOUND, 1, "查账单");
@@ -80,7 +81,7 @@ async fn two_instances_on_one_database_do_the_work_of_one() {
 async fn a_redelivery_joins_the_work_and_survives_the_connection_that_began_it() {
     for engine in Engine::at_hand() {
         let house = House::open(engine).await;
-        house.bind(BOUND, "C10001").await;
+        house.world.bind(BOUND, "C10001").await;
         house.gate.hold("C10001");
         let wechat = house.wechat(0);
         let xml = text(BOUND, 1, "查账单");

@@ -37,7 +37,7 @@ fn message_id(openid: &str, number: u64) -> u64 {
 async fn a_hundred_messages_of_one_follower_wait_in_order_behind_a_slow_one() {
     for engine in Engine::at_hand() {
         let house = House::open(engine).await;
-        house.bind("o-one", "C10001").await;
+        house.world.bind("o-one", "C10001").await;
         house.gate.hold("C10001");
         let wechat = house.wechat(0);
         let slow = tokio::spawn({
@@ -108,8 +108,8 @@ async fn twenty_followers_at_once_are_each_answered_in_order() {
 async fn nobody_waits_for_another_followers_slow_core() {
     for engine in Engine::at_hand() {
         let house = House::open(engine).await;
-        house.bind("o-slow", "C10001").await;
-        house.bind("o-quick", "C10002").await;
+        house.world.bind("o-slow", "C10001").await;
+        house.world.bind("o-quick", "C10002").await;
         house.gate.hold("C10001");
         let wechat = house.wechat(0);
         let slow = tokio::spawn({
@@ -133,7 +133,7 @@ async fn the_order_holds_across_instances() {
         return;
     }
     let mut house = House::open(Engine::Postgres).await;
-    house.bind("o-two", "C10001").await;
+    house.world.bind("o-two", "C10001").await;
     house.gate.hold("C10001");
     let wechats = [house.wechat(0), house.start_server().await];
     let mut sent = Vec::new();
