@@ -296,7 +296,21 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 /// Every statement of the store, for the test that prepares them on both databases.
 #[must_use]
 pub fn all_statements() -> Vec<Statement> {
-    [ALL, conversation::ALL, desk::ALL, follower::ALL, h5::ALL, identity::ALL, notice::ALL, outbox::ALL, parts::ALL, push::ALL, sent::ALL, staff::ALL].concat()
+    [
+        ALL,
+        conversation::ALL,
+        desk::ALL,
+        follower::ALL,
+        h5::ALL,
+        identity::ALL,
+        notice::ALL,
+        outbox::ALL,
+        parts::ALL,
+        push::ALL,
+        sent::ALL,
+        staff::ALL,
+    ]
+    .concat()
 }
 
 #[cfg(test)]
