@@ -2,7 +2,7 @@
 //! may mean.
 
 use super::compose::{Line, Reply, parse_tap};
-use super::outcome::{Effect, Outcome, Step};
+use super::outcome::{Effect, Outcome, Say, Step};
 use super::scene::Said;
 use super::state::{Action, Item, Wish};
 use super::texts::Key;
@@ -27,10 +27,11 @@ pub(super) fn decide(turn: Turn<'_>) -> Step {
 }
 
 impl<'a> Turn<'a> {
-    /// The agent answers; the bot keeps out of it.
+    /// The agent answers; the bot keeps out of it, but for the warning after something that must not be written.
     fn silent(self) -> Step {
+        let warning = (!self.before.is_empty()).then(|| Say::Text(self.before.join("\n\n")));
         Step::Done(Outcome {
-            reply: None,
+            reply: warning,
             state: self.state,
             effects: self.effects,
             service: None,

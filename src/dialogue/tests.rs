@@ -252,3 +252,20 @@ mod any_text {
         }
     }
 }
+
+#[test]
+fn with_an_agent_the_bot_keeps_silent_but_still_warns_of_what_must_not_be_written() {
+    let said = text("我的卡号是************1111");
+    let state = DialogueState::default();
+    let reply = |masked: bool| {
+        with_scene(&said, &state, true, |scene| {
+            let stage = crate::domain::conversation::Stage::WithAgent;
+            match dialogue().decide(&Scene { stage, masked, ..*scene }) {
+                Step::Done(outcome) => outcome.reply,
+                Step::Ask(_) => panic!("the agent answers, nobody asks the core"),
+            }
+        })
+    };
+    assert_eq!(reply(false), None);
+    assert!(matches!(reply(true), Some(Say::Text(warning)) if warning.contains("卡号")));
+}
