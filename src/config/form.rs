@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use url::Url;
 
-use super::{AccountKind, DeskKind, Encryption};
+use super::{AccountKind, DeskKind, DomainFile, Encryption};
 use crate::domain::ids::AccountId;
 use crate::domain::secret::Secret;
 
@@ -123,6 +123,27 @@ pub(super) fn database_url(value: &str) -> Result<Secret, String> {
 /// A path, from the working directory when it is relative.
 pub(super) fn path(value: &str) -> Result<PathBuf, String> {
     text(value).map(PathBuf::from)
+}
+
+/// Largest file by which WeChat checks a domain, in bytes. Those that it gives have sixteen.
+const DOMAIN_FILE_BYTES_MAX: usize = 1024;
+
+/// A file by which WeChat checks a domain: read at once, so that a missing one is told before WeChat asks for it.
+pub(super) fn domain_file(value: &str) -> Result<DomainFile, String> {
+    let path = path(value)?;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let middle = name.strip_prefix("MP_verify_").and_then(|rest| rest.strip_suffix(".txt"));
+    let fits = |middle: &str| {
+        (1..=64).contains(&middle.len()) && middle.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    if !middle.is_some_and(fits) {
+        return Err(format!("must name files called MP_verify_….txt as WeChat's console gives them, not `{name}`"));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot be read: {value}: {error}"))?;
+    if text.len() > DOMAIN_FILE_BYTES_MAX {
+        return Err(format!("names {value}, which has more than {DOMAIN_FILE_BYTES_MAX} bytes"));
+    }
+    Ok(DomainFile { path, name, text })
 }
 
 /// `plain`, `compat` or `safe`.

@@ -181,6 +181,7 @@ fn account(mut section: Section<'_>, seen: &mut BTreeSet<String>) -> Option<Acco
     let api_base_urls = section.list("api_base_url", form::base_url);
     let oauth_base_url = section.optional("oauth_base_url", form::base_url);
     let notices = notices(section.table("notices"));
+    let domain_files = section.list("domain_files", form::domain_file);
     section.close();
     Some(Account {
         id: id?,
@@ -197,6 +198,7 @@ fn account(mut section: Section<'_>, seen: &mut BTreeSet<String>) -> Option<Acco
         api_base_urls: or_default(api_base_urls?, "https://api.weixin.qq.com"),
         oauth_base_url: oauth_base_url.or_else(|| Url::parse("https://open.weixin.qq.com").ok())?,
         notices: notices?,
+        domain_files: domain_files?,
     })
 }
 

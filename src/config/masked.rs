@@ -115,6 +115,7 @@ impl Page {
         );
         self.list("api_base_url", account.api_base_urls.iter());
         self.text("oauth_base_url", &account.oauth_base_url);
+        self.list("domain_files", account.domain_files.iter().map(|file| file.path.display()));
         for (kind, template) in &account.notices {
             self.section(&format!("accounts.notices.{kind}"));
             self.text("template_id", &template.template_id);

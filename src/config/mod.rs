@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use load::{NOTICE_KINDS, environment};
@@ -81,7 +81,7 @@ pub struct Database {
 }
 
 /// How pushes of an account are encrypted. Pinned: a push in another mode is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encryption {
     /// 明文模式
@@ -90,6 +90,17 @@ pub enum Encryption {
     Compat,
     /// 安全模式
     Safe,
+}
+
+impl std::fmt::Display for Encryption {
+    /// As the configuration writes it, and as the console at WeChat does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain (明文模式)",
+            Self::Compat => "compat (兼容模式)",
+            Self::Safe => "safe (安全模式)",
+        })
+    }
 }
 
 /// What the platform calls the account; gates what it does not allow.
@@ -143,6 +154,19 @@ pub struct Account {
     pub oauth_base_url: Url,
     /// Notice kind (`spend`, `refund`, …) → this account's template.
     pub notices: BTreeMap<String, NoticeTemplate>,
+    /// Files by which WeChat checks who owns the host of `public_url`; served at its root.
+    pub domain_files: Vec<DomainFile>,
+}
+
+/// One `MP_verify_….txt`, as the account's console gives it (WeChat docs, 网页授权域名).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainFile {
+    /// Where it lies here.
+    pub path: PathBuf,
+    /// Under which name WeChat asks for it: `MP_verify_` and up to 64 letters and digits and `.txt`.
+    pub name: String,
+    /// What WeChat must find, byte for byte. At most 1 KiB.
+    pub text: String,
 }
 
 /// `[accounts.notices.KIND]`

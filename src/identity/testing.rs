@@ -94,6 +94,7 @@ fn account(id: &str) -> Account {
         api_base_urls: Vec::new(),
         oauth_base_url: "https://open.wechat.example".parse().unwrap(),
         notices: BTreeMap::new(),
+        domain_files: vec![],
     }
 }
 

@@ -260,6 +260,7 @@ pub(crate) fn config(outside: &Url) -> Config {
         desk: config::DeskKind::Own,
         api_base_urls: vec![outside.clone()],
         oauth_base_url: outside.clone(),
+        domain_files: vec![],
         notices: BTreeMap::from([
             ("spend".to_owned(), template("tpl-spend")),
             ("refund".to_owned(), template("tpl-refund")),

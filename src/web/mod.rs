@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod desk;
+pub mod domain_files;
 pub mod h5;
 pub mod probes;
 pub mod serve;

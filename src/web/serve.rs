@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::api::BankApi;
 use super::probes::Health;
 use super::webhook::Webhooks;
-use super::{api, desk, h5, probes, webhook};
+use super::{api, desk, domain_files, h5, probes, webhook};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::desk::Desk;
@@ -209,7 +209,7 @@ fn configure(
         .app_data(Data::from(rooms.desk.clone()))
         .app_data(Data::from(rooms.staff.clone()));
     if carries.public {
-        routes.configure(webhook::configure).configure(h5::configure);
+        routes.configure(webhook::configure).configure(h5::configure).configure(domain_files::configure);
     }
     if carries.public || carries.metrics {
         routes.configure(probes::configure);
@@ -221,6 +221,6 @@ fn configure(
         routes.configure(desk::configure);
     }
     if carries.metrics {
-        routes.configure(probes::configure_metrics);
+        routes.configure(probes::configure_metrics).configure(webhook::configure_deliveries);
     }
 }

@@ -4,7 +4,7 @@
 //! nothing of the body, and is never a 5xx: WeChat shows customers a fault notice for those.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
@@ -16,7 +16,8 @@ use crate::config::{Account, Config};
 use crate::domain::time::UnixMs;
 use crate::inbound::{Answer, Inbound};
 use crate::store::Store;
-use crate::wechat::push::{BODY_BYTES_MAX, NotAWebhook, Query, Received, Webhook};
+use crate::wechat::deliveries::{AccountReport, Deliveries, ServerReport};
+use crate::wechat::push::{BODY_BYTES_MAX, Mismatch, NotAWebhook, Query, Received, Webhook};
 use crate::wechat::reply::{self, Reply};
 use crate::wechat::text::Text;
 
@@ -38,6 +39,20 @@ pub struct Webhooks {
 struct Entry {
     account: Account,
     webhook: Webhook,
+    deliveries: Mutex<Deliveries>,
+}
+
+impl Entry {
+    /// Notes what became of a call, and why it was refused: an operator must learn what WeChat does not tell him.
+    fn note(&self, query: &Query, mismatch: Option<Mismatch>, now: UnixMs) {
+        if let Some(mismatch) = &mismatch {
+            let account = self.account.id.as_str().to_owned();
+            metrics::counter!("weikefu_webhook_mismatch_total", "account" => account, "fault" => mismatch.label())
+                .increment(1);
+        }
+        let nonce = query.nonce.as_deref().unwrap_or_default();
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).note(nonce, mismatch, now);
+    }
 }
 
 impl Webhooks {
@@ -53,7 +68,8 @@ impl Webhooks {
     ) -> Result<Self, NotAWebhook> {
         let mut by_account = HashMap::new();
         for account in &config.accounts {
-            let entry = Entry { account: account.clone(), webhook: Webhook::new(account)? };
+            let webhook = Webhook::new(account)?;
+            let entry = Entry { account: account.clone(), webhook, deliveries: Mutex::default() };
             by_account.insert(account.id.as_str().to_owned(), entry);
         }
         Ok(Self { by_account, inbound, store, clock })
@@ -65,6 +81,24 @@ pub fn configure(routes: &mut web::ServiceConfig) {
     routes.service(
         web::resource("/wechat/{account}").route(web::get().to(verify)).route(web::post().to(receive)),
     );
+}
+
+/// Adds `/deliveries`, for the listener that no stranger reaches: what came from WeChat, and why it was refused.
+pub fn configure_deliveries(routes: &mut web::ServiceConfig) {
+    routes.route("/deliveries", web::get().to(deliveries));
+}
+
+async fn deliveries(webhooks: web::Data<Webhooks>) -> HttpResponse {
+    let report = |entry: &Entry| AccountReport {
+        account: entry.account.id.as_str().to_owned(),
+        app_id: entry.account.app_id.clone(),
+        original_id: entry.account.original_id.clone(),
+        encryption: entry.account.encryption,
+        deliveries: entry.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+    };
+    let mut accounts: Vec<_> = webhooks.by_account.values().map(report).collect();
+    accounts.sort_by(|a, b| a.account.cmp(&b.account));
+    HttpResponse::Ok().json(ServerReport { now: webhooks.clock.now(), accounts })
 }
 
 async fn verify(
@@ -79,9 +113,18 @@ async fn verify(
     if query.len() > QUERY_BYTES_MAX {
         return refuse(400, "query");
     }
-    match entry.webhook.verify_url(&Query::parse(query)) {
-        Ok(echo) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(echo),
-        Err(refusal) => refuse(refusal.status(), refusal.reason),
+    let query = Query::parse(query);
+    match entry.webhook.verify_url(&query) {
+        Ok(echo) => {
+            entry.note(&query, None, webhooks.clock.now());
+            HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(echo)
+        }
+        Err(refusal) => {
+            if let Some(mismatch) = entry.webhook.mismatch_of_verification(&query) {
+                entry.note(&query, Some(mismatch), webhooks.clock.now());
+            }
+            refuse(refusal.status(), refusal.reason)
+        }
     }
 }
 
@@ -103,12 +146,22 @@ async fn receive(
         return refuse(400, "query");
     }
     let query = Query::parse(request.query_string());
-    let received = match entry.webhook.receive(&query, &body, webhooks.clock.now()) {
+    let now = webhooks.clock.now();
+    let received = match entry.webhook.receive(&query, &body, now) {
         Ok(received) => received,
-        Err(refusal) => return refuse(refusal.status(), refusal.reason),
+        Err(refusal) => {
+            if let Some(mismatch) = entry.webhook.mismatch(&query, &body, now) {
+                entry.note(&query, Some(mismatch), now);
+            }
+            return refuse(refusal.status(), refusal.reason);
+        }
     };
     drop(body);
+    entry.note(&query, None, now);
     let Received { push, reply_mode } = received;
+    if push.is_trial() {
+        return success();
+    }
     let follower = push.from.clone();
     let key = push.key.clone();
     let (reply, at) = match webhooks.inbound.receive(&entry.account, push).await {

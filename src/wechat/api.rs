@@ -2,6 +2,7 @@
 //! whether it was certainly not done and what to do next.
 
 mod account;
+mod connection;
 mod error;
 mod media;
 mod oauth;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use url::Url;
 
 pub use account::{PrivateTemplate, QrCode, QrScene, Quota, UserInfo};
+pub use connection::{CallbackCheck, Ping};
 pub use error::{ApiError, Fault};
 pub use media::{Media, MediaFile, MediaKind, NotUploadable};
 pub use oauth::{Scope, Visitor};

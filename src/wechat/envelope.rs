@@ -19,6 +19,8 @@ const AES_BLOCK_BYTES: usize = 16;
 const PAD_BLOCK_BYTES: usize = 32;
 const RANDOM_BYTES: usize = 16;
 const HEAD_BYTES: usize = RANDOM_BYTES + 4;
+/// Longest AppID that is told to an operator.
+const APP_ID_BYTES_MAX: usize = 64;
 
 /// 43 characters hold 258 bits, so the last one has two spare bits; three keys of four have them set, which a
 /// strict decoder refuses. Only the key is read so loosely, never a ciphertext.
@@ -90,21 +92,26 @@ impl Key {
     }
 
     fn open(&self, mut buffer: Zeroizing<Vec<u8>>, app_id: &str) -> Result<Zeroizing<String>, NotOpened> {
-        let (key, iv) = self.key_and_iv();
-        let cipher = cbc::Decryptor::<Aes256>::new(key.into(), iv.into());
-        cipher.decrypt_padded::<NoPadding>(&mut buffer).map_err(|_| NotOpened)?;
-        let clear_bytes = unpadded_length(&buffer).ok_or(NotOpened)?;
-        let clear = buffer.get(..clear_bytes).ok_or(NotOpened)?;
-        let message_bytes = clear.get(RANDOM_BYTES..HEAD_BYTES).ok_or(NotOpened)?;
-        let message_bytes = u32::from_be_bytes(message_bytes.try_into().map_err(|_| NotOpened)?);
-        let message_bytes = usize::try_from(message_bytes).map_err(|_| NotOpened)?;
-        let rest = clear.get(HEAD_BYTES..).ok_or(NotOpened)?;
-        let (message, sealed_for) = rest.split_at_checked(message_bytes).ok_or(NotOpened)?;
+        let (message, sealed_for) = self.decrypt(&mut buffer)?;
         if !bool::from(sealed_for.ct_eq(app_id.as_bytes())) {
             return Err(NotOpened);
         }
         let message = str::from_utf8(message).map_err(|_| NotOpened)?;
         Ok(Zeroizing::new(message.to_owned()))
+    }
+
+    /// The message and the AppID that it was sealed for.
+    fn decrypt<'buffer>(&self, buffer: &'buffer mut [u8]) -> Result<(&'buffer [u8], &'buffer [u8]), NotOpened> {
+        let (key, iv) = self.key_and_iv();
+        let cipher = cbc::Decryptor::<Aes256>::new(key.into(), iv.into());
+        cipher.decrypt_padded::<NoPadding>(buffer).map_err(|_| NotOpened)?;
+        let clear_bytes = unpadded_length(buffer).ok_or(NotOpened)?;
+        let clear = buffer.get(..clear_bytes).ok_or(NotOpened)?;
+        let message_bytes = clear.get(RANDOM_BYTES..HEAD_BYTES).ok_or(NotOpened)?;
+        let message_bytes = u32::from_be_bytes(message_bytes.try_into().map_err(|_| NotOpened)?);
+        let message_bytes = usize::try_from(message_bytes).map_err(|_| NotOpened)?;
+        let rest = clear.get(HEAD_BYTES..).ok_or(NotOpened)?;
+        rest.split_at_checked(message_bytes).ok_or(NotOpened)
     }
 
     fn key_and_iv(&self) -> (&[u8; 32], &[u8; 16]) {
@@ -144,6 +151,19 @@ impl Keys {
             Ok(message) => Ok((message, KeyChoice::Current)),
             Err(NotOpened) => Ok((previous.open(sealed, app_id)?, KeyChoice::Previous)),
         }
+    }
+
+    /// The AppID inside an envelope, whichever it is; `None` when no key of ours opens it. Tells operators which of
+    /// their settings differs. Never for whoever sent it: see [`NotOpened`].
+    #[must_use]
+    pub fn app_id_inside(&self, ciphertext: &str) -> Option<String> {
+        let sealed = STANDARD.decode(ciphertext).ok().filter(|sealed| !sealed.is_empty())?;
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find_map(|key| {
+            let mut buffer = Zeroizing::new(sealed.clone());
+            let (_, sealed_for) = key.decrypt(&mut buffer).ok()?;
+            let printable = sealed_for.len() <= APP_ID_BYTES_MAX && sealed_for.iter().all(u8::is_ascii_graphic);
+            printable.then(|| String::from_utf8_lossy(sealed_for).into_owned())
+        })
     }
 
     /// The key that was chosen; the current one where the previous has meanwhile been removed.
@@ -315,6 +335,9 @@ mod tests {
         for app_id in ["", "wxdemo0000000002", "wxdemo000000000", "wxdemo00000000011"] {
             assert_eq!(keys.open(&good, app_id).err(), Some(NotOpened), "{app_id}");
         }
+        assert_eq!(keys.app_id_inside(&good).as_deref(), Some(APP_ID));
+        assert!(self::keys(OTHER, None).app_id_inside(&good).is_none(), "another key finds nothing");
+        assert!(table.iter().all(|broken| keys.app_id_inside(broken).is_none_or(|found| found == APP_ID)));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! plain copy is ignored, because only the ciphertext is authenticated.
 
 mod content;
+mod mismatch;
 mod read;
 #[cfg(test)]
 pub(super) mod tests;
@@ -24,6 +25,8 @@ pub use content::{
     SubscriptionChoice, SubscriptionResult, TemplateDelivery, VerificationStep, VideoMessage,
 };
 
+pub use mismatch::Mismatch;
+
 use super::envelope::{Key, KeyChoice, Keys, NotAKey, NotOpened};
 use super::reply;
 use super::signature::Signature;
@@ -35,6 +38,8 @@ use crate::domain::time::UnixMs;
 
 /// Largest accepted body.
 pub const BODY_BYTES_MAX: usize = xml::DOCUMENT_BYTES_MAX;
+/// The event by which `weikefu doctor` tries a webhook: answered with `success`, and nothing else happens.
+pub const TRIAL_EVENT: &str = "weikefu_doctor";
 /// How far a POST's timestamp may be from our clock, either way.
 pub const TIMESTAMP_SKEW_MS_MAX: i64 = 300_000;
 
@@ -67,6 +72,12 @@ pub struct Article {
 }
 
 impl Push {
+    /// Whether it only tries the webhook.
+    #[must_use]
+    pub fn is_trial(&self) -> bool {
+        matches!(&self.content, Content::Event(Event::Unknown { name }) if name == TRIAL_EVENT)
+    }
+
     /// The push as JSON, to be sealed and stored. Holds personal text in the clear.
     #[must_use]
     #[expect(clippy::expect_used, reason = "maps with text keys and plain values always serialise")]

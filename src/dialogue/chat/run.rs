@@ -404,5 +404,6 @@ pub(in crate::dialogue) fn made_up_account() -> Result<Account, String> {
         api_base_urls: Vec::new(),
         oauth_base_url: base,
         notices: BTreeMap::new(),
+        domain_files: vec![],
     })
 }

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::error::Fault;
 use crate::clock::SharedClock;
+use crate::domain::time::UnixMs;
 
 /// A call is given up after this, waiting for its token included.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +57,8 @@ pub(super) enum Body {
 /// What came back.
 pub(super) struct Answer {
     pub(super) content_type: String,
+    /// The host's clock, in whole seconds.
+    pub(super) date: Option<UnixMs>,
     pub(super) bytes: Bytes,
 }
 
@@ -192,6 +195,7 @@ async fn exchange(request: RequestBuilder, answer_bytes_max: usize) -> Result<An
     };
     let mut response = request.send().await.map_err(lost)?;
     let content_type = content_type(&response);
+    let date = date(&response);
     let is_success = response.status().is_success();
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(lost)? {
@@ -204,7 +208,13 @@ async fn exchange(request: RequestBuilder, answer_bytes_max: usize) -> Result<An
     if !is_success && !bytes.starts_with(b"{") {
         return Err(Lost::Fault(Fault::Broken("the answer has an HTTP error status")));
     }
-    Ok(Answer { content_type, bytes: Bytes::from(bytes) })
+    Ok(Answer { content_type, date, bytes: Bytes::from(bytes) })
+}
+
+fn date(response: &Response) -> Option<UnixMs> {
+    let value = response.headers().get("date")?.to_str().ok()?;
+    let moment = jiff::fmt::rfc2822::parse(value).ok()?;
+    Some(UnixMs(moment.timestamp().as_millisecond()))
 }
 
 fn content_type(response: &Response) -> String {

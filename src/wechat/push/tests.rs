@@ -42,6 +42,7 @@ pub(in crate::wechat) fn account(encryption: Encryption) -> Account {
         api_base_urls: vec![url("http://127.0.0.1:1")],
         oauth_base_url: url("http://127.0.0.1:1"),
         notices: BTreeMap::new(),
+        domain_files: vec![],
     }
 }
 
@@ -130,6 +131,52 @@ fn content_of(message: &str) -> Content {
 
 fn personal(text: &str) -> crate::domain::secret::Personal {
     crate::domain::secret::Personal::new(text)
+}
+
+#[test]
+fn a_refused_call_is_told_by_the_setting_that_differs() {
+    let mismatch = |call: &Call, encryption: Encryption, now: UnixMs| {
+        assert!(webhook(encryption).receive(&call.query, call.body.as_bytes(), now).is_err());
+        webhook(encryption).mismatch(&call.query, call.body.as_bytes(), now)
+    };
+    let foreign_token = |mut call: Call| {
+        let timestamp = call.query.timestamp.clone().unwrap();
+        call.query.signature = Some(Signature::of_query("other", &timestamp, NONCE).as_str().to_owned());
+        call.query.msg_signature = call.query.msg_signature.map(|_| "0".repeat(40));
+        call
+    };
+    let message = text_message("你好");
+    let (plain, safe) = (Call::plain(&message), Call::safe(&message));
+    let mut changed_on_its_way = safe.clone();
+    changed_on_its_way.body = Call::safe(&text_message("别的")).body;
+    let to_another = message.replace(ORIGINAL_ID, "gh_another");
+    let unknown_key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFH".replace("abc", "xyz");
+    let found = |text: &str| text.to_owned();
+    let late = NOW + std::time::Duration::from_secs(400);
+    let table = [
+        (foreign_token(plain.clone()), Encryption::Plain, NOW, Mismatch::Token),
+        (foreign_token(safe.clone()), Encryption::Safe, NOW, Mismatch::Token),
+        (foreign_token(plain.clone()), Encryption::Safe, NOW, Mismatch::Token),
+        (plain.clone(), Encryption::Safe, NOW, Mismatch::Mode { encrypted: false }),
+        (safe.clone(), Encryption::Plain, NOW, Mismatch::Mode { encrypted: true }),
+        (safe.clone(), Encryption::Safe, late, Mismatch::Clock { ahead_ms: 400_000 }),
+        (plain, Encryption::Plain, late, Mismatch::Clock { ahead_ms: 400_000 }),
+        (changed_on_its_way, Encryption::Safe, NOW, Mismatch::Body),
+        (Call::safe_with(&message, &unknown_key, APP_ID), Encryption::Safe, NOW, Mismatch::AesKey),
+        (
+            Call::safe_with(&message, KEY, "wxother"),
+            Encryption::Compat,
+            NOW,
+            Mismatch::AppId { found: found("wxother") },
+        ),
+        (Call::safe(&to_another), Encryption::Safe, NOW, Mismatch::OriginalId { found: found("gh_another") }),
+        (Call::safe("<xml/"), Encryption::Safe, NOW, Mismatch::Unreadable { reason: found("xml") }),
+    ];
+    for (row, (call, encryption, now, expected)) in table.into_iter().enumerate() {
+        assert_eq!(mismatch(&call, encryption, now), Some(expected), "row {row}");
+    }
+    let stranger = Call { query: Query::parse("utm=1"), body: message };
+    assert_eq!(mismatch(&stranger, Encryption::Safe, NOW), None);
 }
 
 #[test]
