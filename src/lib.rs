@@ -10,7 +10,7 @@
 //! catalogue  parts
 //! outbound  identity  staff
 //! alerts  desk  dialogue
-//! inbound
+//! inbound  doctor
 //! web  simulator
 //! app  main
 //! ```
@@ -24,6 +24,7 @@ pub mod config;
 pub mod content;
 pub mod desk;
 pub mod dialogue;
+pub mod doctor;
 pub mod domain;
 pub mod identity;
 pub mod inbound;

@@ -12,6 +12,10 @@ use crate::wechat::field::{fit, prefix};
 const AMOUNTS: [&str; 4] = ["amount", "available_credit", "billing_amount", "minimum"];
 const HIDDEN: &str = "已隐藏";
 
+/// What a transaction can fill in.
+pub(super) const OF_TRANSACTIONS: [&str; 8] =
+    ["card", "amount", "time", "merchant", "type", "available_credit", "billing_amount", "reason"];
+
 /// Our name → what is to be said.
 pub(super) type Values = BTreeMap<String, String>;
 
@@ -73,6 +77,11 @@ fn written(money: Money) -> String {
 /// `2026-11-22 10:00` in Beijing.
 fn minute(moment: UnixMs) -> String {
     moment.beijing().strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Whether a text is a time that the platform's form can show.
+pub(super) fn is_moment(text: &str) -> bool {
+    moment(text).is_some()
 }
 
 /// A time as the bank wrote it, in the platform's form; `None` when it is none.
@@ -143,6 +152,20 @@ mod tests {
         );
         let long = rendered(&spend("USD", "12.00", &"很长的商户名称".repeat(20)), false);
         assert_eq!((long[0].as_str(), long[2].chars().count()), ("$12.00", 20));
+    }
+
+    #[test]
+    fn a_transaction_fills_nothing_but_what_is_listed() {
+        let item = json!({
+            "transaction_id": "T1", "customer_id": "C1", "card_last4": "1234", "type": "declined",
+            "amount": {"value": "1.00", "currency": "USD"}, "merchant": {"name": "m"}, "channel": "pos",
+            "occurred_at": "2026-11-22T02:00:59Z", "available_credit": "1.00", "decline_reason": "limit",
+            "billing_amount": {"value": "7.00", "currency": "CNY"},
+        });
+        let values = of_transaction(&Transaction::parse(&item, NOW).unwrap());
+        let mut listed = OF_TRANSACTIONS;
+        listed.sort_unstable();
+        assert_eq!(values.keys().map(String::as_str).collect::<Vec<_>>(), listed);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod fields;
 mod intake;
 mod kinds;
+mod misfit;
 mod plan;
 mod state;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 pub use intake::{Intake, Rejected, Taken};
 pub use kinds::{Kind, Kinds};
+pub use misfit::{Misfit, misfits, sample};
 pub use state::{HistoryEntry, StateView};
 
 use crate::clock::SharedClock;

@@ -10,6 +10,7 @@ use super::{Catalogue, Service};
 use crate::bank::Operation;
 use crate::content::Fault;
 use crate::render::Values;
+use crate::wechat::text::Text;
 
 /// How many of the longest results are made, each with other codes and flags.
 const VARIANTS: usize = 8;
@@ -152,15 +153,29 @@ impl Maker<'_> {
     }
 }
 
+/// The fault of a text that no chat message can hold.
+#[must_use]
+pub fn too_long(text: &str) -> String {
+    let (bytes, bytes_max) = (text.len(), Text::BYTES_MAX);
+    format!(
+        "with the longest values the text has {bytes} bytes of UTF-8; a message holds {bytes_max}; say less"
+    )
+}
+
 /// Fills every text of one service with all that it may meet.
 pub(super) fn try_out(catalogue: &Catalogue, service: &Service) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (template, sees) in service.manifest.templates() {
         for values in views(catalogue, service, template, sees) {
-            if let Err(fault) = catalogue.render(service, template, &values) {
-                faults.push(service.text_fault(template, &fault));
-                break;
-            }
+            let fault = match catalogue.render(service, template, &values) {
+                Ok(text) if sees != Sees::Result && text.len() > Text::BYTES_MAX => {
+                    service.file().fault_at(template.span().start, too_long(&text))
+                }
+                Ok(_) => continue,
+                Err(fault) => service.text_fault(template, &fault),
+            };
+            faults.push(fault);
+            break;
         }
     }
     faults

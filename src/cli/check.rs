@@ -1,9 +1,10 @@
-//! `weikefu check`: everything that can be known to be wrong before a customer meets it.
+//! `weikefu check`: the settings in effect, and everything that can be known to be wrong before a customer meets it.
+//! Each fault is a line of its own that begins with its file and line, or with the variable that brought it.
 
 use std::fmt::Display;
 use std::path::Path;
 
-use weikefu::alerts::Kinds;
+use weikefu::alerts::{self, Kinds};
 use weikefu::app;
 use weikefu::config::{self, Config};
 use weikefu::content::Content;
@@ -15,7 +16,7 @@ use super::{Context, Failure, Outcome};
 /// Conversations that bank staff wrote down; they run where this folder exists.
 const CONVERSATIONS: &str = "tests/conversations";
 
-pub(super) fn run(context: &Context, show: bool) -> Outcome {
+pub(super) fn run(context: &Context) -> Outcome {
     let path = context.config_path()?;
     if let Err(error) = std::fs::metadata(path) {
         return Err(Failure::usage(format_args!("{}: {error}", path.display())));
@@ -24,10 +25,9 @@ pub(super) fn run(context: &Context, show: bool) -> Outcome {
         Ok(config) => config,
         Err(faults) => return told(&lines(&faults)),
     };
-    if show {
-        tell!("{}", config.masked());
-    }
+    tell!("{}", config.masked());
     let mut faults = faults_of_keys(&config);
+    faults.extend(notices(path, &config));
     match Content::load(config.content.dir.as_deref()) {
         Err(unreadable) => faults.extend(lines(&unreadable)),
         Ok(content) => {
@@ -44,6 +44,34 @@ pub(super) fn run(context: &Context, show: bool) -> Outcome {
     }
     tell!("{}: no fault found", path.display());
     Ok(())
+}
+
+/// Tells each notice with its longest values as it would leave, and what is odd in it; returns what is wrong.
+fn notices(path: &Path, config: &Config) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut faults = vec![];
+    for (index, account) in config.accounts.iter().enumerate() {
+        for (name, template) in &account.notices {
+            let lines: Vec<String> = alerts::sample(template)
+                .iter()
+                .map(|(keyword, value)| format!("{keyword}={value}"))
+                .collect();
+            tell!("{} notice {name}: {}", account.id, lines.join(" "));
+            for misfit in alerts::misfits(name, template) {
+                let number = index.to_string();
+                let line =
+                    config::line_of(&text, &["accounts", &number, "notices", name, "fields", &misfit.field]);
+                let place = line
+                    .map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()));
+                let setting = format!("accounts[{index}].notices.{name}.fields.{}", misfit.field);
+                match misfit.is_fault {
+                    true => faults.push(format!("{place}: `{setting}`: {}", misfit.message)),
+                    false => tell!("{place}: warning: `{setting}`: {}", misfit.message),
+                }
+            }
+        }
+    }
+    faults
 }
 
 /// What would keep the database closed.

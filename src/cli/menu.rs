@@ -1,5 +1,6 @@
 //! `weikefu menu`: the local menu file against what WeChat has.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -8,7 +9,7 @@ use weikefu::clock::new_token;
 use weikefu::config::Account;
 use weikefu::content::Content;
 use weikefu::wechat::api::Api;
-use weikefu::wechat::menu::{Menu, outline};
+use weikefu::wechat::menu::{Menu, differences, outline};
 use weikefu::wechat::token::MemoryShelf;
 
 use super::{Context, Failure, Outcome, content};
@@ -22,7 +23,7 @@ pub(super) struct MenuCommand {
     account: Option<String>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Action {
     /// Print the local menu and the one that WeChat has.
     Show,
@@ -30,6 +31,12 @@ enum Action {
     Diff,
     /// Make WeChat's menu the local one.
     Push,
+    /// Write WeChat's menu as a menu file that `push` gives back unchanged.
+    Pull {
+        /// Where to write; without it, on standard output.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 pub(super) async fn run(command: MenuCommand, context: &Context) -> Outcome {
@@ -38,24 +45,31 @@ pub(super) async fn run(command: MenuCommand, context: &Context) -> Outcome {
     let account = config
         .account(&id)
         .ok_or_else(|| Failure::usage(format_args!("the configuration has no account `{id}`")))?;
-    let content = content::load(Some(&config))?;
-    let local = local_menu(&content, &id)?;
     let api = api(account, context)?;
+    let local = match command.action {
+        // A faulty file is a reason to pull.
+        Action::Pull { .. } => None,
+        _ => local_menu(&content::load(Some(&config))?, &id)?,
+    };
     match command.action {
         Action::Show => {
-            section("local", local.as_ref().map(|menu| outline(&menu.to_json())));
-            section("WeChat", api.menu_get().await?.map(|menu| outline(&menu)));
+            section("local", local.as_ref().map(|menu| outline(&menu.as_answered())));
+            section("WeChat", api.menus().await?.map(|answer| outline(&answer)));
         }
         Action::Diff => {
-            let here = local.map(|menu| outline(&menu.to_json())).unwrap_or_default();
-            let there = api.menu_get().await?.map(|menu| outline(&menu)).unwrap_or_default();
-            diff(&here, &there);
+            let here = local.map(|menu| outline(&menu.as_answered())).unwrap_or_default();
+            let there = api.menus().await?.map(|answer| outline(&answer)).unwrap_or_default();
+            match differences(&here, &there).as_slice() {
+                [] => tell!("no difference"),
+                lines => lines.iter().for_each(|line| tell!("{line}")),
+            }
         }
         Action::Push => {
             let menu = local.with_context(|| format!("there is no file menus/{id}.toml to push"))?;
-            api.menu_create(&menu).await?;
+            api.menu_push(&menu).await?;
             tell!("{id}: WeChat has the local menu now");
         }
+        Action::Pull { output } => pull(&api, &id, output.as_deref()).await?,
     }
     Ok(())
 }
@@ -80,19 +94,19 @@ fn section(title: &str, lines: Option<Vec<String>>) {
     }
 }
 
-/// Menus are short and ordered: what they begin and end with alike is left out, the rest is shown whole.
-fn diff(here: &[String], there: &[String]) {
-    if here == there {
-        tell!("no difference");
-        return;
+/// Writes nothing until all of it is read and checked.
+async fn pull(api: &Api, id: &str, output: Option<&Path>) -> anyhow::Result<()> {
+    let answer = api.menus().await?.with_context(|| {
+        format!("WeChat has no menu of {id} that can be read; one that was made in its console cannot")
+    })?;
+    let text = Menu::toml_of(&answer)
+        .map_err(|fault| anyhow::anyhow!("WeChat's menu has what a menu file cannot say: {}", fault.fault))?;
+    match output {
+        None => tell!("{}", text.trim_end()),
+        Some(path) => {
+            std::fs::write(path, text).with_context(|| format!("{}", path.display()))?;
+            tell!("{id}: wrote {}", path.display());
+        }
     }
-    let begin = here.iter().zip(there).take_while(|(a, b)| a == b).count();
-    let rest = here.len().min(there.len()) - begin;
-    let end = here.iter().rev().zip(there.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
-    for line in &there[begin..there.len() - end] {
-        tell!("- {line}");
-    }
-    for line in &here[begin..here.len() - end] {
-        tell!("+ {line}");
-    }
+    Ok(())
 }

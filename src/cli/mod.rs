@@ -14,6 +14,7 @@ mod content;
 mod core;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
 mod menu;
 mod migrate;
 mod serve;
@@ -60,12 +61,14 @@ enum Command {
     Simulator(Lifetime),
     /// The sandbox bank core; with `check`, a test of a bank's own gateway.
     Core(core::Core),
-    /// Check configuration and content; tell every fault with its place.
+    /// Print the settings in effect, secrets masked, and check configuration and content; every fault with its place.
     Check {
-        /// Print the settings in effect, secrets masked.
-        #[arg(long)]
+        /// The settings are always printed; kept for scripts that ask for them.
+        #[arg(long, hide = true)]
         show: bool,
     },
+    /// Try every link between an account and its first alert; one line for each, with what to do.
+    Doctor(doctor::Doctor),
     /// Apply the database's migrations and exit.
     Migrate,
     /// The account's custom menu: the local file against what WeChat has.
@@ -170,7 +173,8 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
             simulate::simulator(&context, lifetime.until_stdin_closes).await
         }
         Some(Command::Core(core)) => core::run(core, &context).await,
-        Some(Command::Check { show }) => check::run(&context, show),
+        Some(Command::Check { show: _ }) => check::run(&context),
+        Some(Command::Doctor(doctor)) => doctor::run(doctor, &context).await,
         Some(Command::Migrate) => migrate::run(&context).await,
         Some(Command::Menu(menu)) => menu::run(menu, &context).await,
         Some(Command::Understand(asked)) => understand::understand(&asked, &context),

@@ -137,7 +137,9 @@ pub(super) fn domain_file(value: &str) -> Result<DomainFile, String> {
         (1..=64).contains(&middle.len()) && middle.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };
     if !middle.is_some_and(fits) {
-        return Err(format!("must name files called MP_verify_….txt as WeChat's console gives them, not `{name}`"));
+        return Err(format!(
+            "must name files called MP_verify_….txt as WeChat's console gives them, not `{name}`"
+        ));
     }
     let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot be read: {value}: {error}"))?;
     if text.len() > DOMAIN_FILE_BYTES_MAX {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use load::{NOTICE_KINDS, environment};
-pub use source::Fault;
+pub use source::{Fault, line_of};
 
 use crate::domain::ids::AccountId;
 use crate::domain::secret::Secret;

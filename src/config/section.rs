@@ -180,10 +180,7 @@ impl<'a> Section<'a> {
             } else {
                 format!("in {}", self.path)
             };
-            let nearest = self
-                .known
-                .iter()
-                .max_by(|a, b| strsim::jaro_winkler(key, a).total_cmp(&strsim::jaro_winkler(key, b)));
+            let nearest = self.known.iter().min_by_key(|known| strsim::osa_distance(key, known));
             let hint =
                 nearest.map_or_else(String::new, |nearest| format!("; the nearest known key is `{nearest}`"));
             self.faults.add(&node.origin, format!("unknown key `{key}` {place}{hint}"));

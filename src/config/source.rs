@@ -119,6 +119,27 @@ fn node(value: &DeValue<'_>, origin: Origin, lines: &Lines) -> Node {
     Node { origin, kind }
 }
 
+/// The line of the file's text on which a setting stands: `["accounts", "0", "name"]`. `None`: it does not stand there.
+#[must_use]
+pub fn line_of(text: &str, path: &[&str]) -> Option<usize> {
+    let faults = Faults::new("");
+    let mut kind = Kind::Table(parse(text, &faults));
+    let mut line = None;
+    for step in path {
+        let node = match kind {
+            Kind::Table(mut entries) => entries.remove(*step)?,
+            Kind::Array(items) => items.into_iter().nth(step.parse().ok()?)?,
+            _ => return None,
+        };
+        line = match node.origin {
+            Origin::Line(line) => Some(line),
+            Origin::Variable(_) => None,
+        };
+        kind = node.kind;
+    }
+    line
+}
+
 /// Where each line begins.
 struct Lines(Vec<usize>);
 

@@ -79,6 +79,86 @@ fn every_fault_is_told_at_once_with_its_line() {
     );
 }
 
+/// Each section, and each place below one, names the nearest key of its own.
+#[test]
+fn a_misspelt_key_is_told_in_every_section() {
+    let whole = format!(
+        "{WHOLE}\n[events]\nurl = \"http://127.0.0.1:1/e\"\nsecret = \"whsec_bmV3\"\n[keys]\nmaster_file = \"k\"\n\
+         [content]\ndir = \"t\"\n[sandbox]\nserver_url = \"http://127.0.0.1:1\"\n"
+    );
+    assert!(parse(&whole, &[]).is_ok());
+    for (key, misspelt, place) in [
+        ("public_url", "publik_url", "in server"),
+        ("url = \"postgres", "ulr = \"postgres", "in database"),
+        ("original_id", "orignal_id", "in accounts[0]"),
+        ("template_id", "template", "in accounts[0].notices.spend"),
+        ("base_url", "bass_url", "in core"),
+        ("secrets", "secret", "in api"),
+        ("url = \"http://127.0.0.1:1/e\"", "uri = \"http://127.0.0.1:1/e\"", "in events"),
+        ("master_file", "masterfile", "in keys"),
+        ("dir =", "dri =", "in content"),
+        ("server_url", "serverurl", "in sandbox"),
+        ("[core]", "[cor]", "at the top level"),
+    ] {
+        let text = whole.replacen(key, misspelt, 1);
+        let line = text.lines().zip(whole.lines()).position(|(a, b)| a != b).unwrap() + 1;
+        let word = |key: &str| key.split(' ').next().unwrap().trim_matches(['[', ']']).to_owned();
+        let fault = format!(
+            "w.toml:{line}: unknown key `{}` {place}; the nearest known key is `{}`",
+            word(misspelt),
+            word(key)
+        );
+        let faults = parse(&text, &[]).unwrap_err();
+        assert!(faults.contains(&fault), "{fault} is not among {faults:#?}");
+    }
+    for (variable, fault) in [
+        ("WEIKEFU_ACCOUNTS__0__TOKN", "unknown key `tokn` in accounts[0]; the nearest known key is `token`"),
+        (
+            "WEIKEFU_ACCOUNTS__0__NOTICES__SPENT__TEMPLATE_ID",
+            "unknown key `spent` in accounts[0].notices; the nearest known key is `spend`",
+        ),
+        ("WEIKEFU_CORRE__SECRET", "unknown key `corre` at the top level; the nearest known key is `core`"),
+    ] {
+        assert_eq!(parse(WHOLE, &[(variable, "x")]).unwrap_err(), [format!("{variable}: {fault}")]);
+    }
+}
+
+#[test]
+fn the_line_of_a_setting_is_found_again() {
+    let line = |path: &[&str]| super::line_of(WHOLE, path);
+    let merchant = ["accounts", "0", "notices", "spend", "fields", "amount"];
+    assert_eq!(line(&merchant), Some(1 + WHOLE.lines().position(|line| line.starts_with("fields")).unwrap()));
+    assert_eq!(line(&["server", "public_url"]), Some(3));
+    assert_eq!(line(&["accounts", "1", "name"]), None);
+}
+
+#[test]
+fn domain_files_are_read_and_only_wechats_names_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let with = |paths: &[String]| {
+        let line = format!("domain_files = {paths:?}\ntoken =");
+        parse(&WHOLE.replace("token =", &line), &[])
+    };
+    std::fs::write(path("MP_verify_abC1.txt"), "abC1").unwrap();
+    let config = with(&[path("MP_verify_abC1.txt")]).unwrap();
+    let file = &config.accounts[0].domain_files[0];
+    assert_eq!((file.name.as_str(), file.text.as_str()), ("MP_verify_abC1.txt", "abC1"));
+    for (name, fault) in [
+        ("MP_verify_none.txt", "w.toml:15: `accounts[0].domain_files` cannot be read"),
+        (
+            "robots.txt",
+            "must name files called MP_verify_….txt as WeChat's console gives them, not `robots.txt`",
+        ),
+        ("MP_verify_a-b.txt", "not `MP_verify_a-b.txt`"),
+    ] {
+        let faults = with(&[path(name)]).unwrap_err();
+        assert!(faults[0].contains(fault), "{faults:?}");
+    }
+    std::fs::write(path("MP_verify_big.txt"), "x".repeat(1025)).unwrap();
+    assert!(with(&[path("MP_verify_big.txt")]).unwrap_err()[0].contains("more than 1024 bytes"));
+}
+
 #[test]
 fn text_that_is_not_toml_is_a_fault_with_its_line() {
     let faults = parse("[server]\nlisten = \n", &[]).unwrap_err();

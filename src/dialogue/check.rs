@@ -61,11 +61,14 @@ impl fmt::Display for Report {
 pub fn check(content: &Content, accounts: &[&str], conversations: Option<&Path>) -> Report {
     let mut report = Report::default();
     match Dialogue::load(content) {
-        Err(faults) => report.faults = faults,
+        Err(faults) => {
+            report.faults = faults;
+            report.faults.extend(menus(None, content, accounts));
+        }
         Ok(dialogue) => {
             report.faults.extend(dialogue.catalogue().try_out());
             report.faults.extend(too_long(&dialogue));
-            report.faults.extend(menus(&dialogue, content, accounts));
+            report.faults.extend(menus(Some(&dialogue), content, accounts));
             if let Some(folder) = conversations.filter(|folder| folder.is_dir()) {
                 converse(&dialogue, folder, &mut report);
             }
@@ -76,14 +79,17 @@ pub fn check(content: &Content, accounts: &[&str], conversations: Option<&Path>)
     report
 }
 
-fn menus(dialogue: &Dialogue, content: &Content, accounts: &[&str]) -> Vec<Fault> {
+/// Without a dialogue, because its own files are faulty, a menu's form is checked and not where its keys lead.
+fn menus(dialogue: Option<&Dialogue>, content: &Content, accounts: &[&str]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for account in accounts {
         let Some(file) = content.file(&format!("menus/{account}.toml")) else { continue };
         match Menu::from_toml(&file.text) {
             Err(error) => faults.push(Fault::new(&file.origin, error.line, error.fault)),
             Ok(menu) => {
-                for key in menu.keys().filter(|key| dialogue.catalogue().get(key).is_none()) {
+                let leads_nowhere =
+                    |key: &&str| dialogue.is_some_and(|dialogue| dialogue.catalogue().get(key).is_none());
+                for key in menu.keys().filter(leads_nowhere) {
                     let byte = file.text.find(&format!("\"{key}\"")).unwrap_or(0);
                     faults.push(file.fault_at(byte, format!("the key {key:?} is no service")));
                 }

@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::catalogue::samples;
 use crate::content::{Content, Fault, line_of};
 use crate::render::{Texts, Values, Words};
+use crate::wechat::text::Text;
 
 const PATH: &str = "answers/dialogue.toml";
 
@@ -148,6 +149,7 @@ impl Answers {
             }
             match texts.render(key.name(), &longest(sees)) {
                 Ok(text) if text.is_empty() => say(line, "the text is empty".to_owned()),
+                Ok(text) if text.len() > Text::BYTES_MAX => say(line, samples::too_long(&text)),
                 Ok(_) => {}
                 Err(fault) => say(line + fault.line - 1, fault.message),
             }

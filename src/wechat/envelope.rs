@@ -101,7 +101,10 @@ impl Key {
     }
 
     /// The message and the AppID that it was sealed for.
-    fn decrypt<'buffer>(&self, buffer: &'buffer mut [u8]) -> Result<(&'buffer [u8], &'buffer [u8]), NotOpened> {
+    fn decrypt<'buffer>(
+        &self,
+        buffer: &'buffer mut [u8],
+    ) -> Result<(&'buffer [u8], &'buffer [u8]), NotOpened> {
         let (key, iv) = self.key_and_iv();
         let cipher = cbc::Decryptor::<Aes256>::new(key.into(), iv.into());
         cipher.decrypt_padded::<NoPadding>(buffer).map_err(|_| NotOpened)?;
@@ -161,7 +164,8 @@ impl Keys {
         [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find_map(|key| {
             let mut buffer = Zeroizing::new(sealed.clone());
             let (_, sealed_for) = key.decrypt(&mut buffer).ok()?;
-            let printable = sealed_for.len() <= APP_ID_BYTES_MAX && sealed_for.iter().all(u8::is_ascii_graphic);
+            let printable =
+                sealed_for.len() <= APP_ID_BYTES_MAX && sealed_for.iter().all(u8::is_ascii_graphic);
             printable.then(|| String::from_utf8_lossy(sealed_for).into_owned())
         })
     }

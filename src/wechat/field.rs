@@ -8,6 +8,25 @@ use std::borrow::Cow;
 const ELLIPSIS: &str = "…";
 const ASCII_ELLIPSIS: &str = "...";
 
+/// Every kind of keyword that the documents name (WeChat docs, 类目模板消息参数值内容限制, 订阅通知).
+pub const KEYWORDS: [&str; 15] = [
+    "thing",
+    "character_string",
+    "time",
+    "date",
+    "amount",
+    "number",
+    "phone_number",
+    "car_number",
+    "const",
+    "enum",
+    "phrase",
+    "name",
+    "letter",
+    "symbol",
+    "short_thing",
+];
+
 /// One field rule: which characters, how many, what stands where nothing is left.
 struct Rule {
     keeps: fn(char) -> bool,

@@ -9,12 +9,21 @@
 //! type = "click"
 //! name = "本期账单"
 //! key = "bill_current"
+//!
+//! [[conditionalmenu]]                       # 个性化菜单: for some followers only; the first that fits counts
+//! matchrule = { client_platform_type = "1" }
+//!
+//! [[conditionalmenu.button]]
+//! type = "view"
+//! name = "办卡"
+//! url = "https://bank.example/apply"
 //! ```
 
-use serde::Deserialize;
+mod file;
+
 use serde_json::{Map, Value, json};
-use thiserror::Error;
-use toml::Spanned;
+
+pub use file::NotAMenu;
 
 /// Most buttons side by side.
 pub const BUTTONS_MAX: usize = 3;
@@ -28,10 +37,25 @@ pub const SUB_NAME_BYTES_MAX: usize = 60;
 pub const KEY_BYTES_MAX: usize = 128;
 /// Longest address, in bytes.
 pub const URL_BYTES_MAX: usize = 1024;
+/// Most hosts that all personalised menus together may lead to.
+pub const CONDITIONAL_HOSTS_MAX: usize = 3;
 
 /// A menu that the platform will take.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Menu(Vec<Button>);
+pub struct Menu {
+    buttons: Vec<Button>,
+    conditional: Vec<Conditional>,
+}
+
+/// A personalised menu: shown instead of the default one to followers whom its rule fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conditional {
+    buttons: Vec<Button>,
+    /// The followers' tag.
+    tag_id: Option<String>,
+    /// `1` iOS, `2` Android, `3` other.
+    client_platform_type: Option<String>,
+}
 
 /// One button.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,69 +135,25 @@ const KEY_KINDS: [(&str, KeyKind); 7] = [
     ("location_select", KeyKind::Location),
 ];
 
-/// What is wrong with a menu file.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("line {line}: {fault}")]
-pub struct NotAMenu {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong there.
-    pub fault: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    button: Spanned<Vec<Entry>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    name: Spanned<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    key: Option<String>,
-    url: Option<String>,
-    appid: Option<String>,
-    pagepath: Option<String>,
-    media_id: Option<String>,
-    article_id: Option<String>,
-    #[serde(default)]
-    sub_button: Vec<Entry>,
-}
-
 impl Menu {
-    /// Reads and checks a menu file.
-    ///
-    /// # Errors
-    /// The first fault, with its line.
-    pub fn from_toml(text: &str) -> Result<Self, NotAMenu> {
-        let file: File = toml::from_str(text).map_err(|error| NotAMenu {
-            line: line_of(text, error.span().map_or(0, |span| span.start)),
-            fault: error.message().to_owned(),
-        })?;
-        let fault = |at: usize, fault: String| NotAMenu { line: line_of(text, at), fault };
-        let start = file.button.span().start;
-        let entries = file.button.into_inner();
-        check_count(entries.len(), BUTTONS_MAX, "the menu").map_err(|text| fault(start, text))?;
-        let buttons = entries.into_iter().map(|entry| {
-            let at = entry.name.span().start;
-            button(entry, NAME_BYTES_MAX, true).map_err(|(inner, text)| fault(inner.unwrap_or(at), text))
-        });
-        Ok(Self(buttons.collect::<Result<_, _>>()?))
-    }
-
     /// The bottom buttons, from the left.
     #[must_use]
     pub fn buttons(&self) -> &[Button] {
-        &self.0
+        &self.buttons
+    }
+
+    /// The personalised menus; of several that fit a follower the first counts.
+    #[must_use]
+    pub fn conditional(&self) -> &[Conditional] {
+        &self.conditional
     }
 
     /// Every key that the menu can send, for the check that each leads somewhere.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0
+        let personalised = self.conditional.iter().flat_map(|menu| &menu.buttons);
+        self.buttons
             .iter()
+            .chain(personalised)
             .flat_map(|button| match &button.action {
                 Action::Parent(buttons) => buttons.as_slice(),
                 _ => std::slice::from_ref(button),
@@ -184,16 +164,31 @@ impl Menu {
             })
     }
 
-    /// The body of `menu/create`.
+    /// The body of `menu/create`: the default menu alone.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({ "button": self.0.iter().map(Button::to_json).collect::<Vec<_>>() })
+        json!({ "button": self.buttons.iter().map(Button::to_json).collect::<Vec<_>>() })
     }
 
-    /// Whether the platform has this menu: `remote` is the `menu` object that it gave.
+    /// All of it as `menu/get` would answer it, to be compared by [`outline`].
     #[must_use]
-    pub fn is_same_as(&self, remote: &Value) -> bool {
-        outline(&self.to_json()) == outline(remote)
+    pub fn as_answered(&self) -> Value {
+        let conditional: Vec<_> = self.conditional.iter().map(Conditional::to_json).collect();
+        json!({ "menu": self.to_json(), "conditionalmenu": conditional })
+    }
+}
+
+impl Conditional {
+    /// The body of `menu/addconditional`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut rule = Map::new();
+        for (name, value) in [("tag_id", &self.tag_id), ("client_platform_type", &self.client_platform_type)]
+        {
+            rule.extend(value.as_ref().map(|value| (name.to_owned(), Value::from(value.as_str()))));
+        }
+        let buttons: Vec<_> = self.buttons.iter().map(Button::to_json).collect();
+        json!({ "button": buttons, "matchrule": rule })
     }
 }
 
@@ -229,113 +224,79 @@ impl KeyKind {
     }
 }
 
-/// A `menu` object as lines of text, one for each button, so that two menus can be compared and shown side by side.
+/// What a button may hold beside its name and its own buttons.
+const FIELDS: [&str; 7] = ["type", "key", "url", "appid", "pagepath", "media_id", "article_id"];
+/// What a rule may hold. Menus whose rules hold more are old ones that fit nobody any more.
+const RULES: [&str; 2] = ["tag_id", "client_platform_type"];
+
+/// An answer of `menu/get` as lines of text, one for each button, so that two menus can be compared and shown side by
+/// side. Personalised menus follow the default one, the one that counts first in front.
 #[must_use]
-pub fn outline(menu: &Value) -> Vec<String> {
-    const FIELDS: [&str; 7] = ["type", "key", "url", "appid", "pagepath", "media_id", "article_id"];
-    fn add(lines: &mut Vec<String>, buttons: Option<&Value>, indent: &str, levels_left: u8) {
-        for button in buttons.and_then(Value::as_array).into_iter().flatten() {
-            let text = |field: &str| button.get(field).and_then(Value::as_str).unwrap_or_default();
-            let mut line = format!("{indent}{}", text("name"));
-            for field in FIELDS {
-                if !text(field).is_empty() {
-                    line.push_str(&format!("  {field}={}", text(field)));
-                }
-            }
-            lines.push(line);
-            if let Some(levels_left) = levels_left.checked_sub(1) {
-                add(lines, button.get("sub_button"), "    ", levels_left);
-            }
-        }
-    }
+pub fn outline(answer: &Value) -> Vec<String> {
     let mut lines = vec![];
-    add(&mut lines, menu.get("button"), "", 1);
+    add_buttons(&mut lines, answer["menu"].get("button"), "", 1);
+    for menu in conditional_newest_first(answer) {
+        lines.push(format!("for {}", rule_of(menu)));
+        add_buttons(&mut lines, menu.get("button"), "    ", 1);
+    }
     lines
 }
 
-/// Where in the file (if not at the button's own name), and what is wrong.
-type Fault = (Option<usize>, String);
-
-fn button(entry: Entry, name_bytes_max: usize, may_be_parent: bool) -> Result<Button, Fault> {
-    let here = |text: String| (None, text);
-    let name = entry.name.get_ref().clone();
-    if name.trim().is_empty() {
-        return Err(here("a button needs a name".to_owned()));
-    }
-    check_bytes(&name, name_bytes_max, &format!("the name {name}")).map_err(here)?;
-    if entry.sub_button.is_empty() {
-        let action = action(entry, &name).map_err(here)?;
-        return Ok(Button { name, action });
-    }
-    let own = [&entry.kind, &entry.key, &entry.url, &entry.appid, &entry.pagepath, &entry.media_id];
-    if own.iter().any(|field| field.is_some()) || entry.article_id.is_some() {
-        return Err(here(format!("the button {name} has sub-buttons: besides them only a name")));
-    }
-    if !may_be_parent {
-        return Err(here(format!("the button {name} is a sub-button and cannot have its own")));
-    }
-    check_count(entry.sub_button.len(), SUB_BUTTONS_MAX, &format!("the button {name}")).map_err(here)?;
-    let below = entry.sub_button.into_iter().map(|entry| {
-        let at = entry.name.span().start;
-        button(entry, SUB_NAME_BYTES_MAX, false).map_err(|(inner, text)| (inner.or(Some(at)), text))
-    });
-    Ok(Button { name, action: Action::Parent(below.collect::<Result<_, _>>()?) })
-}
-
-fn action(entry: Entry, name: &str) -> Result<Action, String> {
-    let kind =
-        entry.kind.as_deref().ok_or_else(|| format!("the button {name} needs a type or sub-buttons"))?;
-    let mut given = vec![
-        ("key", entry.key, KEY_BYTES_MAX),
-        ("url", entry.url, URL_BYTES_MAX),
-        ("appid", entry.appid, KEY_BYTES_MAX),
-        ("pagepath", entry.pagepath, URL_BYTES_MAX),
-        ("media_id", entry.media_id, KEY_BYTES_MAX),
-        ("article_id", entry.article_id, KEY_BYTES_MAX),
-    ];
-    let mut take = |wanted: &str| {
-        let position = given.iter().position(|(field, _, _)| *field == wanted).unwrap_or_default();
-        let (_, value, bytes_max) = given.remove(position);
-        let value = value.filter(|value| !value.is_empty());
-        let value = value.ok_or_else(|| format!("the button {name} of type {kind} needs {wanted}"))?;
-        check_bytes(&value, bytes_max, &format!("{wanted} of the button {name}"))?;
-        Ok::<_, String>(value)
-    };
-    let action = match kind {
-        "view" => Action::View { url: take("url")? },
-        "miniprogram" => {
-            Action::MiniProgram { url: take("url")?, app_id: take("appid")?, page_path: take("pagepath")? }
+fn add_buttons(lines: &mut Vec<String>, buttons: Option<&Value>, indent: &str, levels_left: u8) {
+    for button in buttons.and_then(Value::as_array).into_iter().flatten() {
+        let text = |field: &str| button.get(field).and_then(Value::as_str).unwrap_or_default();
+        let mut line = format!("{indent}{}", text("name"));
+        for field in FIELDS {
+            if !text(field).is_empty() {
+                line.push_str(&format!("  {field}={}", text(field)));
+            }
         }
-        "media_id" => Action::Media { media_id: take("media_id")? },
-        "article_id" => Action::Article { opens: false, article_id: take("article_id")? },
-        "article_view_limited" => Action::Article { opens: true, article_id: take("article_id")? },
-        other => match KEY_KINDS.iter().find(|(name, _)| *name == other) {
-            Some((_, kind)) => Action::Key { kind: *kind, key: take("key")? },
-            None => return Err(format!("the button {name} has the unknown type {other}")),
-        },
-    };
-    if let Some((field, _, _)) = given.iter().find(|(_, value, _)| value.is_some()) {
-        return Err(format!("the button {name} of type {kind} has no {field}"));
+        lines.push(line);
+        if let Some(levels_left) = levels_left.checked_sub(1) {
+            add_buttons(lines, button.get("sub_button"), &format!("{indent}    "), levels_left);
+        }
     }
-    Ok(action)
 }
 
-fn check_count(count: usize, count_max: usize, whose: &str) -> Result<(), String> {
-    if (1..=count_max).contains(&count) {
-        return Ok(());
-    }
-    Err(format!("{whose} has {count} buttons; 1 to {count_max} are allowed"))
+fn rule_of(menu: &Value) -> String {
+    let given = |name: &&str| Some(format!("{name}={}", number_or_text(menu["matchrule"].get(*name)?)?));
+    RULES.iter().filter_map(given).collect::<Vec<_>>().join(" ")
 }
 
-fn check_bytes(text: &str, bytes_max: usize, what: &str) -> Result<(), String> {
-    if text.len() <= bytes_max {
-        return Ok(());
-    }
-    Err(format!("{what} has {} bytes of UTF-8; {bytes_max} are allowed", text.len()))
+/// The platform writes ids and rules as numbers or as texts, from call to call; empty means absent.
+fn number_or_text(value: &Value) -> Option<String> {
+    let text =
+        value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|number| number.to_string()))?;
+    (!text.is_empty()).then_some(text)
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+/// The personalised menus of an answer in the order in which the platform tries them: the newest first. Those of a file
+/// have no number, and their order already.
+fn conditional_newest_first(answer: &Value) -> Vec<&Value> {
+    let mut menus: Vec<&Value> = answer["conditionalmenu"].as_array().into_iter().flatten().collect();
+    let number =
+        |menu: &Value| menu.get("menuid").and_then(number_or_text).and_then(|id| id.parse::<u64>().ok());
+    menus.sort_by_key(|menu| std::cmp::Reverse(number(menu)));
+    menus
+}
+
+/// The numbers of the personalised menus in an answer of `menu/get`.
+#[must_use]
+pub fn conditional_ids(answer: &Value) -> Vec<String> {
+    let menus = answer["conditionalmenu"].as_array().into_iter().flatten();
+    menus.filter_map(|menu| number_or_text(menu.get("menuid")?)).collect()
+}
+
+/// The lines in which two outlines differ: `- ` is only there, `+ ` only here. Menus are short and ordered: what they
+/// begin and end with alike is left out, the rest is given whole.
+#[must_use]
+pub fn differences(here: &[String], there: &[String]) -> Vec<String> {
+    let begin = here.iter().zip(there).take_while(|(a, b)| a == b).count();
+    let rest = here.len().min(there.len()) - begin;
+    let end = here.iter().rev().zip(there.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let middle = |lines: &[String]| lines[begin..lines.len() - end].to_vec();
+    let gone = middle(there).into_iter().map(|line| format!("- {line}"));
+    gone.chain(middle(here).into_iter().map(|line| format!("+ {line}"))).collect()
 }
 
 #[cfg(test)]
@@ -387,13 +348,16 @@ pagepath = "pages/index"
     #[test]
     fn menus_are_compared_by_what_they_do() {
         let menu = Menu::from_toml(MENU).unwrap();
-        let mut remote = menu.to_json();
-        remote["button"][1]["sub_button"] = json!([]);
-        remote["menuid"] = json!(1);
-        assert!(menu.is_same_as(&remote));
-        remote["button"][0]["sub_button"][0]["key"] = json!("bill_history");
-        assert!(!menu.is_same_as(&remote));
-        assert_eq!(outline(&remote)[1], "    本期账单  type=click  key=bill_history");
+        let here = outline(&menu.as_answered());
+        let mut remote = json!({ "menu": menu.to_json() });
+        remote["menu"]["button"][1]["sub_button"] = json!([]);
+        remote["menu"]["menuid"] = json!(1);
+        assert!(differences(&here, &outline(&remote)).is_empty());
+        remote["menu"]["button"][0]["sub_button"][0]["key"] = json!("bill_history");
+        assert_eq!(
+            differences(&here, &outline(&remote)),
+            ["-     本期账单  type=click  key=bill_history", "+     本期账单  type=click  key=bill_current"]
+        );
     }
 
     #[test]
@@ -455,5 +419,78 @@ pagepath = "pages/index"
         let nested = of(1).replace("type = \"click\"\nname", "name").replace("key = \"a\"\n", "")
             + "[[button.sub_button.sub_button]]\ntype = \"click\"\nname = \"c\"\nkey = \"c\"\n";
         assert!(Menu::from_toml(&nested).unwrap_err().fault.contains("cannot have its own"));
+    }
+
+    const PERSONALISED: &str = r#"
+[[conditionalmenu]]
+matchrule = { tag_id = "2", client_platform_type = "1" }
+
+[[conditionalmenu.button]]
+type = "view"
+name = "办卡"
+url = "https://ios.bank.example/apply"
+
+[[conditionalmenu]]
+matchrule = { client_platform_type = "2" }
+
+[[conditionalmenu.button]]
+type = "click"
+name = "额度"
+key = "limit_query"
+"#;
+
+    #[test]
+    fn a_personalised_menu_has_a_rule_and_the_newest_counts_first() {
+        let menu = Menu::from_toml(&format!("{MENU}{PERSONALISED}")).unwrap();
+        assert_eq!(
+            menu.conditional()[0].to_json(),
+            json!({
+                "button": [{ "type": "view", "name": "办卡", "url": "https://ios.bank.example/apply" }],
+                "matchrule": { "tag_id": "2", "client_platform_type": "1" } })
+        );
+        assert!(menu.keys().any(|key| key == "limit_query"));
+        let mut remote = menu.as_answered();
+        remote["conditionalmenu"].as_array_mut().unwrap().reverse();
+        remote["conditionalmenu"][0]["menuid"] = json!(208_379_533);
+        remote["conditionalmenu"][1]["menuid"] = json!("208379534");
+        remote["conditionalmenu"][1]["matchrule"]["tag_id"] = json!(2);
+        remote["conditionalmenu"][1]["matchrule"]["sex"] = json!("");
+        assert_eq!(outline(&remote), outline(&menu.as_answered()));
+        assert_eq!(conditional_ids(&remote), ["208379533", "208379534"]);
+        let host = |number: usize| {
+            PERSONALISED.replace("ios.", &format!("host{number}.")).replace("\"2\" }", "\"3\" }")
+        };
+        let table = [
+            (
+                PERSONALISED.replace("\"2\" }", "\"4\" }"),
+                "client_platform_type is 1 (iOS), 2 (Android) or 3 (other)",
+            ),
+            (
+                PERSONALISED.replace("{ client_platform_type = \"2\" }", "{}"),
+                "needs tag_id or client_platform_type",
+            ),
+            (PERSONALISED.replace("tag_id", "sex"), "unknown field `sex`"),
+            (PERSONALISED.replace("额度", &"额".repeat(6)), "16 are allowed"),
+            ((0..4).map(host).collect(), "lead to 4 hosts; 3 are allowed"),
+        ];
+        for (text, fault) in table {
+            let error = Menu::from_toml(&format!("{MENU}{text}")).unwrap_err();
+            assert!(error.fault.contains(fault) && error.line > 22, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_platform_has_becomes_a_file_that_means_the_same() {
+        let menu = Menu::from_toml(&format!("{MENU}{PERSONALISED}")).unwrap();
+        let mut remote = menu.as_answered();
+        remote["menu"]["menuid"] = json!(1);
+        remote["menu"]["button"][1]["sub_button"] = json!([]);
+        remote["menu"]["button"][1]["name"] = json!("办\"卡\\");
+        let text = Menu::toml_of(&remote).unwrap();
+        let read = Menu::from_toml(&text).unwrap();
+        assert_eq!(outline(&read.as_answered()), outline(&remote));
+        assert_eq!(Menu::toml_of(&read.as_answered()).unwrap(), text, "once more changes nothing");
+        remote["menu"]["button"][1]["type"] = json!("view_limited");
+        assert!(Menu::toml_of(&remote).unwrap_err().to_string().contains("view_limited"));
     }
 }

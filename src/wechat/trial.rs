@@ -99,7 +99,9 @@ impl Caller {
                     .append_pair("encrypt_type", "aes")
                     .append_pair("msg_signature", signature.as_str());
                 let to = &account.original_id;
-                format!("<xml><ToUserName><![CDATA[{to}]]></ToUserName><Encrypt><![CDATA[{sealed}]]></Encrypt></xml>")
+                format!(
+                    "<xml><ToUserName><![CDATA[{to}]]></ToUserName><Encrypt><![CDATA[{sealed}]]></Encrypt></xml>"
+                )
             }
         };
         page(self.client.post(url).header("content-type", "text/xml").body(body)).await

@@ -35,7 +35,7 @@ impl Folder {
 #[test]
 fn wrong_usage_is_2_and_help_is_0() {
     let folder = Folder::with(|text| text);
-    for command in ["serve", "simulator", "core", "check", "migrate", "menu", "user"] {
+    for command in ["serve", "simulator", "core", "check", "doctor", "migrate", "menu", "user"] {
         assert_eq!(folder.exit(&[command]), Some(2), "{command} without --config");
     }
     let menu = ["menu", "show", "--account", "card"];
@@ -67,12 +67,60 @@ fn a_misspelt_key_is_told_with_its_line_and_the_nearest_one() {
 #[test]
 fn the_built_in_content_passes_its_own_check_from_an_empty_folder() {
     let folder = Folder::with(|text| text);
-    let checked = folder.run(&["check", "--show", "--config", "w.toml"]);
+    let checked = folder.run(&["check", "--config", "w.toml"]);
     assert_eq!(checked.status.code(), Some(0), "{}", told(&checked));
     let page = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(
+        page.contains("[[accounts]]") && page.contains("token = \"•••\""),
+        "the settings in effect: {page}"
+    );
+    let longest = "card notice spend: amount2=¥9999999999.99 character_string1=1234 thing4=";
+    assert!(page.contains(longest), "each notice with its longest values: {page}");
     for secret in ["it-token", "it-app-secret", "abcdefghijkl", "aXQtY29yZQ"] {
         assert!(!page.contains(secret), "{secret} shows");
     }
+}
+
+/// One fault in each kind of file: each is a line of its own, with its place.
+#[test]
+fn check_tells_every_fault_of_the_content_with_file_and_line() {
+    let folder = Folder::with(|text| {
+        let text = text.replace("merchant = \"thing4\"", "merchant = \"amount4\", merchnt = \"thing5\"");
+        format!("{text}\n[content]\ndir = \"own\"\n")
+    });
+    let own = folder.folder.path().join("own");
+    let built_in = weikefu::content::Content::built_in();
+    let mut put = |path: &str, from: &str, to: &str| {
+        let text = built_in.file(path).unwrap().text.clone();
+        assert!(text.contains(from), "{path}");
+        let file = own.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = text.replacen(from, to, 1);
+        let line = text.lines().position(|line| line.contains(to)).unwrap() + 1;
+        std::fs::write(file, text).unwrap();
+        format!("own/{path}:{line}: ")
+    };
+    let long = "长".repeat(700);
+    let told_at = [
+        put("menus/card.toml", "\"查账单\"", "\"查账单查账单\""),
+        put("answers/dialogue.toml", "您想办什么，直接说就行。", &long),
+        put("notices/refund.toml", "lane = \"", "lame = \""),
+    ];
+    let text = std::fs::read_to_string(folder.folder.path().join("w.toml")).unwrap();
+    let line = text.lines().position(|line| line.contains("amount4")).unwrap() + 1;
+    let checked = folder.run(&["check", "--config", "w.toml"]);
+    assert_eq!(checked.status.code(), Some(1), "{}", told(&checked));
+    let page = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let lines: Vec<&str> = page.lines().collect();
+    let misfit = format!(
+        "w.toml:{line}: `accounts[0].notices.spend.fields.merchant`: `amount4` cannot hold a merchant"
+    );
+    let odd =
+        format!("w.toml:{line}: warning: `accounts[0].notices.spend.fields.merchnt`: no transaction has a");
+    for beginning in told_at.iter().map(String::as_str).chain([misfit.as_str(), odd.as_str()]) {
+        assert!(lines.iter().any(|line| line.starts_with(beginning)), "no line `{beginning}…`: {page}");
+    }
+    assert!(page.contains("2048") && page.contains("16 are allowed"), "{page}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod architecture;
 mod bad_input;
 mod command_line;
 mod crash;
+mod doctor;
 mod first_floor;
 mod gate;
 mod house;

@@ -1,6 +1,7 @@
 //! What the simulator needs to know of a deployment's configuration.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use url::Url;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub followers_at_start: usize,
     /// The host registered as 网页授权域名; `None` accepts any.
     pub oauth_redirect_host: Option<String>,
+    /// The account's IP allow list: who may fetch tokens. `None`: anybody.
+    pub token_callers: Option<Vec<IpAddr>>,
     /// The sandbox core's page, linked from the start page.
     pub core_url: Option<Url>,
     /// The agents' desk, linked from the start page.
@@ -82,6 +85,7 @@ impl Settings {
             delivery_timeout_ms: Self::DELIVERY_TIMEOUT_MS,
             receipt_delay_ms: 300,
             followers_at_start: 1,
+            token_callers: None,
             oauth_redirect_host: config.server.public_url.host_str().map(str::to_owned),
             core_url: Some(config.core.base_url.clone()),
             desk_url: Some(below(&config.server.public_url, "desk")),

@@ -9,7 +9,7 @@ use crate::domain::ids::Openid;
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::wechat::errcode::Class;
-use crate::wechat::menu::Menu;
+use crate::wechat::menu::{Menu, conditional_ids, outline};
 
 /// One template of the account.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -110,7 +110,7 @@ pub struct Quota {
 }
 
 impl Api {
-    /// Replaces the account's menu.
+    /// Replaces the account's default menu.
     ///
     /// # Errors
     /// Malformed when the platform does not like it.
@@ -118,15 +118,36 @@ impl Api {
         self.ok(&Call::post("cgi-bin/menu/create", &menu.to_json())).await
     }
 
-    /// The account's menu as the platform has it (`{"button": …}`); `None` when there is none.
+    /// Makes the platform's menus, personalised ones included, those of `menu`. Personalised ones cannot be changed:
+    /// where they differ they are taken away and made anew, the one that counts first last.
+    ///
+    /// # Errors
+    /// Malformed when the platform does not like one.
+    pub async fn menu_push(&self, menu: &Menu) -> Result<(), ApiError> {
+        let before = self.menus().await?.unwrap_or_default();
+        self.menu_create(menu).await?;
+        let personalised = |answer: &Value| outline(&json!({ "conditionalmenu": answer["conditionalmenu"] }));
+        if personalised(&before) == personalised(&menu.as_answered()) {
+            return Ok(());
+        }
+        for id in conditional_ids(&before) {
+            self.ok(&Call::post("cgi-bin/menu/delconditional", &json!({ "menuid": id }))).await?;
+        }
+        for menu in menu.conditional().iter().rev() {
+            self.ok(&Call::post("cgi-bin/menu/addconditional", &menu.to_json())).await?;
+        }
+        Ok(())
+    }
+
+    /// The default menu and the personalised ones (`{"menu": …, "conditionalmenu": […]}`); `None` without any. Menus
+    /// that were made in the account's console are not among them.
     ///
     /// # Errors
     /// As any call.
-    pub async fn menu_get(&self) -> Result<Option<Value>, ApiError> {
+    pub async fn menus(&self) -> Result<Option<Value>, ApiError> {
         match self.json::<Value>(&Call::get("cgi-bin/menu/get", vec![])).await {
-            Ok(mut answer) => Ok(answer.get_mut("menu").map(Value::take)),
             Err(error) if error.class() == Class::Absent => Ok(None),
-            Err(error) => Err(error),
+            answer => answer.map(Some),
         }
     }
 

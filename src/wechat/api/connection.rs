@@ -2,7 +2,7 @@
 //! 网络通信检测, 获取微信推送服务器IP).
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::transport::{Call, json_of};
@@ -75,16 +75,5 @@ impl Api {
             ip_list: Vec<String>,
         }
         Ok(self.json::<Listed>(&Call::get("cgi-bin/getcallbackip", vec![])).await?.ip_list)
-    }
-
-    /// The default menu and the personalised ones (`{"menu": …, "conditionalmenu": […]}`); `None` without any.
-    ///
-    /// # Errors
-    /// As any call.
-    pub async fn menus(&self) -> Result<Option<Value>, ApiError> {
-        match self.json::<Value>(&Call::get("cgi-bin/menu/get", vec![])).await {
-            Err(error) if error.class() == crate::wechat::errcode::Class::Absent => Ok(None),
-            answer => answer.map(Some),
-        }
     }
 }

@@ -119,7 +119,8 @@ impl Webhook {
     fn mismatch_inside(&self, message: &[u8]) -> Option<Mismatch> {
         let read = || {
             let document = Document::parse(xml::gate(message)?)?;
-            let to: String = document.root().text_of("ToUserName").chars().take(ORIGINAL_ID_CHARS_MAX).collect();
+            let to: String =
+                document.root().text_of("ToUserName").chars().take(ORIGINAL_ID_CHARS_MAX).collect();
             if to != self.original_id {
                 return Ok(Some(Mismatch::OriginalId { found: to }));
             }
@@ -135,7 +136,8 @@ impl Signed<'_> {
     fn clock(self, now: UnixMs) -> Option<Mismatch> {
         let seconds: i64 = self.timestamp.parse().ok()?;
         let ahead_ms = now.0.saturating_sub(UnixMs::from_seconds(seconds).0);
-        (ahead_ms.unsigned_abs() > TIMESTAMP_SKEW_MS_MAX.unsigned_abs()).then_some(Mismatch::Clock { ahead_ms })
+        (ahead_ms.unsigned_abs() > TIMESTAMP_SKEW_MS_MAX.unsigned_abs())
+            .then_some(Mismatch::Clock { ahead_ms })
     }
 }
 

@@ -170,7 +170,7 @@ fn a_refused_call_is_told_by_the_setting_that_differs() {
             Mismatch::AppId { found: found("wxother") },
         ),
         (Call::safe(&to_another), Encryption::Safe, NOW, Mismatch::OriginalId { found: found("gh_another") }),
-        (Call::safe("<xml/"), Encryption::Safe, NOW, Mismatch::Unreadable { reason: found("xml") }),
+        (Call::safe("<xml/"), Encryption::Safe, NOW, Mismatch::Unreadable { reason: found("not_xml") }),
     ];
     for (row, (call, encryption, now, expected)) in table.into_iter().enumerate() {
         assert_eq!(mismatch(&call, encryption, now), Some(expected), "row {row}");

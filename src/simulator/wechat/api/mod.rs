@@ -1,5 +1,6 @@
 //! The documented API: who may call, what is counted, which faults are played, what is written down.
 
+pub(crate) mod callback;
 pub(crate) mod custom;
 pub(crate) mod media;
 pub(crate) mod menu;
@@ -11,6 +12,7 @@ pub(crate) mod template_limits;
 pub(crate) mod token;
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,8 @@ pub(crate) struct Call {
     pub(crate) content_type: String,
     /// Body.
     pub(crate) body: Bytes,
+    /// From which address it came.
+    pub(crate) caller: Option<IpAddr>,
 }
 
 /// What an API answers.
@@ -203,6 +207,7 @@ async fn receive(request: HttpRequest, payload: web::Payload, platform: web::Dat
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         content_type: content_type.unwrap_or_default().to_owned(),
         body,
+        caller: request.peer_addr().map(|address| address.ip()),
     };
     let fault = platform.state().faults.take(&call.path);
     if let Some(fault) = &fault {
@@ -256,6 +261,7 @@ fn answer(platform: &Arc<Platform>, call: &Call) -> Answered {
             call.require_get()?;
             Ok(Answer::Json(json!({ "ip_list": ["127.0.0.1"] })))
         }
+        "/cgi-bin/callback/check" => callback::check(platform, account, call),
         "/cgi-bin/openapi/quota/get" => quota::get(platform, account, call),
         "/cgi-bin/clear_quota" => quota::clear(platform, account, call),
         _ => Err(Refused::new(40066, "invalid url")),

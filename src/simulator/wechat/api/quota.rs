@@ -35,6 +35,7 @@ const DAILY: &[(&str, u64)] = &[
     ("/cgi-bin/ticket/getticket", 10_000),
     ("/cgi-bin/getcallbackip", 10_000),
     ("/cgi-bin/get_api_domain_ip", 10_000),
+    ("/cgi-bin/callback/check", 10_000),
     ("/cgi-bin/openapi/quota/get", 10_000),
     ("/cgi-bin/clear_quota", 10_000),
 ];

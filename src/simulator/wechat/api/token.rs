@@ -117,6 +117,7 @@ pub(crate) fn stable(platform: &Arc<Platform>, call: &Call) -> Answered {
     let (now, fresh) = (platform.now(), fresh(platform));
     let mut state = platform.state();
     let account = authenticate(&state, &request.grant_type, &request.appid, &request.secret)?;
+    check_caller(platform, call)?;
     let tokens = &mut state.accounts[account].tokens;
     let token = tokens.next_stable(request.force_refresh, now, fresh)?;
     Ok(issued(token, now))
@@ -130,6 +131,7 @@ pub(crate) fn classic(platform: &Arc<Platform>, call: &Call) -> Answered {
         let state = platform.state();
         authenticate(&state, call.query("grant_type"), call.query("appid"), call.query("secret"))?
     };
+    check_caller(platform, call)?;
     super::quota::count(platform, account, &call.path)?;
     let mut state = platform.state();
     Ok(issued(state.accounts[account].tokens.next_classic(now, fresh), now))
@@ -151,6 +153,16 @@ pub(crate) fn ticket(platform: &Arc<Platform>, account: usize, call: &Call) -> A
     Ok(Answer::Json(json!({
         "errcode": 0, "errmsg": "ok", "ticket": ticket.text, "expires_in": ticket.until.since(now).as_secs(),
     })))
+}
+
+/// Tokens go only to addresses on the list, if there is one.
+fn check_caller(platform: &Platform, call: &Call) -> Result<(), Refused> {
+    match (&platform.settings.token_callers, call.caller) {
+        (Some(listed), Some(caller)) if !listed.contains(&caller) => {
+            Err(Refused::new(40164, format!("invalid ip {caller} ipv6 ::ffff:{caller}, not in whitelist")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// AppID and secret name an account, or say why not.

@@ -62,6 +62,7 @@ impl Stage {
             receipt_delay_ms: 0,
             followers_at_start: 1,
             oauth_redirect_host: Some("127.0.0.1".to_owned()),
+            token_callers: None,
             core_url: None,
             desk_url: None,
         };

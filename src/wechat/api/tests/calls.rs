@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::domain::secret::Personal;
-use crate::wechat::menu::Menu;
+use crate::wechat::menu::{Menu, outline};
 use crate::wechat::push::ArticlesMax;
 use crate::wechat::reply::{Article, Articles, MediaId, Music, Reply};
 
@@ -182,11 +182,40 @@ async fn menus_are_pushed_read_and_taken_away() {
     api.menu_create(&menu).await.unwrap();
     assert_eq!(fixture.seen("/cgi-bin/menu/create")[0].json(), menu.to_json());
     fixture.json("/cgi-bin/menu/get", json!({ "menu": { "button": menu.to_json()["button"], "menuid": 1 } }));
-    assert!(menu.is_same_as(&api.menu_get().await.unwrap().unwrap()));
+    let there = api.menus().await.unwrap().unwrap();
+    assert_eq!(outline(&there), outline(&menu.as_answered()));
     fixture.script("/cgi-bin/menu/get", [refusal(46003)]);
-    assert_eq!(api.menu_get().await, Ok(None));
+    assert_eq!(api.menus().await, Ok(None));
     api.menu_delete().await.unwrap();
     assert_eq!(fixture.seen("/cgi-bin/menu/delete").len(), 1);
+}
+
+#[tokio::test]
+async fn personalised_menus_are_made_anew_only_where_they_differ_the_first_last() {
+    let fixture = Fixture::start();
+    let api = api(&fixture);
+    let button = "button]]\ntype = \"click\"\nname = \"账单\"\nkey = \"bill\"\n";
+    let rule = |platform: u8| {
+        format!(
+            "[[conditionalmenu]]\nmatchrule = {{ client_platform_type = \"{platform}\" }}\n[[conditionalmenu.{button}"
+        )
+    };
+    let menu = Menu::from_toml(&format!("[[{button}{}{}", rule(1), rule(2))).unwrap();
+    let mut there = menu.as_answered();
+    there["conditionalmenu"][0]["menuid"] = json!(9);
+    there["conditionalmenu"][1]["menuid"] = json!(8);
+    fixture.json("/cgi-bin/menu/get", there.clone());
+    api.menu_push(&menu).await.unwrap();
+    let (add, delete) = ("/cgi-bin/menu/addconditional", "/cgi-bin/menu/delconditional");
+    assert_eq!((fixture.seen(add).len(), fixture.seen(delete).len()), (0, 0), "they are there already");
+    there["conditionalmenu"][0]["matchrule"]["client_platform_type"] = json!("3");
+    fixture.json("/cgi-bin/menu/get", there);
+    api.menu_push(&menu).await.unwrap();
+    let deleted: Vec<_> = fixture.seen(delete).iter().map(|call| call.json()["menuid"].clone()).collect();
+    assert_eq!(deleted, ["9", "8"]);
+    let added: Vec<_> = fixture.seen(add).iter().map(|call| call.json()["matchrule"].clone()).collect();
+    let of = |platform: &str| json!({ "client_platform_type": platform });
+    assert_eq!(added, [of("2"), of("1")], "the newest counts first");
 }
 
 #[tokio::test]
