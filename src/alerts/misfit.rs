@@ -12,6 +12,10 @@ use crate::wechat::field::{KEYWORDS, prefix};
 /// 2026-11-22 10:00 in Beijing; any moment will do.
 const NOW: UnixMs = UnixMs(1_795_312_800_000);
 
+/// What stands for the value of a field that only the bank knows, when its longest is shown.
+const OF_THE_BANK: &str =
+    "银行写在这里的内容，可以很长很长很长很长很长 REF-2026-0123456789-0123456789-0123456789";
+
 /// One configured field that does not suit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
@@ -37,7 +41,9 @@ pub fn misfits(name: &str, template: &NoticeTemplate) -> Vec<Misfit> {
 /// The template's data with the longest values, as it would leave: keyword and value.
 #[must_use]
 pub fn sample(template: &NoticeTemplate) -> BTreeMap<String, String> {
-    let longest = |field: &String| (field.clone(), samples(field).last().cloned().unwrap_or_default());
+    let longest = |field: &String| {
+        (field.clone(), samples(field).last().cloned().unwrap_or_else(|| OF_THE_BANK.to_owned()))
+    };
     let values = template.fields.keys().map(longest).collect();
     data(&template.fields, &values, &BTreeMap::new(), false, NOW)
 }

@@ -12,6 +12,8 @@ use crate::wechat::api::{Api, ApiError, Fault, NotAClient};
 const CLOCK_WARN: Duration = Duration::from_secs(60);
 /// Beyond this deliveries are refused.
 const CLOCK_FAIL: Duration = Duration::from_secs(300);
+/// Of WeChat's addresses, how many are told.
+const ADDRESSES_SHOWN_MAX: usize = 3;
 /// The calls that alerts and answers need, and who may make them.
 const CALLS: [(&str, &str); 2] = [
     ("/cgi-bin/message/template/send", "模板消息 (template messages)"),
@@ -124,7 +126,7 @@ async fn token(patient: &Patient<'_>, api: &Api, report: &mut Report) -> bool {
         return true;
     };
     let app_id = &patient.account.app_id;
-    let console = "the account's console at WeChat (设置与开发 → 基本配置)";
+    let console = "WeChat's developer console (微信开发者平台 → 我的业务 → 服务号)";
     match (error.code(), error.fault()) {
         (Some(40013 | 41002), _) => {
             report.fail(
@@ -210,10 +212,12 @@ async fn callback(patient: &Patient<'_>, api: &Api, report: &mut Report) {
     }
     match api.callback_ips().await {
         Ok(addresses) => {
-            report.ok(
-                CHECK,
-                format!("WeChat calls from {} addresses, for firewall rules: getcallbackip", addresses.len()),
-            );
+            let count = addresses.len();
+            let first =
+                addresses.iter().take(ADDRESSES_SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if count > ADDRESSES_SHOWN_MAX { ", …" } else { "" };
+            report
+                .ok(CHECK, format!("WeChat calls from {count} addresses, for firewall rules: {first}{more}"));
         }
         Err(error) => call_failed(CHECK, "获取微信推送服务器IP (getcallbackip)", &error, report),
     }
@@ -254,7 +258,7 @@ fn not_permitted(check: &'static str, name: &str, code: i64, report: &mut Report
     report.fail(
         check,
         format!("the account lacks the permission {name} ({code})"),
-        "apply for it in the account's console (设置与开发 → 接口权限); it needs a verified account, and verification \
+        "apply for it in the account's console (接口权限); it needs a verified account, and verification \
          lapses each year",
     );
 }

@@ -90,7 +90,7 @@ fn check_tells_every_fault_of_the_content_with_file_and_line() {
     });
     let own = folder.folder.path().join("own");
     let built_in = weikefu::content::Content::built_in();
-    let mut put = |path: &str, from: &str, to: &str| {
+    let put = |path: &str, from: &str, to: &str| {
         let text = built_in.file(path).unwrap().text.clone();
         assert!(text.contains(from), "{path}");
         let file = own.join(path);

@@ -34,13 +34,16 @@ struct Clinic {
     metrics: u16,
 }
 
+/// Makes WeChat have something else than the operator's file says.
+type Change = fn(&mut wechat::Settings);
+
 /// What a test plants before anything starts.
 #[derive(Default)]
 struct Planted {
     /// Changes what the server is started with; the operator's file stays.
     server: Option<fn(&mut Config)>,
     /// Changes what WeChat has.
-    wechat: Option<fn(&mut wechat::Settings)>,
+    wechat: Option<Change>,
     /// Changes the file, for the server and the operator alike. Given the folder.
     file: Option<fn(String, &Path) -> String>,
     /// The server's clock.
@@ -168,7 +171,7 @@ fn server_has(change: fn(&mut Config)) -> Planted {
     Planted { server: Some(change), ..Planted::default() }
 }
 
-fn wechat_has(change: fn(&mut wechat::Settings)) -> Planted {
+fn wechat_has(change: Change) -> Planted {
     Planted { wechat: Some(change), ..Planted::default() }
 }
 
@@ -253,7 +256,7 @@ async fn the_file_against_the_running_server() {
 /// What an operator pasted wrong in WeChat's console: WeChat's own calls tell it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wechats_console_against_the_file() {
-    let table: [(fn(&mut wechat::Settings), &str); 3] = [
+    let table: [(Change, &str); 3] = [
         (
             |settings| settings.accounts[0].token = Secret::new("other".to_owned()),
             "token: it is signed with another",
