@@ -388,6 +388,11 @@ pagepath = "pages/index"
                 15,
                 "url of the button 办卡 has 1045 bytes",
             ),
+            (
+                MENU.replace("https://bank.example/apply", "bank.example/apply"),
+                15,
+                "url of the button 办卡 must be an http or https address",
+            ),
             (MENU.replace("key = \"scan\"", ""), 10, "of type scancode_waitmsg needs key"),
             (MENU.replace("\"view\"", "\"peek\""), 15, "unknown type peek"),
             (MENU.replace("pagepath =", "key = \"k\"\npagepath ="), 20, "of type miniprogram has no key"),

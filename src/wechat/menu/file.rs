@@ -215,6 +215,12 @@ fn action(entry: Entry, name: &str) -> Result<Action, String> {
         let value = value.filter(|value| !value.is_empty());
         let value = value.ok_or_else(|| format!("the button {name} of type {kind} needs {wanted}"))?;
         check_bytes(&value, bytes_max, &format!("{wanted} of the button {name}"))?;
+        let is_web = |address: &str| {
+            url::Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        };
+        if wanted == "url" && !is_web(&value) {
+            return Err(format!("url of the button {name} must be an http or https address"));
+        }
         Ok::<_, String>(value)
     };
     let action = match kind {
