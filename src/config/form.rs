@@ -1,6 +1,6 @@
 //! The form of each kind of setting. An error completes the sentence "`key` …" and never repeats a secret.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -77,11 +77,6 @@ pub(super) fn account_id(value: &str) -> Result<AccountId, String> {
 /// Where to listen.
 pub(super) fn listen(value: &str) -> Result<SocketAddr, String> {
     value.parse().map_err(|_| format!("must be an address and a port like 127.0.0.1:8080, not `{value}`"))
-}
-
-/// One machine's address.
-pub(super) fn ip(value: &str) -> Result<IpAddr, String> {
-    value.parse().map_err(|_| format!("must be an IP address, not `{value}`"))
 }
 
 /// A base address; slashes at its end are dropped, so that paths are joined in one way.

@@ -10,7 +10,7 @@ use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
     Account, AccountKind, Api, Config, Content, Core, Database, DeskKind, Encryption, Events, KeysConfig,
-    NoticeTemplate, Sandbox, Server, form,
+    Network, NoticeTemplate, Sandbox, Server, form,
 };
 
 /// Kinds of notice that an account may have a template for.
@@ -118,7 +118,7 @@ fn server(mut section: Section<'_>) -> Option<Server> {
     let api_listen = section.optional("api_listen", form::listen);
     let staff_listen = section.optional("staff_listen", form::listen);
     let metrics_listen = section.or("metrics_listen", form::listen, SocketAddr::from(([127, 0, 0, 1], 9464)));
-    let trusted_proxies = section.list("trusted_proxies", form::ip);
+    let trusted_proxies = section.list("trusted_proxies", Network::parse);
     let h5_frame_ancestors = section.list("h5_frame_ancestors", form::origin);
     section.close();
     let listen = listen?;

@@ -5,19 +5,21 @@
 mod form;
 mod load;
 mod masked;
+mod network;
 mod section;
 mod source;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use load::{NOTICE_KINDS, environment};
+pub use network::Network;
 pub use source::{Fault, line_of};
 
 use crate::domain::ids::AccountId;
@@ -67,8 +69,8 @@ pub struct Server {
     pub staff_listen: Option<SocketAddr>,
     /// `/metrics`, `/healthz`, `/readyz`.
     pub metrics_listen: Option<SocketAddr>,
-    /// Whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<IpAddr>,
+    /// Whose `X-Forwarded-For` counts: addresses and networks.
+    pub trusted_proxies: Vec<Network>,
     /// Origins that may show H5 pages in a frame (the demo's phone); none by default.
     pub h5_frame_ancestors: Vec<String>,
 }

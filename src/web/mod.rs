@@ -1,6 +1,7 @@
 //! Everything that arrives over HTTP. actix-web lives here and nowhere else (but in the simulator).
 
 pub mod api;
+mod client;
 pub mod desk;
 pub mod domain_files;
 pub mod h5;

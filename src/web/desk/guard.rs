@@ -1,7 +1,5 @@
 //! Who asks, from where, and what he gets when he may not.
 
-use std::net::IpAddr;
-
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
@@ -141,26 +139,4 @@ pub(super) fn from_our_page(request: &HttpRequest, config: &Config) -> Result<()
         (None, None) => false,
     };
     if fits { Ok(()) } else { Err(DeskFailure::new(StatusCode::FORBIDDEN, "foreign", Language::of(request))) }
-}
-
-/// The browser's address: the peer's, or behind trusted proxies the last one that none of them added.
-pub(super) fn address(request: &HttpRequest, config: &Config) -> Option<IpAddr> {
-    let trusted = |address: &IpAddr| config.server.trusted_proxies.contains(address);
-    let peer = request.peer_addr()?.ip();
-    if !trusted(&peer) {
-        return Some(peer);
-    }
-    let lines = request.headers().get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
-    let chain: Vec<Option<IpAddr>> =
-        lines.flat_map(|line| line.split(',')).map(|address| address.trim().parse().ok()).collect();
-    // From the nearest backwards; what cannot be read ends the chain, for nobody vouches for what is before it.
-    let mut client = peer;
-    for hop in chain.into_iter().rev() {
-        let Some(hop) = hop else { break };
-        client = hop;
-        if !trusted(&hop) {
-            break;
-        }
-    }
-    Some(client)
 }

@@ -18,6 +18,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use serde::Deserialize;
 
+use super::client;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::domain::secret::Secret;
@@ -137,7 +138,7 @@ async fn sign_in(
     if let Err(failure) = guard::from_our_page(&request, &config) {
         return failure.response();
     }
-    let Some(address) = guard::address(&request, &config) else {
+    let Some(address) = client::address(&request, &config.server.trusted_proxies) else {
         return DeskFailure::new(StatusCode::BAD_REQUEST, "bad_request", language).response();
     };
     let previous = guard::token(&request);

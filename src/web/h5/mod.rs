@@ -9,7 +9,6 @@ mod chat_text;
 mod pages;
 mod progress;
 
-use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use actix_web::cookie::time::Duration as CookieAge;
@@ -20,6 +19,7 @@ use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
+use super::client;
 use crate::config::{Account, Config};
 use crate::domain::secret::Secret;
 use crate::identity::{
@@ -169,7 +169,8 @@ fn no_such_page() -> HttpResponse {
 
 fn guest(identity: &Identity, account: &Account, visit: Visit, request: &HttpRequest) -> Guest {
     let frame = Frame::of(identity, account, visit.csrf());
-    Guest { frame, visit, client_ip: client_ip(request, identity.config()) }
+    let address = client::address(request, &identity.config().server.trusted_proxies);
+    Guest { frame, visit, client_ip: address.map(|address| address.to_string()) }
 }
 
 /// Browsers that say where a form comes from must say: from here. Under our referrer policy `Origin` is `null` for
@@ -180,22 +181,6 @@ fn from_our_page(request: &HttpRequest, config: &Config) -> bool {
     let ours = config.server.public_url.origin().ascii_serialization();
     let origin_fits = said("origin").is_none_or(|origin| origin == "null" || origin == ours);
     site_fits && origin_fits
-}
-
-/// The browser's address: the peer's, or behind trusted proxies the last one that none of them wrote for itself.
-fn client_ip(request: &HttpRequest, config: &Config) -> Option<String> {
-    let trusted = |address: &IpAddr| config.server.trusted_proxies.contains(address);
-    let peer = request.peer_addr()?.ip();
-    if !trusted(&peer) {
-        return Some(peer.to_string());
-    }
-    let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
-    let chain: Vec<IpAddr> = forwarded
-        .flat_map(|line| line.split(','))
-        .filter_map(|address| address.trim().parse().ok())
-        .collect();
-    let client = chain.iter().rev().find(|address| !trusted(address)).copied().unwrap_or(peer);
-    Some(client.to_string())
 }
 
 fn cookie(request: &HttpRequest, name: &str) -> Option<String> {
