@@ -130,7 +130,8 @@ impl Identity {
     }
 
     /// Ends everything that is known about a follower who left: binding, drafts, applications, sessions, the log,
-    /// waiting questions, his openid. The caller empties the conversation that it saves in the same commit.
+    /// waiting questions, pushes in work, what waits to be sent to him, his openid. The caller empties the
+    /// conversation that it saves in the same commit.
     ///
     /// # Errors
     /// When the database fails.
@@ -152,7 +153,9 @@ impl Identity {
         if let Some(binding) = self.store.binding(account, follower).await? {
             writes.extend(self.unbind_writes(account, follower, &binding, why)?);
         }
+        writes.extend(self.store.drop_pushes(account, follower));
         writes.extend([
+            self.store.drop_outbox_of(account, follower, "no_binding"),
             self.store.erase_drafts(account, follower),
             self.store.erase_applications(account, follower),
             self.store.erase_sessions(account, follower),
@@ -180,6 +183,7 @@ impl Identity {
             if conversation.version > 0 {
                 conversation.dialogue = None;
                 conversation.say_next = None;
+                conversation.open_turns = 0;
                 commit.push(self.store.save_conversation(&conversation)?);
             }
             match self.store.commit(commit).await {

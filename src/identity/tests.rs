@@ -9,12 +9,13 @@ use super::testing::{House, card};
 use super::{ImportItem, ImportOutcome, UnbindReason};
 use crate::domain::binding::BindingSource;
 use crate::domain::card::{Card, CardTail};
-use crate::domain::ids::{CustomerId, Openid};
+use crate::domain::ids::{CustomerId, FollowerKey, Openid, PushKey};
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::store::testing::stores;
 use crate::store::{
-    Channel, Commit, CommitError, Conflict, Conversation, Direction, Message, StoredDraft, Write,
+    Channel, Claim, Commit, CommitError, Conflict, Conversation, Direction, Lane, Message, NewOutbox,
+    OpenPush, OutChannel, PushOutcome, Statement, StoredDraft, Write,
 };
 
 async fn houses() -> Vec<House> {
@@ -108,6 +109,7 @@ async fn fill(house: &House, openid: &str) {
     let mut conversation = Conversation::fresh(card(), follower);
     conversation.dialogue = Some(Zeroizing::new(json!({"form": "x"}).to_string().into_bytes()));
     conversation.say_next = Some(Personal::new("本期应还1元"));
+    conversation.open_turns = 1;
     let message = Message {
         account: card(),
         follower,
@@ -135,6 +137,62 @@ async fn fill(house: &House, openid: &str) {
         store.insert_resume(&card(), follower, &Personal::new("{}"), house.identity.now()).unwrap(),
     ];
     commit(house, writes).await.unwrap();
+    commit(house, waiting(house, follower)).await.unwrap();
+}
+
+/// A push that somebody works on, and a message that waits to be sent.
+fn waiting(house: &House, follower: FollowerKey) -> Vec<Write> {
+    let (store, now) = (&house.store, house.identity.now());
+    let key = PushKey::new("77");
+    let claim = Claim {
+        account: &card(),
+        key: &key,
+        follower,
+        turn: 1,
+        outcome: PushOutcome::Taken,
+        received: now,
+        reply_seq: None,
+    };
+    let push = OpenPush {
+        account: card(),
+        key: key.clone(),
+        follower,
+        turn: 1,
+        owed: false,
+        owner: "other".to_owned(),
+        epoch: 1,
+        lease_until: now + Duration::from_secs(5),
+        received: now,
+        push: Zeroizing::new(b"{}".to_vec()),
+    };
+    let outgoing = NewOutbox {
+        outbox_id: store.new_id(),
+        part: follower.part(),
+        account: Some(card()),
+        follower: Some(follower),
+        customer_ix: None,
+        lane: Lane::Spend,
+        channel: OutChannel::Template,
+        order_no: 1,
+        cause_kind: "transaction",
+        cause_id: "T1".to_owned(),
+        log_seq: None,
+        sender: None,
+        client_msg_id: None,
+        due: now,
+        expires: now + Duration::from_secs(3600),
+        payload: Zeroizing::new(b"{}".to_vec()),
+    };
+    vec![store.claim_push(&claim), store.take_push(&push).unwrap(), store.add_outbox(&outgoing).unwrap()]
+}
+
+const UNSENT: Statement = Statement {
+    name: "UNSENT",
+    sql: "SELECT count(*) FROM outbox WHERE fkey = $1 AND (settled = 0 OR payload_sealed IS NOT NULL)",
+};
+
+async fn unsent(house: &House, follower: FollowerKey) -> i64 {
+    house.store.fetch_one(UNSENT, vec![follower.into()]).await.unwrap().unwrap().int(0).unwrap()
 }
 
 async fn assert_nothing_is_left(house: &House, openid: &str) {
@@ -145,6 +203,11 @@ async fn assert_nothing_is_left(house: &House, openid: &str) {
     assert!(store.applications(&card(), follower).await.unwrap().is_empty());
     assert!(store.resumes_of(&card(), follower).await.unwrap().is_empty());
     assert!(store.messages(&card(), follower, 0, 10).await.unwrap().is_empty());
+    let key = PushKey::new("77");
+    assert!(store.open_push(&card(), &key).await.unwrap().is_none(), "nobody works for him any more");
+    let seen = store.seen_push(&card(), &key).await.unwrap().unwrap();
+    assert_eq!(seen.outcome, PushOutcome::Silent);
+    assert_eq!(unsent(house, follower).await, 0, "nothing is sent to him any more");
 }
 
 #[tokio::test]
@@ -152,10 +215,12 @@ async fn what_the_bank_erases_is_gone_and_erasing_again_changes_nothing() {
     for house in houses().await {
         fill(&house, "oAnna").await;
         let anna = Openid::parse("oAnna").unwrap();
+        assert_eq!(unsent(&house, house.follower("oAnna")).await, 1);
         assert!(house.identity.erase("card", &anna).await.unwrap());
         assert_nothing_is_left(&house, "oAnna").await;
         let conversation = house.store.conversation(&card(), house.follower("oAnna")).await.unwrap();
         assert!(conversation.dialogue.is_none() && conversation.say_next.is_none());
+        assert_eq!(conversation.open_turns, 0);
         assert!(house.identity.erase("card", &anna).await.unwrap());
         assert_eq!(house.events(), ["bound C10001", "unbound C10001 erased"]);
         assert!(!house.identity.erase("nowhere", &anna).await.unwrap());

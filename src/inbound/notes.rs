@@ -28,8 +28,6 @@ impl Inbound {
             commit.extend(self.rooms.identity.leave_writes(&account.id, follower).await?);
             let customer = binding.as_ref().map(|binding| &binding.customer);
             let data = serde_json::json!({});
-            commit.extend(store.drop_pushes(&account.id, follower));
-            commit.extend(self.rooms.outbound.drop_writes(&account.id, follower));
             commit.extend(self.rooms.outbound.event("unfollowed", &account.id, customer, data)?);
             if conversation.version > 0 {
                 commit.extend(self.rooms.desk.leave_writes(&mut conversation, customer)?);

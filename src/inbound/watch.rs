@@ -18,8 +18,10 @@ use crate::wechat::text::Text;
 
 /// How often dead owners and unfinished wishes are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often old keys are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is looked for old keys; while there are more than one commit forgets, at every look.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// Old keys that one commit forgets: it holds up what customers wait for by some milliseconds, no more.
+const FORGET_MAX: usize = 5_000;
 /// Owed pushes and wishes that this process goes on with at the same time.
 const TASKS_MAX: usize = 64;
 /// Work that is under way at a stop may take this long.
@@ -43,18 +45,19 @@ impl Inbound {
 
     /// Runs until `stop`, then finishes what is in work.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut forgotten = Instant::now();
+        let mut forget_at = Instant::now();
         let mut tasks = JoinSet::new();
         while !stop.is_cancelled() {
             if let Err(error) = self.look_for_owed(&mut tasks).await {
                 tracing::warn!(%error, "cannot go on with owed work; trying again");
             }
-            if forgotten.elapsed() > FORGET_EVERY {
-                forgotten = Instant::now();
-                let before = self.rooms.clock.now() - KEYS_KEPT;
-                let forget = Commit::new(0).with(self.rooms.store.forget_pushes(before));
-                if let Err(error) = self.rooms.store.commit(forget).await {
-                    tracing::warn!(%error, "cannot forget old keys; trying again in an hour");
+            if forget_at <= Instant::now() {
+                let forgotten = self.forget_old_keys().await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "cannot forget old keys; trying again in a minute");
+                    0
+                });
+                if forgotten < FORGET_MAX {
+                    forget_at = Instant::now() + FORGET_EVERY;
                 }
             }
             tokio::select! {
@@ -87,6 +90,17 @@ impl Inbound {
             told(ended);
         }
         Ok(found)
+    }
+
+    /// Forgets one batch of keys that WeChat delivers no more, and tells how many they were.
+    pub(super) async fn forget_old_keys(&self) -> Result<usize, CommitError> {
+        let before = self.rooms.clock.now() - KEYS_KEPT;
+        let old = self.rooms.store.count_old_pushes(before, FORGET_MAX).await?;
+        if old > 0 {
+            let forget = self.rooms.store.forget_pushes(before, FORGET_MAX);
+            self.rooms.store.commit(Commit::new(0).with(forget)).await?;
+        }
+        Ok(old)
     }
 
     /// Goes on with what dead owners left, and with wishes that are due, each in a task of its own: a slow follower

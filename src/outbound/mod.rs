@@ -278,12 +278,6 @@ impl Outbound {
         Ok(vec![self.store.add_outbox(&row)?])
     }
 
-    /// Drops whatever still waits for a follower, because he left or his binding ended. Belongs into that commit.
-    #[must_use]
-    pub fn drop_writes(&self, account: &AccountId, follower: FollowerKey) -> Vec<Write> {
-        vec![self.store.drop_outbox_of(account, follower, "no_binding")]
-    }
-
     /// A hint after a commit that there is something to send. Losing it costs at most one poll.
     pub fn wake(&self, part: u8) {
         tracing::trace!(part, "there is something to send");

@@ -40,7 +40,10 @@ statements! {
     SETTLE = "DELETE FROM open_push WHERE account = $1 AND push_key = $2 AND owner = $3 AND epoch = $4 AND owed = $5";
     BEFORE = "SELECT count(*) FROM open_push WHERE account = $1 AND fkey = $2 AND turn < $3 AND lease_until_ms >= $4";
     ABANDON_ALL = "UPDATE open_push SET lease_until_ms = 0";
-    FORGET = "DELETE FROM push WHERE received_ms < $1 AND outcome <> 'taken'";
+    FORGET = "DELETE FROM push WHERE (account, push_key) IN (SELECT account, push_key FROM push \
+        WHERE received_ms < $1 AND outcome <> 'taken' ORDER BY received_ms LIMIT $2)";
+    COUNT_OLD = "SELECT count(*) FROM (SELECT push_key FROM push WHERE received_ms < $1 AND outcome <> 'taken' \
+        LIMIT $2) AS old";
 }
 
 /// How a push ended, as far as it has.
@@ -322,10 +325,20 @@ impl Store {
         Write::new(ABANDON_ALL, vec![])
     }
 
-    /// Forgets settled keys first received before a moment.
+    /// Forgets settled keys first received before a moment, the oldest first, at most this many.
     #[must_use]
-    pub fn forget_pushes(&self, before: UnixMs) -> Write {
-        Write::new(FORGET, vec![before.into()])
+    pub fn forget_pushes(&self, before: UnixMs, keys_max: usize) -> Write {
+        Write::new(FORGET, vec![before.into(), super::outbox::count(keys_max).into()])
+    }
+
+    /// How many keys [`Store::forget_pushes`] would forget.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_old_pushes(&self, before: UnixMs, keys_max: usize) -> Result<usize, StoreError> {
+        let args = vec![before.into(), super::outbox::count(keys_max).into()];
+        let row = self.fetch_one(COUNT_OLD, args).await?;
+        Ok(usize::try_from(row.map_or(Ok(0), |row| row.int(0))?).unwrap_or(0))
     }
 }
 

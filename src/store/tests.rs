@@ -2,7 +2,9 @@
 
 use super::testing::stores;
 use super::value::statements;
-use super::{Commit, CommitError, Conflict, Value, Write, all_statements};
+use super::{Claim, Commit, CommitError, Conflict, PushOutcome, Value, Write, all_statements};
+use crate::domain::ids::{AccountId, FollowerKey, PushKey};
+use crate::domain::time::UnixMs;
 
 statements! {
     ADD = "INSERT INTO audit (audit_id, at_ms, actor, action, account) VALUES ($1, $2, 'a', 'b', 'card') \
@@ -67,5 +69,45 @@ async fn a_broken_statement_fails_its_own_commit_and_no_other() {
         let outcomes = futures::future::join_all(commits).await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 1, "{}", test.name);
         assert!(matches!(outcomes[7], Err(CommitError::Store(_))));
+    }
+}
+
+#[tokio::test]
+async fn old_keys_are_forgotten_oldest_first_in_batches_and_never_while_somebody_works_on_them() {
+    for test in stores().await {
+        let (store, account) = (&test.store, AccountId::new("card"));
+        let claim = |number: i64, outcome| {
+            let key = PushKey::new(&number.to_string());
+            let (follower, received) = (FollowerKey::new([0; 16]), UnixMs(number));
+            let (turn, reply_seq) = (0, None);
+            store.claim_push(&Claim {
+                account: &account,
+                key: &key,
+                follower,
+                turn,
+                outcome,
+                received,
+                reply_seq,
+            })
+        };
+        let mut commit = Commit::new(0).with(claim(0, PushOutcome::Taken));
+        commit.extend((1..=7).map(|number| claim(number, PushOutcome::Silent)));
+        store.commit(commit).await.unwrap();
+        let mut batches = Vec::new();
+        loop {
+            let old = store.count_old_pushes(UnixMs(7), 4).await.unwrap();
+            if old == 0 {
+                break;
+            }
+            batches.push(old);
+            store.commit(Commit::new(0).with(store.forget_pushes(UnixMs(7), 4))).await.unwrap();
+            let fourth = store.seen_push(&account, &PushKey::new("4")).await.unwrap();
+            let fifth = store.seen_push(&account, &PushKey::new("5")).await.unwrap();
+            assert_eq!((fourth.is_some(), fifth.is_some()), (false, batches.len() == 1), "{}", test.name);
+        }
+        assert_eq!(batches, [4, 2], "{}", test.name);
+        for (key, kept) in [("0", true), ("6", false), ("7", true)] {
+            assert_eq!(store.seen_push(&account, &PushKey::new(key)).await.unwrap().is_some(), kept, "{key}");
+        }
     }
 }
