@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::operations::{Effect, Operation, Operations};
+use super::tls::{self, TlsFault};
 use super::webhooks::Signer;
 use crate::clock::{SharedClock, SharedRandom, new_id};
 use crate::config;
@@ -85,6 +86,8 @@ pub enum Retry {
 pub enum DownCause {
     /// No connection, or it broke.
     Connection,
+    /// No TLS connection.
+    Tls(TlsFault),
     /// No answer within `core.timeout_ms`.
     TimeOut,
     /// It answered with this status of 500 or above, or with one that is no answer (a redirect).
@@ -101,6 +104,7 @@ impl fmt::Display for DownCause {
             Self::Connection => {
                 f.write_str("the connection failed; is [core] base_url right and the core running?")
             }
+            Self::Tls(fault) => write!(f, "no TLS connection to [core] base_url: {fault}"),
             Self::TimeOut => f.write_str("no answer within [core] timeout_ms"),
             Self::Status(status) => write!(f, "it answered with status {status}"),
             Self::Signature => f.write_str("it refuses our signature; compare [core] secret and both clocks"),
@@ -237,16 +241,12 @@ impl Core {
         random: SharedRandom,
     ) -> Result<Self, BadCore> {
         let timeout = Duration::from_millis(settings.timeout_ms);
-        let mut http = reqwest::Client::builder()
+        let http = reqwest::Client::builder()
             .connect_timeout(timeout)
             .timeout(timeout)
             .pool_idle_timeout(Duration::from_secs(20))
-            .redirect(Policy::none())
-            .no_proxy();
-        if settings.base_url.scheme() == "http" {
-            // A machine without CA certificates can still speak plain HTTP.
-            http = http.tls_certs_only([]);
-        }
+            .redirect(Policy::none());
+        let http = tls::dressed(http, &settings.base_url, &settings.tls)?;
         Ok(Self {
             http: http.build()?,
             base: settings.base_url.as_str().trim_end_matches('/').to_owned(),
@@ -368,7 +368,10 @@ struct Answer {
 
 async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, DownCause> {
     let failed = |error: reqwest::Error| {
-        if error.is_timeout() { DownCause::TimeOut } else { DownCause::Connection }
+        if error.is_timeout() {
+            return DownCause::TimeOut;
+        }
+        TlsFault::behind(&error).map_or(DownCause::Connection, DownCause::Tls)
     };
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status().as_u16();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use url::Url;
 
+use super::tls::{self, TlsFault};
 use super::webhooks::{BadSecret, Signer};
 use crate::config;
 use crate::domain::time::UnixMs;
@@ -40,9 +41,8 @@ impl Receiver {
             .connect_timeout(Duration::from_secs(3))
             .timeout(TIMEOUT)
             .pool_idle_timeout(Duration::from_secs(20))
-            .redirect(Policy::none())
-            .no_proxy()
-            .build()?;
+            .redirect(Policy::none());
+        let client = tls::dressed(client, &events.url, &events.tls)?.build()?;
         Ok(Self { client, url: events.url.clone(), signer: Signer::new(&events.secret)? })
     }
 
@@ -52,7 +52,16 @@ impl Receiver {
         for (name, value) in self.signer.headers(event_id, now, &body) {
             request = request.header(name, value);
         }
-        // Only the status counts; the body is not read. The error would print the address, so it is dropped.
-        request.body(body).send().await.ok().map(|response| response.status().as_u16())
+        match request.body(body).send().await {
+            // Only the status counts; the body is not read.
+            Ok(response) => Some(response.status().as_u16()),
+            // The error's own text would print the address, so only what can be put right is told.
+            Err(error) => {
+                if let Some(fault) = TlsFault::behind(&error) {
+                    tracing::warn!(%fault, "no TLS connection to [events] url");
+                }
+                None
+            }
+        }
     }
 }

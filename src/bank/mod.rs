@@ -5,7 +5,9 @@ pub mod check;
 mod client;
 pub mod events;
 pub mod operations;
+mod tls;
 pub mod webhooks;
 
 pub use client::{BREAKER_FAILURES, BadCore, Call, Context, Core, CoreError, DownCause, Retry};
 pub use operations::{Effect, Operation, Operations, SchemaFault};
+pub use tls::TlsFault;

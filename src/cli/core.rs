@@ -66,9 +66,12 @@ pub(super) async fn run(core: Core, context: &Context) -> Outcome {
 fn settings(url: Option<Url>, secret: Option<Secret>, context: &Context) -> Result<config::Core, Failure> {
     let mut settings = match (&context.config, &url, &secret) {
         (Some(_), ..) => context.config()?.core.clone(),
-        (None, Some(url), Some(secret)) => {
-            config::Core { base_url: url.clone(), secret: secret.clone(), timeout_ms: TIMEOUT_MS }
-        }
+        (None, Some(url), Some(secret)) => config::Core {
+            base_url: url.clone(),
+            secret: secret.clone(),
+            timeout_ms: TIMEOUT_MS,
+            tls: config::Tls::default(),
+        },
         (None, None, _) => return Err(Failure::usage("core check needs --url URL or --config FILE")),
         (None, _, None) => {
             return Err(Failure::usage("core check needs the signing secret: --secret-file FILE"));

@@ -89,6 +89,17 @@ pub(super) fn base_url(value: &str) -> Result<Url, String> {
     if fits { Ok(url) } else { Err(refused()) }
 }
 
+/// A proxy's address. It may hold a password, so the fault does not repeat it.
+pub(super) fn proxy(value: &str) -> Result<Secret, String> {
+    Url::parse(value)
+        .ok()
+        .filter(|url| url.scheme() == "http" && url.has_host() && matches!(url.path(), "" | "/"))
+        .map(|_| Secret::new(value.to_owned()))
+        .ok_or_else(|| {
+            "must be an address like http://proxy:3128 or http://user:password@proxy:3128".to_owned()
+        })
+}
+
 /// An address that is called as it stands.
 pub(super) fn address(value: &str) -> Result<Url, String> {
     Url::parse(value)

@@ -10,8 +10,9 @@ use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
     Account, AccountKind, Api, Config, Content, Core, Database, DeskKind, Encryption, Events, KeysConfig,
-    Network, NoticeTemplate, Sandbox, Server, form,
+    Network, NoticeTemplate, Sandbox, Server, Tls, form,
 };
+use crate::domain::secret::Secret;
 
 /// Kinds of notice that an account may have a template for.
 pub const NOTICE_KINDS: [&str; 12] = [
@@ -82,9 +83,11 @@ impl Config {
 
 /// Every section is read before the first `?`, so that one fault does not hide another.
 fn root(mut top: Section<'_>) -> Option<Config> {
-    let server = server(top.table("server"));
+    let mut section = top.table("server");
+    let proxy = section.secret("wechat_proxy", form::proxy);
+    let server = server(section);
     let database = database(top.table("database"));
-    let accounts = accounts(&mut top);
+    let accounts = accounts(&mut top).map(|accounts| through(accounts, proxy.as_ref()));
     let core = core(top.table("core"));
     let api = api(top.table("api"));
     let events = top.has("events").then(|| events(top.table("events")));
@@ -110,6 +113,11 @@ fn root(mut top: Section<'_>) -> Option<Config> {
         content: content?,
         sandbox: sandbox?,
     })
+}
+
+/// All accounts reach WeChat by the same way.
+fn through(accounts: Vec<Account>, proxy: Option<&Secret>) -> Vec<Account> {
+    accounts.into_iter().map(|account| Account { proxy: proxy.cloned(), ..account }).collect()
 }
 
 fn server(mut section: Section<'_>) -> Option<Server> {
@@ -197,6 +205,7 @@ fn account(mut section: Section<'_>, seen: &mut BTreeSet<String>) -> Option<Acco
         desk: desk?,
         api_base_urls: or_default(api_base_urls?, "https://api.weixin.qq.com"),
         oauth_base_url: oauth_base_url.or_else(|| Url::parse("https://open.weixin.qq.com").ok())?,
+        proxy: None,
         notices: notices?,
         domain_files: domain_files?,
     })
@@ -240,8 +249,9 @@ fn core(mut section: Section<'_>) -> Option<Core> {
     let base_url = section.required("base_url", form::base_url);
     let secret = section.required_secret("secret", form::signing_secret);
     let timeout_ms = section.number("timeout_ms", 1..=CORE_TIMEOUT_MS_MAX, 3000);
+    let tls = Tls::read(&mut section);
     section.close();
-    Some(Core { base_url: base_url?, secret: secret?, timeout_ms: timeout_ms? })
+    Some(Core { base_url: base_url?, secret: secret?, timeout_ms: timeout_ms?, tls: tls? })
 }
 
 fn api(mut section: Section<'_>) -> Option<Api> {
@@ -254,8 +264,9 @@ fn api(mut section: Section<'_>) -> Option<Api> {
 fn events(mut section: Section<'_>) -> Option<Events> {
     let url = section.required("url", form::address);
     let secret = section.required_secret("secret", form::signing_secret);
+    let tls = Tls::read(&mut section);
     section.close();
-    Some(Events { url: url?, secret: secret? })
+    Some(Events { url: url?, secret: secret?, tls: tls? })
 }
 
 fn keys(mut section: Section<'_>) -> Option<KeysConfig> {

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
-use super::{Account, AccountKind, Config, DeskKind, Encryption};
+use super::{Account, AccountKind, Config, DeskKind, Encryption, Tls};
 
 const MASK: &str = "•••";
 
@@ -22,6 +22,7 @@ impl Config {
         page.text("base_url", &self.core.base_url);
         page.text("secret", MASK);
         page.bare("timeout_ms", self.core.timeout_ms);
+        page.tls(&self.core.tls);
         page.section("api");
         page.list("secrets", self.api.secrets.iter().map(|_| MASK));
         page.bare("backlog_max", self.api.backlog_max);
@@ -29,6 +30,7 @@ impl Config {
             page.section("events");
             page.text("url", &events.url);
             page.text("secret", MASK);
+            page.tls(&events.tls);
         }
         if let Some(keys) = &self.keys {
             page.section("keys");
@@ -74,6 +76,9 @@ impl Page {
             self.text("metrics_listen", listen);
         }
         self.list("trusted_proxies", server.trusted_proxies.iter());
+        if let Some(proxy) = config.accounts.first().and_then(|account| account.proxy.as_ref()) {
+            self.text("wechat_proxy", masked_address(proxy.reveal()));
+        }
         self.list("h5_frame_ancestors", server.h5_frame_ancestors.iter());
     }
 
@@ -123,6 +128,12 @@ impl Page {
                 template.fields.iter().map(|(name, keyword)| format!("{name} = {keyword:?}")).collect();
             self.bare("fields", format!("{{ {} }}", fields.join(", ")));
         }
+    }
+
+    fn tls(&mut self, tls: &Tls) {
+        self.path("ca_file", tls.ca.as_ref().map(|file| file.path.as_path()));
+        self.path("client_cert_file", tls.client.as_ref().map(|(file, _)| file.path.as_path()));
+        self.path("client_key_file", tls.client.as_ref().map(|(_, file)| file.path.as_path()));
     }
 
     fn section(&mut self, name: &str) {

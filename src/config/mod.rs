@@ -2,6 +2,7 @@
 //! environment as `WEIKEFU_SECTION__KEY` (`WEIKEFU_ACCOUNTS__0__TOKEN` in lists of tables); a secret `x` can be
 //! given as `x_file`. Unknown keys are errors, and every fault is told at once with its place.
 
+mod changed;
 mod form;
 mod load;
 mod masked;
@@ -10,6 +11,7 @@ mod section;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +23,7 @@ use url::Url;
 pub use load::{NOTICE_KINDS, environment};
 pub use network::Network;
 pub use source::{Fault, line_of};
+pub use tls::{PemFile, Tls};
 
 use crate::domain::ids::AccountId;
 use crate::domain::secret::Secret;
@@ -154,6 +157,8 @@ pub struct Account {
     pub api_base_urls: Vec<Url>,
     /// Where OAuth pages live.
     pub oauth_base_url: Url,
+    /// The proxy that calls to WeChat go through (`server.wechat_proxy`), with its user and password if it wants any.
+    pub proxy: Option<Secret>,
     /// Notice kind (`spend`, `refund`, …) → this account's template.
     pub notices: BTreeMap<String, NoticeTemplate>,
     /// Files by which WeChat checks who owns the host of `public_url`; served at its root.
@@ -190,6 +195,8 @@ pub struct Core {
     pub secret: Secret,
     /// Deadline of one call; default 3000.
     pub timeout_ms: u64,
+    /// Private CA and client certificate.
+    pub tls: Tls,
 }
 
 /// `[api]`
@@ -208,6 +215,8 @@ pub struct Events {
     pub url: Url,
     /// `whsec_…`, signs our calls.
     pub secret: Secret,
+    /// Private CA and client certificate.
+    pub tls: Tls,
 }
 
 /// `[keys]`

@@ -172,6 +172,16 @@ impl<'a> Section<'a> {
         self.faults.add(&self.origin, message);
     }
 
+    /// Where a setting stands, to be asked before it is read.
+    pub(super) fn place_of(&self, key: &str) -> Option<Origin> {
+        self.entries.get(key).map(|node| node.origin.clone())
+    }
+
+    /// A fault of a setting that was read; without its place, of the section.
+    pub(super) fn fault_at(&self, place: Option<&Origin>, key: &str, why: &str) {
+        self.fault(place.unwrap_or(&self.origin), key, why);
+    }
+
     /// Ends the reading: whatever is left is unknown.
     pub(super) fn close(self) {
         for (key, node) in &self.entries {

@@ -93,6 +93,7 @@ fn account(id: &str) -> Account {
         desk: DeskKind::Own,
         api_base_urls: Vec::new(),
         oauth_base_url: "https://open.wechat.example".parse().unwrap(),
+        proxy: None,
         notices: BTreeMap::new(),
         domain_files: vec![],
     }
@@ -115,6 +116,7 @@ fn config(core: url::Url) -> Config {
             base_url: core,
             secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
             timeout_ms: 2000,
+            tls: config::Tls::default(),
         },
         api: config::Api { secrets: Vec::new(), backlog_max: 1 },
         events: None,

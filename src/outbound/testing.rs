@@ -261,6 +261,7 @@ pub(crate) fn config(outside: &Url) -> Config {
         api_base_urls: vec![outside.clone()],
         oauth_base_url: outside.clone(),
         domain_files: vec![],
+        proxy: None,
         notices: BTreeMap::from([
             ("spend".to_owned(), template("tpl-spend")),
             ("refund".to_owned(), template("tpl-refund")),
@@ -279,9 +280,18 @@ pub(crate) fn config(outside: &Url) -> Config {
         },
         database: config::Database { url: secret("sqlite://unused") },
         accounts: vec![account],
-        core: config::Core { base_url: outside.clone(), secret: secret(API_SECRET), timeout_ms: 3000 },
+        core: config::Core {
+            base_url: outside.clone(),
+            secret: secret(API_SECRET),
+            timeout_ms: 3000,
+            tls: config::Tls::default(),
+        },
         api: config::Api { secrets: vec![secret(API_SECRET)], backlog_max: 100_000 },
-        events: Some(config::Events { url: outside.join(EVENTS).unwrap(), secret: secret(EVENTS_SECRET) }),
+        events: Some(config::Events {
+            url: outside.join(EVENTS).unwrap(),
+            secret: secret(EVENTS_SECRET),
+            tls: config::Tls::default(),
+        }),
         keys: None,
         content: config::Content::default(),
         sandbox: config::Sandbox::default(),

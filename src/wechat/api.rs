@@ -64,7 +64,7 @@ impl Api {
             app_id: account.app_id.clone(),
             app_secret: account.app_secret.clone(),
             oauth_base: account.oauth_base_url.clone(),
-            transport: Transport::new(&account.api_base_urls, clock.clone())?,
+            transport: Transport::new(&account.api_base_urls, account.proxy.as_ref(), clock.clone())?,
             tokens: Tokens::new(account.id.clone(), owner, shelf, clock.clone()),
             clock,
             call_timeout: CALL_TIMEOUT,

@@ -50,7 +50,8 @@ impl FarSide {
 
     fn core(&self, timeout_ms: u64) -> Core {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
-        let settings = config::Core { base_url: self.base_url.clone(), secret, timeout_ms };
+        let settings =
+            config::Core { base_url: self.base_url.clone(), secret, timeout_ms, tls: config::Tls::default() };
         Core::new(&settings, Arc::new(SystemClock), Arc::new(SeededRandom::new(7))).unwrap()
     }
 }

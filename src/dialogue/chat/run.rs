@@ -403,6 +403,7 @@ pub(in crate::dialogue) fn made_up_account() -> Result<Account, String> {
         desk: crate::config::DeskKind::Own,
         api_base_urls: Vec::new(),
         oauth_base_url: base,
+        proxy: None,
         notices: BTreeMap::new(),
         domain_files: vec![],
     })

@@ -120,7 +120,7 @@ async fn open(folder: &TempDir, clock: &Arc<ManualClock>, server_url: &url::Url)
     };
     let running = SandboxCore::start(settings, clock.clone(), Arc::new(SeededRandom::new(1))).await.unwrap();
     let base_url = format!("http://{}", running.addr).parse().unwrap();
-    let settings = config::Core { base_url, secret, timeout_ms: 5000 };
+    let settings = config::Core { base_url, secret, timeout_ms: 5000, tls: config::Tls::default() };
     let core = Core::new(&settings, clock.clone(), Arc::new(SeededRandom::new(2))).unwrap();
     (running, core)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Method, RequestBuilder, Response, redirect, retry};
+use reqwest::{Client, Method, Proxy, RequestBuilder, Response, redirect, retry};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +14,7 @@ use url::Url;
 use super::error::Fault;
 use crate::clock::SharedClock;
 use crate::domain::time::UnixMs;
+use crate::domain::secret::Secret;
 
 /// A call is given up after this, waiting for its token included.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,6 +66,7 @@ pub(super) struct Answer {
 pub(super) struct Transport {
     client: Client,
     hosts: Vec<Host>,
+    by_proxy: bool,
     clock: SharedClock,
 }
 
@@ -89,18 +91,22 @@ impl<'a> Call<'a> {
 }
 
 impl Transport {
-    pub(super) fn new(bases: &[Url], clock: SharedClock) -> Result<Self, NotAClient> {
-        let client = Client::builder()
+    /// Calls these hosts, through the proxy if there is one. Environment variables for proxies do not count.
+    pub(super) fn new(bases: &[Url], proxy: Option<&Secret>, clock: SharedClock) -> Result<Self, NotAClient> {
+        let mut client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .timeout(CALL_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
-            .no_proxy()
-            .build()?;
+            .no_proxy();
+        if let Some(proxy) = proxy {
+            client = client.proxy(Proxy::all(proxy.reveal())?);
+        }
+        let client = client.build()?;
         let host = |base: &Url| Host { base: base.clone(), cool_until_ms: AtomicI64::new(0) };
-        Ok(Self { client, hosts: bases.iter().map(host).collect(), clock })
+        Ok(Self { client, hosts: bases.iter().map(host).collect(), by_proxy: proxy.is_some(), clock })
     }
 
     /// Sends the call to the first host that can be reached.
@@ -123,6 +129,7 @@ impl Transport {
                     tracing::warn!(
                         host = name,
                         call = call.path,
+                        by_proxy = self.by_proxy,
                         "WeChat host not reachable; the next is asked"
                     );
                     host.cool_until_ms.store((self.clock.now() + COOL_DOWN).0, Ordering::Relaxed);

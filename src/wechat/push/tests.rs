@@ -41,6 +41,7 @@ pub(in crate::wechat) fn account(encryption: Encryption) -> Account {
         desk: DeskKind::Own,
         api_base_urls: vec![url("http://127.0.0.1:1")],
         oauth_base_url: url("http://127.0.0.1:1"),
+        proxy: None,
         notices: BTreeMap::new(),
         domain_files: vec![],
     }

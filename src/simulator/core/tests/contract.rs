@@ -44,6 +44,7 @@ async fn the_gateway_check_passes_on_the_sandbox_and_fails_on_an_outage() {
         base_url: world.address("").parse().unwrap(),
         secret: Secret::new(SECRET.to_owned()),
         timeout_ms: 5000,
+        tls: config::Tls::default(),
     };
     let run = || check::run(&settings, world.clock.clone(), Arc::new(SeededRandom::new(3)));
     let report = run().await.unwrap();

@@ -17,6 +17,7 @@ async fn a_call_without_our_signature_is_refused() {
         base_url: world.address("").parse().unwrap(),
         secret: Secret::new("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX".to_owned()),
         timeout_ms: 5000,
+        tls: config::Tls::default(),
     };
     let stranger = Core::new(&settings, world.clock.clone(), Arc::new(SeededRandom::new(2))).unwrap();
     let call = Call {
@@ -42,6 +43,7 @@ async fn faults_befall_the_operations_they_name_until_they_are_cleared() {
         base_url: world.address("").parse().unwrap(),
         secret: Secret::new(SECRET.to_owned()),
         timeout_ms: 100,
+        tls: config::Tls::default(),
     };
     let core = Core::new(&slow, world.clock.clone(), Arc::new(SeededRandom::new(2))).unwrap();
     let call = Call {
