@@ -1,5 +1,6 @@
-//! What staff edit: services, answers, notices, menus, word lists. The built-in files, overlaid by the bank's own.
-//! Read once, at start; every other room gets it as a value.
+//! What staff edit: services, answers, notices, menus, word lists. The built-in files, overlaid by the bank's own,
+//! and for one account by those of `accounts/<id>`. An empty file takes the one below it away.
+//! Read whole, at start and when it is reloaded; every other room gets it as a value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,8 +8,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::ids::AccountId;
+
 /// The folders of `templates/` that hold content. Pages are compiled into the program and are not among them.
-const FOLDERS: [&str; 7] = ["answers", "desk", "knowledge", "lexicon", "menus", "notices", "services"];
+const FOLDERS: [&str; 8] =
+    ["accounts", "answers", "desk", "knowledge", "lexicon", "menus", "notices", "services"];
+/// The folders that one account may have of its own, under `accounts/<id>/`. Menus, hours and templates name their
+/// account themselves; what rules a notice is the bank's, not an account's.
+const FOLDERS_OF_ACCOUNT: [&str; 4] = ["answers", "knowledge", "lexicon", "services"];
 
 /// Largest file of content, in bytes.
 const FILE_BYTES_MAX: u64 = 512 * 1024;
@@ -55,6 +62,12 @@ pub struct File {
 }
 
 impl File {
+    /// Whether it says nothing: then it only takes away the file that it is laid over.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
     /// A fault in this file at a byte of its text.
     #[must_use]
     pub fn fault_at(&self, byte: usize, message: impl Into<String>) -> Fault {
@@ -111,6 +124,35 @@ impl Content {
             }
         }
         if faults.is_empty() { Ok(content) } else { Err(faults) }
+    }
+
+    /// The same as one account says it: the files of `accounts/<id>` laid over the common ones.
+    #[must_use]
+    pub fn of_account(&self, account: &AccountId) -> Self {
+        let mut files: BTreeMap<_, _> = self.files.clone();
+        files.retain(|path, _| !path.starts_with("accounts/"));
+        for (path, file) in self.own(account) {
+            if file.is_empty() {
+                files.remove(path);
+            } else {
+                files.insert(path.to_owned(), file.clone());
+            }
+        }
+        Self { files }
+    }
+
+    /// Whether an account has files of its own.
+    #[must_use]
+    pub fn has_own(&self, account: &AccountId) -> bool {
+        self.own(account).next().is_some()
+    }
+
+    /// What only one account has, by its path under `accounts/<id>/`.
+    fn own<'a>(&'a self, account: &'a AccountId) -> impl Iterator<Item = (&'a str, &'a File)> {
+        self.below("accounts").filter_map(move |(path, file)| {
+            let inside = path.strip_prefix("accounts/")?.strip_prefix(account.as_str())?;
+            inside.strip_prefix('/').map(|path| (path, file))
+        })
     }
 
     /// Only what the program carries.
@@ -181,11 +223,20 @@ impl Content {
             else {
                 continue;
             };
+            let origin = path.display().to_string();
+            if let Some(folder) = not_of_an_account(&key) {
+                let may = FOLDERS_OF_ACCOUNT.join(", ");
+                let message = format!("an account has no {folder} of its own; it may have {may}");
+                faults.push(Fault::new(origin, 1, message));
+                continue;
+            }
             if !is_content(&key) {
                 continue;
             }
-            let origin = path.display().to_string();
             match read(&path) {
+                Ok(text) if text.trim().is_empty() && !key.starts_with("accounts/") => {
+                    self.files.remove(&key);
+                }
                 Ok(_) if self.files.len() >= FILES_MAX => {
                     faults.push(Fault::new(origin, 1, format!("more than {FILES_MAX} files of content")));
                 }
@@ -205,6 +256,13 @@ fn is_content(path: &str) -> bool {
     !hidden
         && (known(".toml") || known(".md") || known(".txt"))
         && path.split('/').next().is_some_and(|folder| FOLDERS.contains(&folder))
+}
+
+/// The folder of a file under `accounts/<id>/` that no account may have.
+fn not_of_an_account(path: &str) -> Option<&str> {
+    let (_, inside) = path.strip_prefix("accounts/")?.split_once('/')?;
+    let folder = inside.split('/').next().unwrap_or(inside);
+    (is_content(path) && !FOLDERS_OF_ACCOUNT.contains(&folder)).then_some(folder)
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -238,6 +296,37 @@ mod tests {
         assert!(content.below("services").count() > 1, "the built-in ones stay");
         assert_ne!(content.hash(), Content::built_in().hash());
         assert_eq!(Content::built_in().hash(), Content::built_in().hash());
+    }
+
+    #[test]
+    fn an_account_has_its_own_words_over_the_banks_and_an_empty_file_takes_one_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("lexicon/words.toml", "bank = 1\n");
+        write("lexicon/talk.toml", "\n");
+        write("accounts/loan/lexicon/words.toml", "loan = 1\n");
+        write("accounts/loan/lexicon/fillers.toml", "");
+        let content = Content::load(Some(dir.path())).unwrap();
+        let (card, loan) = (AccountId::new("card"), AccountId::new("loan"));
+        let text = |content: &Content, path: &str| content.file(path).map(|file| file.text.clone());
+        assert!(content.has_own(&loan) && !content.has_own(&card) && !content.has_own(&AccountId::new("lo")));
+        let (card, loan) = (content.of_account(&card), content.of_account(&loan));
+        assert_eq!(text(&card, "lexicon/words.toml").unwrap(), "bank = 1\n");
+        assert_eq!(text(&loan, "lexicon/words.toml").unwrap(), "loan = 1\n");
+        assert!(
+            text(&card, "lexicon/fillers.toml").is_some() && text(&loan, "lexicon/fillers.toml").is_none()
+        );
+        assert!(text(&card, "lexicon/talk.toml").is_none(), "taken away for everybody");
+        assert!(loan.below("accounts").next().is_none());
+
+        write("accounts/loan/notices/spend.toml", "x = 1");
+        let faults = Content::load(Some(dir.path())).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].message.contains("an account has no notices of its own"), "{faults:?}");
     }
 
     #[test]

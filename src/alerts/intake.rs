@@ -119,7 +119,8 @@ impl Alerts {
     }
 
     fn row(&self, family: Family, item: Item, now: UnixMs) -> NewNotice {
-        let kind = self.kinds.of(&item.kind);
+        let kinds = self.kinds.load();
+        let kind = kinds.of(&item.kind);
         let deadline = item.deadline.unwrap_or(now + kind.deadline);
         NewNotice {
             family,

@@ -23,6 +23,8 @@ pub use kinds::{Kind, Kinds};
 pub use misfit::{Misfit, misfits, sample};
 pub use state::{HistoryEntry, StateView};
 
+use arc_swap::ArcSwap;
+
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::content::{Content, Fault};
@@ -38,7 +40,7 @@ pub struct Alerts {
     config: Arc<Config>,
     store: Store,
     outbound: Arc<Outbound>,
-    kinds: Kinds,
+    kinds: ArcSwap<Kinds>,
     clock: SharedClock,
     backlog: Backlog,
     wake: tokio::sync::Notify,
@@ -63,9 +65,14 @@ impl Alerts {
         content: &Content,
         clock: SharedClock,
     ) -> Result<Self, Vec<Fault>> {
-        let kinds = Kinds::load(content)?;
+        let kinds = ArcSwap::from_pointee(Kinds::load(content)?);
         let wake = tokio::sync::Notify::new();
         Ok(Self { config, store, outbound, kinds, clock, backlog: Backlog::default(), wake })
+    }
+
+    /// From now on these rules hold. What is planned already keeps its times.
+    pub fn set_kinds(&self, kinds: Kinds) {
+        self.kinds.store(Arc::new(kinds));
     }
 
     /// Whether the backlog is at its bound, so that nothing more may be taken in.

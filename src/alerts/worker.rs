@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Alerts;
 use super::fields::{self, Values};
+use super::kinds::Kind;
 use super::plan::{Candidate, Decision, decide, falls_back, nobody};
 use super::state::verdict_now;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
@@ -109,12 +110,13 @@ impl Alerts {
     async fn look(&self, row: &NoticeRow) -> Result<(), CommitError> {
         let Some(_working) = self.outbound.parts().begin(row.fence.part) else { return Ok(()) };
         let told = told(row)?;
-        let look = if row.planned { self.follow(row).await? } else { self.plan(row, &told).await? };
+        let kinds = self.kinds.load_full();
+        let kind = kinds.of(&row.kind);
+        let look = if row.planned { self.follow(row).await? } else { self.plan(row, kind, &told).await? };
         let now = self.clock.now();
         let mut commit = Commit::new(row.fence.part);
         commit.extend(look.writes);
-        let fall_back =
-            !row.fell_back && falls_back(self.kinds.of(&row.kind), look.verdict.state, now >= row.deadline);
+        let fall_back = !row.fell_back && falls_back(kind, look.verdict.state, now >= row.deadline);
         let is_news = look.verdict != row.verdict && look.verdict.state.is_final();
         for (event, wanted) in [("delivery", is_news), ("fallback", fall_back)] {
             if wanted {
@@ -146,8 +148,7 @@ impl Alerts {
     }
 
     /// The first look: whom to tell, and why not the others.
-    async fn plan(&self, row: &NoticeRow, told: &Told) -> Result<Look, StoreError> {
-        let kind = self.kinds.of(&row.kind);
+    async fn plan(&self, row: &NoticeRow, kind: &Kind, told: &Told) -> Result<Look, StoreError> {
         let mut look = Look { verdict: nobody(), account: None, writes: vec![], wake: vec![] };
         let mut verdicts = Vec::new();
         for (account_id, follower, binding) in self.store.bindings_of(&told.customer).await? {

@@ -1,5 +1,6 @@
 //! The composition root: a configuration in, a running server out.
 
+mod edited;
 mod glue;
 mod keyring;
 
@@ -13,9 +14,9 @@ use crate::alerts::Alerts;
 use crate::bank::Core;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::Config;
-use crate::content::Content;
-use crate::desk::{Desk, Hours};
-use crate::dialogue::Dialogue;
+use crate::content::Fault;
+use crate::desk::Desk;
+use crate::dialogue::Robots;
 use crate::identity::Identity;
 use crate::inbound::{Inbound, Limits};
 use crate::outbound::{Apis, Outbound};
@@ -25,6 +26,8 @@ use crate::web::api::BankApi;
 pub use crate::web::serve::Zones;
 use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
+use edited::{Edited, InUse};
+pub use edited::{Reloaded, hours};
 
 /// In-flight answers finish within this time after a stop was asked for.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
@@ -88,6 +91,8 @@ pub(crate) struct Rooms {
     pub(crate) desk: Arc<Desk>,
     pub(crate) staff: Arc<Staff>,
     pub(crate) inbound: Arc<Inbound>,
+    robots: Arc<arc_swap::ArcSwap<Robots>>,
+    in_use: Arc<InUse>,
 }
 
 impl App {
@@ -140,6 +145,37 @@ impl App {
         Ok(self.rooms.inbound.step().await?
             + self.rooms.alerts.step().await
             + self.rooms.outbound.step().await)
+    }
+
+    /// Takes edited content over as a whole or not at all; a message in work ends with the words it began with. Says
+    /// in the log and as a metric what came of it.
+    pub async fn reload(&self) -> Reloaded {
+        let rooms = self.rooms.clone();
+        let reloaded = tokio::task::spawn_blocking(move || rooms.reload()).await.unwrap_or_else(|error| {
+            Reloaded::Refused(vec![Fault::new("the content", 1, format!("loading it stumbled: {error}"))])
+        });
+        let outcome = match &reloaded {
+            Reloaded::Taken(hash) => {
+                tracing::info!(content = hash, "the edited content is in use");
+                "taken"
+            }
+            Reloaded::Unchanged => {
+                tracing::info!("the content was not edited");
+                "unchanged"
+            }
+            Reloaded::Refused(faults) => {
+                for fault in faults {
+                    tracing::error!(%fault, "a fault in the edited content");
+                }
+                tracing::error!(
+                    faults = faults.len(),
+                    "the edited content is refused as a whole; what was in use stays in use"
+                );
+                "refused"
+            }
+        };
+        metrics::counter!("weikefu_content_reloads_total", "outcome" => outcome).increment(1);
+        reloaded
     }
 
     /// Stops: not ready at once, then in-flight answers finish, then the workers hand over, then the database closes.
@@ -200,7 +236,9 @@ impl Rooms {
         limits: Limits,
     ) -> Result<Self, AppError> {
         let store = open_store(&config, clock.clone(), random.clone()).await?;
-        let content = Content::load(config.content.dir.as_deref()).map_err(|faults| listed(&faults))?;
+        let Edited { content, robots, hours, .. } =
+            Edited::load(&config).map_err(|faults| listed(&faults))?;
+        let robots = Arc::new(arc_swap::ArcSwap::from_pointee(robots));
         let core = Arc::new(Core::new(&config.core, clock.clone(), random.clone())?);
         let owner = store.new_id();
         let mut apis = Apis::default();
@@ -213,8 +251,6 @@ impl Rooms {
             );
         }
         let apis = Arc::new(apis);
-        let dialogue = Dialogue::load(&content).map_err(|faults| listed(&faults))?;
-        let dialogue = Arc::new(arc_swap::ArcSwap::from_pointee(dialogue));
         let outbound =
             Outbound::new(config.clone(), store.clone(), apis.clone(), clock.clone(), random.clone());
         let outbound = Arc::new(outbound?);
@@ -225,7 +261,6 @@ impl Rooms {
         let alerts = Arc::new(alerts.map_err(|faults| listed(&faults))?);
         let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;
         let bank_api = Arc::new(bank_api);
-        let hours = hours(&content)?;
         let desk = Arc::new(Desk::new(store.clone(), hours, outbound.clone()));
         let staff = Arc::new(Staff::new(store.clone()));
         let inbound = Arc::new(Inbound::new(
@@ -233,7 +268,7 @@ impl Rooms {
                 config: config.clone(),
                 store: store.clone(),
                 core,
-                dialogue,
+                robots: robots.clone(),
                 identity: identity.clone(),
                 outbound: outbound.clone(),
                 alerts: alerts.clone(),
@@ -243,23 +278,26 @@ impl Rooms {
             },
             limits,
         ));
-        Ok(Self { config, store, clock, identity, outbound, alerts, bank_api, desk, staff, inbound })
+        let in_use = Arc::new(InUse::new(content.hash()));
+        Ok(Self {
+            config,
+            store,
+            clock,
+            identity,
+            outbound,
+            alerts,
+            bank_api,
+            desk,
+            staff,
+            inbound,
+            robots,
+            in_use,
+        })
     }
 }
 
 fn listed(faults: &[impl std::fmt::Display]) -> AppError {
     AppError::Content(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-}
-
-/// The desk's hours, from the content.
-///
-/// # Errors
-/// When their file is missing or faulty; it is named with its line.
-pub fn hours(content: &Content) -> Result<Hours, AppError> {
-    const FILE: &str = "desk/hours.toml";
-    let file = content.file(FILE).ok_or_else(|| AppError::Content(format!("templates/{FILE} is missing")))?;
-    Hours::parse(&file.text)
-        .map_err(|fault| AppError::Content(format!("{}:{}: {}", file.origin, fault.line, fault.message)))
 }
 
 /// Erases what has had its time, and returns conversations that wait for nobody any more.

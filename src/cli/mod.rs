@@ -129,11 +129,16 @@ impl Context {
 
     /// The configuration that `--config` names; faults are told on stderr.
     fn config(&self) -> Result<Arc<Config>, Failure> {
-        let path = self.config_path()?;
-        match Config::load(path, config::environment()) {
+        self.config_path()?;
+        match self.read_config() {
             Ok(config) => Ok(Arc::new(config)),
             Err(faults) => Err(Failure::usage(listed(&faults))),
         }
+    }
+
+    /// The same, the faults one by one.
+    fn read_config(&self) -> Result<Config, Vec<Fault>> {
+        Config::load(self.config.as_deref().unwrap_or_else(|| Path::new("")), config::environment())
     }
 }
 

@@ -1,19 +1,47 @@
 //! `weikefu serve`: the production server.
 
 use weikefu::app::{App, AppError};
+use weikefu::config::Config;
 use weikefu::web::serve::ServeError;
 
 use super::{Context, Failure, Lifetime, Outcome, signals};
 
 pub(super) async fn run(lifetime: Lifetime, context: &Context) -> Outcome {
     let config = context.config()?;
-    let config = std::sync::Arc::unwrap_or_clone(config);
-    let started = App::start(config, context.clock.clone(), context.random.clone()).await;
+    // Before the line that says that it runs: whoever reads it may send the signal at once.
+    let mut hangups = signals::hangups()?;
+    let started = App::start(Config::clone(&config), context.clock.clone(), context.random.clone()).await;
     let app = started.map_err(failure)?;
     tell!("weikefu on http://{}", app.zones().listen);
-    signals::until_told_to_stop(lifetime.until_stdin_closes).await;
+    let stop = signals::until_told_to_stop(lifetime.until_stdin_closes);
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            Some(()) = hangups.recv() => reload(&app, &config, context).await,
+        }
+    }
     app.stop().await;
     Ok(())
+}
+
+/// SIGHUP: edited content is taken over; settings are only looked at, and what needs a restart is said.
+async fn reload(app: &App, running: &Config, context: &Context) {
+    app.reload().await;
+    match context.read_config() {
+        Ok(edited) => {
+            let changed = running.differences(&edited);
+            if !changed.is_empty() {
+                let settings = changed.join(", ");
+                tracing::warn!(settings, "these settings were edited; they count from the next start on");
+            }
+        }
+        Err(faults) => {
+            for fault in faults {
+                tracing::error!(%fault, "a fault in the edited configuration: the next start will refuse it");
+            }
+        }
+    }
 }
 
 /// What the configuration or the content brought about is exit code 2; what the machine did is 1.

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Returns at SIGTERM or Ctrl-C, and for a child of the demo also when its standard input closes.
@@ -12,6 +12,14 @@ pub(super) async fn until_told_to_stop(when_stdin_closes: bool) {
         () = told_by(SignalKind::interrupt()) => {}
         () = stdin_closed(), if when_stdin_closes => {}
     }
+}
+
+/// Each SIGHUP from now on.
+///
+/// # Errors
+/// When the system lets nobody hear of it.
+pub(super) fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 async fn told_by(kind: SignalKind) {

@@ -13,6 +13,7 @@ mod view;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
 pub use actions::{Answered, DeskError};
@@ -128,7 +129,7 @@ pub enum EscalateError {
 /// The desk. Share it by `Arc`.
 pub struct Desk {
     store: Store,
-    hours: Hours,
+    hours: ArcSwap<Hours>,
     speak: Arc<dyn Speak>,
     live: Live,
 }
@@ -147,7 +148,12 @@ impl Desk {
     /// Over a store, with its clock and its randomness.
     #[must_use]
     pub fn new(store: Store, hours: Hours, speak: Arc<dyn Speak>) -> Self {
-        Self { store, hours, speak, live: Live::new() }
+        Self { store, hours: ArcSwap::from_pointee(hours), speak, live: Live::new() }
+    }
+
+    /// From now on these hours hold.
+    pub fn set_hours(&self, hours: Hours) {
+        self.hours.store(Arc::new(hours));
     }
 
     /// Whether people answer now, and how many wait.
@@ -156,9 +162,10 @@ impl Desk {
     /// When the database fails.
     pub async fn status(&self, account: &AccountId) -> Result<Status, StoreError> {
         let waiting = self.store.count_waiting(account).await?;
+        let hours = self.hours.load();
         Ok(Status {
-            open: self.hours.is_open(account, self.now()),
-            hours: self.hours.words(account),
+            open: hours.is_open(account, self.now()),
+            hours: hours.words(account),
             waiting,
             wait_minutes: estimate(waiting).minutes_max,
         })

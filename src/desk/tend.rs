@@ -55,7 +55,7 @@ impl Desk {
         for case in over {
             tended.closed += self.tended(&case, Self::end_by_time).await?;
         }
-        if !self.hours.is_open(account, now) {
+        if !self.hours.load().is_open(account, now) {
             for case in self.store.queued_cases(account, CaseState::Waiting, 100).await? {
                 tended.promised += self.tended(&case, Self::promise).await?;
             }
@@ -114,7 +114,7 @@ impl Desk {
         step(case, conversation, Happening::CancelWait)?;
         let words = format!(
             "很抱歉让您久等，人工客服已下班（服务时间：{}）。已为您登记，客服上班后会优先联系您。",
-            self.hours.words(&case.account)
+            self.hours.load().words(&case.account)
         );
         conversation.say_next.get_or_insert_with(|| Personal::new(words));
         let rank = case.priority.call_back_rank(case.queued);

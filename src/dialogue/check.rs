@@ -6,14 +6,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::chat::{self, ExampleCore, Met, Run, made_up_account};
-use super::{DeskStatus, Dialogue, DialogueState, Links, Said, Scene, Step, Wish};
+use super::{DeskStatus, Dialogue, DialogueState, Links, Robots, Said, Scene, Step, Wish};
 use crate::bank::Operations;
 use crate::catalogue::{Page, Service, Template, samples};
 use crate::content::{Content, Fault, File};
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 use crate::domain::conversation::Stage;
-use crate::domain::ids::{CustomerId, FollowerKey};
+use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::wechat::menu::Menu;
@@ -56,21 +56,25 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks services, texts, word lists, the menus of these accounts, and the conversations of a folder if it exists.
+/// Checks services, texts, word lists and menus of these accounts, and the conversations of a folder if it exists;
+/// those are held with the words that all accounts have in common.
 #[must_use]
 pub fn check(content: &Content, accounts: &[&str], conversations: Option<&Path>) -> Report {
     let mut report = Report::default();
-    match Dialogue::load(content) {
+    let accounts: Vec<AccountId> = accounts.iter().map(|account| AccountId::new(account)).collect();
+    match Robots::load(content, &accounts) {
         Err(faults) => {
             report.faults = faults;
-            report.faults.extend(menus(None, content, accounts));
+            report.faults.extend(menu_faults(None, content, &accounts));
         }
-        Ok(dialogue) => {
-            report.faults.extend(dialogue.catalogue().try_out());
-            report.faults.extend(too_long(&dialogue));
-            report.faults.extend(menus(Some(&dialogue), content, accounts));
+        Ok(robots) => {
+            for dialogue in robots.iter() {
+                report.faults.extend(dialogue.catalogue().try_out());
+                report.faults.extend(too_long(dialogue));
+            }
+            report.faults.extend(menu_faults(Some(&robots), content, &accounts));
             if let Some(folder) = conversations.filter(|folder| folder.is_dir()) {
-                converse(&dialogue, folder, &mut report);
+                converse(robots.common(), folder, &mut report);
             }
         }
     }
@@ -79,16 +83,23 @@ pub fn check(content: &Content, accounts: &[&str], conversations: Option<&Path>)
     report
 }
 
-/// Without a dialogue, because its own files are faulty, a menu's form is checked and not where its keys lead.
-fn menus(dialogue: Option<&Dialogue>, content: &Content, accounts: &[&str]) -> Vec<Fault> {
+/// Faults of the menu files of these accounts: what WeChat refuses, and keys that are no service of the account.
+/// Without robots, because their own files are faulty, a menu's form is checked and not where its keys lead.
+#[must_use]
+pub fn menu_faults<'a>(
+    robots: Option<&Robots>,
+    content: &Content,
+    accounts: impl IntoIterator<Item = &'a AccountId>,
+) -> Vec<Fault> {
     let mut faults = Vec::new();
     for account in accounts {
+        let catalogue = robots.map(|robots| robots.of(account).catalogue());
         let Some(file) = content.file(&format!("menus/{account}.toml")) else { continue };
         match Menu::from_toml(&file.text) {
             Err(error) => faults.push(Fault::new(&file.origin, error.line, error.fault)),
             Ok(menu) => {
                 let leads_nowhere =
-                    |key: &&str| dialogue.is_some_and(|dialogue| dialogue.catalogue().get(key).is_none());
+                    |key: &&str| catalogue.is_some_and(|catalogue| catalogue.get(key).is_none());
                 for key in menu.keys().filter(leads_nowhere) {
                     let byte = file.text.find(&format!("\"{key}\"")).unwrap_or(0);
                     faults.push(file.fault_at(byte, format!("the key {key:?} is no service")));

@@ -9,6 +9,7 @@ mod compose;
 mod forms;
 mod house;
 mod outcome;
+mod robots;
 mod router;
 mod scene;
 mod state;
@@ -23,8 +24,9 @@ use crate::catalogue::{Catalogue, words};
 use crate::content::{Content, Fault};
 use crate::understanding::{Lexicon, Understanding};
 
-pub use check::{Coverage, Report, check};
+pub use check::{Coverage, Report, check, menu_faults};
 pub use outcome::{Ask, AskError, Effect, Outcome, Say, Step, Then};
+pub use robots::Robots;
 pub use scene::{DeskStatus, Links, MediaKind, Said, Scene};
 pub use state::{DialogueState, Wish};
 use texts::Answers;

@@ -143,9 +143,9 @@ impl Inbound {
 
     /// Decides and asks until the outcome is known, for questions that need no lease.
     pub(super) async fn decide_all(&self, question: &mut Question<'_>, loaded: &Loaded) -> Outcome {
+        let robot = self.robot(&question.account.id);
         loop {
-            let dialogue = self.rooms.dialogue.load_full();
-            match question.decide(&dialogue, loaded) {
+            match question.decide(&robot, loaded) {
                 Decided::Done(outcome) => return *outcome,
                 Decided::Wanted(ask) => {
                     let answer = self.ask(question, loaded, &ask).await;

@@ -28,7 +28,7 @@ use crate::bank::Core;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::{Account, Config};
 use crate::desk::Desk;
-use crate::dialogue::Dialogue;
+use crate::dialogue::{Dialogue, Robots};
 use crate::domain::ids::{AccountId, FollowerKey, PushKey};
 use crate::domain::time::UnixMs;
 use crate::identity::Identity;
@@ -101,8 +101,8 @@ pub struct Rooms {
     pub store: Store,
     /// The bank's core.
     pub core: Arc<Core>,
-    /// What decides; swapped whole when content is reloaded.
-    pub dialogue: Arc<arc_swap::ArcSwap<Dialogue>>,
+    /// What decides, for each account; swapped whole when content is reloaded.
+    pub robots: Arc<arc_swap::ArcSwap<Robots>>,
     /// Bindings.
     pub identity: Arc<Identity>,
     /// Messages to someone who is not waiting.
@@ -226,6 +226,12 @@ impl Inbound {
         metrics::counter!("weikefu_inbound_total", "kind" => kind, "answer" => name).increment(1);
         metrics::histogram!("weikefu_inbound_seconds", "answer" => name).record(started.elapsed());
         answer
+    }
+
+    /// What answers for an account now. A message is decided by one from its first step to its last, so that none sees
+    /// half of what is reloaded meanwhile.
+    fn robot(&self, account: &AccountId) -> Arc<Dialogue> {
+        self.rooms.robots.load().of(account).clone()
     }
 
     /// Waits until nothing is in work any more, at most this long. `false`: something still is; its lease lets

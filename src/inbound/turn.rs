@@ -127,14 +127,14 @@ impl Inbound {
     /// Decides and commits without a lease. `Again`: this push needs one.
     async fn at_once(&self, turn: &Turn<'_>) -> Result<Settled, Stopped> {
         let Question { account, follower, .. } = &turn.question;
+        let robot = self.robot(&account.id);
         for _ in 0..self.limits.attempts_max {
             let conversation = self.rooms.store.conversation(&account.id, *follower).await?;
             if conversation.open_turns > 0 {
                 return Ok(Settled::Again);
             }
             let loaded = self.load(&account.id, *follower, conversation).await?;
-            let Decided::Done(outcome) = turn.question.decide(&self.rooms.dialogue.load_full(), &loaded)
-            else {
+            let Decided::Done(outcome) = turn.question.decide(&robot, &loaded) else {
                 return Ok(Settled::Again);
             };
             match self.settle(turn, loaded, *outcome, &mut None).await? {
@@ -156,11 +156,12 @@ impl Inbound {
         let follower = turn.question.follower;
         let Some(_place) = self.turn_comes(&mut ours, waiting).await? else { return Ok(None) };
         let mut open = Some(ours);
+        let robot = self.robot(&account.id);
         for _ in 0..self.limits.attempts_max {
             let pen = self.followers.pen(&account.id, follower).await;
             let conversation = self.rooms.store.conversation(&account.id, follower).await?;
             let loaded = self.load(&account.id, follower, conversation).await?;
-            match turn.question.decide(&self.rooms.dialogue.load_full(), &loaded) {
+            match turn.question.decide(&robot, &loaded) {
                 Decided::Done(outcome) => match self.settle(turn, loaded, *outcome, &mut open).await? {
                     Settled::Answered(answer) => return Ok(Some(answer)),
                     Settled::Again => {}

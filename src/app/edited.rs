@@ -1,0 +1,99 @@
+//! What staff edit, as the rooms use it: loaded whole, and swapped whole while the server runs.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::Rooms;
+use crate::alerts::Kinds;
+use crate::config::Config;
+use crate::content::{Content, Fault};
+use crate::desk::Hours;
+use crate::dialogue::{Robots, menu_faults};
+use crate::domain::ids::AccountId;
+
+/// What a reload came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The edited content is in use; its hash.
+    Taken(String),
+    /// Nothing was edited.
+    Unchanged,
+    /// It has faults; what was in use stays in use.
+    Refused(Vec<Fault>),
+}
+
+/// Everything that comes from content, complete and without fault.
+pub(super) struct Edited {
+    pub(super) content: Content,
+    pub(super) robots: Robots,
+    pub(super) kinds: Kinds,
+    pub(super) hours: Hours,
+}
+
+impl Edited {
+    /// Reads and checks everything.
+    pub(super) fn load(config: &Config) -> Result<Self, Vec<Fault>> {
+        let content = Content::load(config.content.dir.as_deref())?;
+        let mut faults = Vec::new();
+        let robots = Robots::load(&content, accounts(config)).map_err(|found| faults.extend(found)).ok();
+        let kinds = Kinds::load(&content).map_err(|found| faults.extend(found)).ok();
+        let hours = hours(&content).map_err(|found| faults.push(found)).ok();
+        match (robots, kinds, hours) {
+            (Some(robots), Some(kinds), Some(hours)) => Ok(Self { content, robots, kinds, hours }),
+            _ => Err(faults),
+        }
+    }
+
+    /// Faults of the files that only commands use.
+    fn menu_faults(&self, config: &Config) -> Vec<Fault> {
+        menu_faults(Some(&self.robots), &self.content, accounts(config))
+    }
+}
+
+fn accounts(config: &Config) -> impl Iterator<Item = &AccountId> {
+    config.accounts.iter().map(|account| &account.id)
+}
+
+/// The desk's hours, from the content.
+///
+/// # Errors
+/// When their file is missing or faulty; it is named with its line.
+pub fn hours(content: &Content) -> Result<Hours, Fault> {
+    const FILE: &str = "desk/hours.toml";
+    let missing = || Fault::new(format!("templates/{FILE}"), 1, "this file is missing");
+    let file = content.file(FILE).ok_or_else(missing)?;
+    Hours::parse(&file.text).map_err(|fault| Fault::new(&file.origin, fault.line, fault.message))
+}
+
+/// The content in use, as far as it is known by name.
+pub(super) struct InUse(ArcSwap<String>);
+
+impl InUse {
+    pub(super) fn new(hash: String) -> Self {
+        Self(ArcSwap::from_pointee(hash))
+    }
+}
+
+impl Rooms {
+    /// Takes the edited content over as a whole, or refuses it as a whole. Blocks while the understanding is trained.
+    pub(super) fn reload(&self) -> Reloaded {
+        let edited = match Edited::load(&self.config) {
+            Ok(edited) => edited,
+            Err(faults) => return Reloaded::Refused(faults),
+        };
+        let faults = edited.menu_faults(&self.config);
+        if !faults.is_empty() {
+            return Reloaded::Refused(faults);
+        }
+        let hash = edited.content.hash();
+        if *self.in_use.0.load_full() == hash {
+            return Reloaded::Unchanged;
+        }
+        self.desk.set_hours(edited.hours);
+        self.alerts.set_kinds(edited.kinds);
+        self.robots.store(Arc::new(edited.robots));
+        self.in_use.0.store(Arc::new(hash.clone()));
+        Reloaded::Taken(hash)
+    }
+}
