@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 use clap::{Subcommand, ValueEnum};
 use weikefu::app::open_store;
+use weikefu::domain::ids::AccountId;
 use weikefu::domain::secret::Secret;
-use weikefu::staff::{Role, Staff};
+use weikefu::staff::{Reach, Role, Staff};
 
 use super::{Context, Failure, Outcome};
 
@@ -19,6 +20,9 @@ pub(super) enum User {
         /// What the person may do.
         #[arg(long, value_enum)]
         role: RoleName,
+        /// An official account that the person serves; may be repeated. Without it: every account.
+        #[arg(long = "account", value_name = "ID")]
+        accounts: Vec<String>,
     },
 }
 
@@ -44,11 +48,15 @@ impl From<RoleName> for Role {
 }
 
 pub(super) async fn run(user: User, context: &Context) -> Outcome {
-    let User::Add { name, role } = user;
+    let User::Add { name, role, accounts } = user;
     let config = context.config()?;
+    if let Some(unknown) = accounts.iter().find(|id| config.account(id).is_none()) {
+        return Err(Failure::usage(format_args!("the configuration has no account `{unknown}`")));
+    }
+    let reach = Reach::of(accounts.iter().map(|id| AccountId::new(id)));
     let password = read_password()?;
     let store = open_store(&config, context.clock.clone(), context.random.clone()).await?;
-    let added = Staff::new(store.clone()).add_account(&name, role.into(), &password).await;
+    let added = Staff::new(store.clone()).add_account_for(&name, role.into(), &reach, &password).await;
     store.close().await;
     added?;
     tell!("{name} may sign in");

@@ -83,6 +83,7 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Taken`] when another agent was first.
     pub async fn claim(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
+        self.reachable(session, case_id).await?;
         let customer = self.customer_of(case_id).await?;
         self.change(case_id, |case, conversation| {
             if case.state == CaseState::WithAgent && is_owner(case, session) {
@@ -126,6 +127,7 @@ impl Desk {
         if answer_id.is_empty() || answer_id.len() > ANSWER_ID_BYTES_MAX {
             return Err(DeskError::UnknownChoice);
         }
+        self.reachable(session, case_id).await?;
         if let Some(seq) = self.store.desk_answer(case_id, answer_id).await? {
             return Ok(Answered { seq, masked });
         }
@@ -171,6 +173,7 @@ impl Desk {
         if reason.is_some_and(|reason| !reason.is_agents_choice()) {
             return Err(DeskError::UnknownChoice);
         }
+        self.reachable(session, case_id).await?;
         let customer = self.customer_of(case_id).await?;
         self.change(case_id, |case, conversation| {
             if !is_owner(case, session) {
@@ -186,6 +189,7 @@ impl Desk {
     /// # Errors
     /// When the case is not with this agent.
     pub async fn return_to_bot(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
+        self.reachable(session, case_id).await?;
         let customer = self.customer_of(case_id).await?;
         self.change(case_id, |case, conversation| {
             with_agent(case, session)?;
@@ -209,6 +213,7 @@ impl Desk {
         if !Self::SKILLS.contains(&skill) {
             return Err(DeskError::UnknownChoice);
         }
+        self.reachable(session, case_id).await?;
         let customer = self.customer_of(case_id).await?;
         self.change(case_id, |case, conversation| {
             with_agent(case, session)?;
@@ -224,13 +229,19 @@ impl Desk {
     /// # Errors
     /// When the database fails.
     pub async fn seen(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
-        let Some(case) = self.store.case(case_id).await? else { return Err(DeskError::NoSuchCase) };
+        let case = self.reachable(session, case_id).await?;
         let commit = Commit::new(case.follower.part()).with(self.store.note_seen(case_id, &session.name));
         match self.store.commit(commit).await {
             Ok(()) => Ok(()),
             Err(CommitError::Conflict(_)) => Err(DeskError::Busy),
             Err(CommitError::Store(error)) => Err(error.into()),
         }
+    }
+
+    /// The case, if it is of an account that the person serves: a case keeps its account for ever.
+    pub(super) async fn reachable(&self, session: &Session, case_id: &str) -> Result<Case, DeskError> {
+        let case = self.store.case(case_id).await?;
+        case.filter(|case| session.reach.covers(&case.account)).ok_or(DeskError::NoSuchCase)
     }
 
     /// Decides on what is there now and commits; on a lost race again.

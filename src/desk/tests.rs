@@ -55,6 +55,7 @@ fn agent(name: &str) -> Session {
     Session {
         name: name.to_owned(),
         role: Role::Agent,
+        reach: crate::staff::Reach::Every,
         csrf: crate::domain::secret::Secret::new(String::new()),
     }
 }
@@ -323,7 +324,7 @@ async fn nobody_is_left_with_an_agent_who_went_home() {
         let case_id = waiting_case(&test, &desk, follower(1)).await;
         let me = agent("agent01");
         let session = Commit::new(0)
-            .with(test.store.insert_staff("agent01", "agent", "-"))
+            .with(test.store.insert_staff("agent01", "agent", "", "-"))
             .with(test.store.insert_staff_session([1; 32], "agent01"));
         test.store.commit(session).await.unwrap();
         desk.claim(&me, &case_id).await.unwrap();

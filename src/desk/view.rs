@@ -114,10 +114,12 @@ impl Desk {
         for state in [CaseState::WithAgent, CaseState::WrapUp] {
             cases.extend(self.store.agents_cases(&session.name, state, Self::LIST_MAX + 1).await?);
         }
+        cases.retain(|case| session.reach.covers(&case.account));
         Ok(bounded(cases))
     }
 
-    /// One case, if the reader may see it: his own, whatever waits, and all for a supervisor.
+    /// One case, if the reader may see it: of an account that he serves, his own, whatever waits, and all for a
+    /// supervisor.
     ///
     /// # Errors
     /// [`DeskError::NoSuchCase`] also when it is not his to see.
@@ -165,7 +167,7 @@ impl Desk {
     }
 
     async fn readable(&self, session: &Session, case_id: &str) -> Result<Case, DeskError> {
-        let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
+        let case = self.reachable(session, case_id).await?;
         let mine = case.claimed_by.as_deref() == Some(session.name.as_str());
         let may = mine || case.state.is_queued() || session.role.sees_every_case();
         if may { Ok(case) } else { Err(DeskError::NoSuchCase) }

@@ -5,6 +5,7 @@
 
 mod lockout;
 mod password;
+mod reach;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use password::HashCost;
 use password::{Hasher, HashingError};
+pub use reach::Reach;
 
 use crate::clock::new_token;
 use crate::domain::ids::AccountId;
@@ -126,6 +128,8 @@ pub struct Session {
     pub name: String,
     /// The role at this moment.
     pub role: Role,
+    /// The accounts that the person serves at this moment.
+    pub reach: Reach,
     /// What every changing request must bring along.
     pub csrf: Secret,
 }
@@ -181,13 +185,30 @@ impl Staff {
     /// # Errors
     /// When name or password do not do, or the name is taken.
     pub async fn add_account(&self, name: &str, role: Role, password: &Secret) -> Result<(), AccountError> {
+        self.add_account_for(name, role, &Reach::Every, password).await
+    }
+
+    /// Adds an account for a person who serves only some official accounts (`weikefu user add --account ID`).
+    ///
+    /// # Errors
+    /// When name or password do not do, or the name is taken.
+    pub async fn add_account_for(
+        &self,
+        name: &str,
+        role: Role,
+        reach: &Reach,
+        password: &Secret,
+    ) -> Result<(), AccountError> {
         if !is_name(name) {
             return Err(AccountError::Name);
         }
         check_password(name, password.reveal())?;
         let hash = self.hasher.hash(password).await?;
-        let audit = self.audit(name, "account_added", json!({ "role": role.name() }))?;
-        let commit = Commit::new(0).with(self.store.insert_staff(name, role.name(), &hash)).with(audit);
+        let accounts = reach.to_text();
+        let audit =
+            self.audit(name, "account_added", json!({ "role": role.name(), "accounts": accounts }))?;
+        let insert = self.store.insert_staff(name, role.name(), &accounts, &hash);
+        let commit = Commit::new(0).with(insert).with(audit);
         match self.store.commit(commit).await {
             Ok(()) => Ok(()),
             Err(CommitError::Conflict(_)) => Err(AccountError::Taken(name.to_owned())),
@@ -248,7 +269,8 @@ impl Staff {
             self.commit(Commit::new(0).with(self.store.touch_staff_session(hash, now))).await?;
         }
         let csrf = self.store.vault().keyed_hash("staff csrf", &[token.reveal().as_bytes()]);
-        Ok(Some(Session { name: row.name, role, csrf: Secret::new(hex::encode(csrf)) }))
+        let reach = Reach::parse(&row.accounts);
+        Ok(Some(Session { name: row.name, role, reach, csrf: Secret::new(hex::encode(csrf)) }))
     }
 
     /// Ends the session of this token.

@@ -5,12 +5,12 @@ use super::{Conflict, Store, StoreError, Write};
 use crate::domain::time::UnixMs;
 
 statements! {
-    INSERT_STAFF = "INSERT INTO staff (name, role, password_hash, created_ms, changed_ms) \
-        VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
+    INSERT_STAFF = "INSERT INTO staff (name, role, accounts, password_hash, created_ms, changed_ms) \
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING";
     STAFF = "SELECT name, role, password_hash FROM staff WHERE name = $1";
     INSERT_SESSION = "INSERT INTO staff_session (token_hash, name, created_ms, active_ms) \
         VALUES ($1, $2, $3, $4) ON CONFLICT (token_hash) DO NOTHING";
-    SESSION = "SELECT s.name, p.role, s.created_ms, s.active_ms FROM staff_session s \
+    SESSION = "SELECT s.name, p.role, s.created_ms, s.active_ms, p.accounts FROM staff_session s \
         JOIN staff p ON p.name = s.name WHERE s.token_hash = $1";
     TOUCH_SESSION = "UPDATE staff_session SET active_ms = $2 WHERE token_hash = $1 AND active_ms < $2";
     END_SESSION = "DELETE FROM staff_session WHERE token_hash = $1";
@@ -42,6 +42,8 @@ pub struct SessionRow {
     pub name: String,
     /// The role's name, as it is now.
     pub role: String,
+    /// The accounts that the person serves, as they are now; see `staff::Reach`.
+    pub accounts: String,
     /// When the person signed in.
     pub created: UnixMs,
     /// When the person last did something.
@@ -60,9 +62,10 @@ pub struct Attempts {
 impl Store {
     /// Adds a staff account; [`Conflict::Duplicate`] when the name is taken.
     #[must_use]
-    pub fn insert_staff(&self, name: &str, role: &str, password_hash: &str) -> Write {
+    pub fn insert_staff(&self, name: &str, role: &str, accounts: &str, password_hash: &str) -> Write {
         let now = self.clock().now();
-        let args = vec![name.into(), role.into(), password_hash.into(), now.into(), now.into()];
+        let args =
+            vec![name.into(), role.into(), accounts.into(), password_hash.into(), now.into(), now.into()];
         Write::one(INSERT_STAFF, args, Conflict::Duplicate)
     }
 
@@ -102,6 +105,7 @@ impl Store {
                 role: row.text(1)?.to_owned(),
                 created: row.time(2)?,
                 active: row.time(3)?,
+                accounts: row.text(4)?.to_owned(),
             })
         })
         .transpose()

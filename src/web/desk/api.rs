@@ -61,9 +61,10 @@ impl Rooms {
 }
 
 async fn queue(request: HttpRequest, rooms: Rooms) -> Answer {
-    guard::reading(&request, &rooms.staff).await?;
+    let session = guard::reading(&request, &rooms.staff).await?;
     let mut whole = Listed { cases: vec![], more: false };
-    for account in rooms.config.accounts.iter().filter(|account| account.desk == DeskKind::Own) {
+    let own = rooms.config.accounts.iter().filter(|account| account.desk == DeskKind::Own);
+    for account in own.filter(|account| session.reach.covers(&account.id)) {
         let listed = rooms.desk.queue(&account.id).await.map_err(|error| guard::broken(&request, &error))?;
         whole.cases.extend(listed.cases);
         whole.more |= listed.more;

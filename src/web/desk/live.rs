@@ -16,7 +16,7 @@ use super::words::Language;
 use crate::desk::{Desk, Hint};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
-use crate::staff::{Activity, Staff};
+use crate::staff::{Activity, Reach, Staff};
 
 /// Streams of one process; whoever finds none falls back to asking.
 const STREAMS_MAX: usize = 4000;
@@ -36,6 +36,7 @@ struct Stream {
     desk: Data<Desk>,
     staff: Data<Staff>,
     token: Secret,
+    reach: Reach,
     checked: UnixMs,
     begun: bool,
     over: bool,
@@ -50,13 +51,14 @@ pub(super) async fn stream(
     if foreign {
         return Err(DeskFailure::new(StatusCode::FORBIDDEN, "foreign", Language::of(&request)));
     }
-    guard::session(&request, &staff, Activity::Page).await?;
+    let reach = guard::session(&request, &staff, Activity::Page).await?.reach;
     let busy = || DeskFailure::new(StatusCode::SERVICE_UNAVAILABLE, "busy", Language::of(&request));
     let place = STREAMS.try_acquire().map_err(|_| busy())?;
     let token = guard::token(&request).ok_or_else(busy)?;
     let hints = desk.hints();
     let checked = desk.now();
-    let stream = Stream { _place: place, hints, desk, staff, token, checked, begun: false, over: false };
+    let stream =
+        Stream { _place: place, hints, desk, staff, token, reach, checked, begun: false, over: false };
     let body = futures::stream::unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, actix_web::Error>(Bytes::from(event)), stream))
@@ -80,6 +82,8 @@ impl Stream {
             return Some(EVERYTHING.to_owned());
         }
         let event = match tokio::time::timeout(BEAT, self.hints.recv()).await {
+            // Of an account that this person does not serve: not even that something happened is told.
+            Ok(Ok(hint)) if !self.reach.covers(&hint.account) => ": beat\n\n".to_owned(),
             Ok(Ok(hint)) => {
                 let data = json!({ "account": hint.account.as_str(), "follower": hint.follower.to_string() });
                 format!("event: changed\ndata: {data}\n\n")
@@ -93,9 +97,13 @@ impl Stream {
         if now.since(self.checked) >= CHECK_EVERY || now < self.checked {
             self.checked = now;
             // A database that fails for a moment is no reason to send people away; the next hint asks again.
-            if matches!(self.staff.session(&self.token, Activity::Page).await, Ok(None)) {
-                self.over = true;
-                return Some("event: signed-out\ndata: {}\n\n".to_owned());
+            match self.staff.session(&self.token, Activity::Page).await {
+                Ok(Some(session)) => self.reach = session.reach,
+                Ok(None) => {
+                    self.over = true;
+                    return Some("event: signed-out\ndata: {}\n\n".to_owned());
+                }
+                Err(_) => {}
             }
         }
         Some(event)
