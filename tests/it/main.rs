@@ -6,6 +6,7 @@
     reason = "a test stops at its first surprise, and cuts a text only where it has just found something"
 )]
 
+mod accounts;
 mod architecture;
 mod bad_input;
 mod command_line;
@@ -17,6 +18,9 @@ mod house;
 mod inbound;
 mod pages;
 mod processes;
+mod reload;
 mod sealed;
+mod tls;
 mod wechat;
 mod world;
+mod zones;

@@ -15,6 +15,11 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
 
+/// Like [`run`], with these variables in the environment.
+pub(crate) fn run_under(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(folder, arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
 /// Like [`run`], with `input` on standard input.
 pub(crate) fn run_with(folder: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = command(folder, arguments);
@@ -77,6 +82,11 @@ impl Process {
                 return rest.trim().to_owned();
             }
         }
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        signal("HUP", self.child.id());
     }
 
     /// kill -9, and its end.

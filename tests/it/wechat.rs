@@ -120,7 +120,7 @@ pub(crate) fn carrying(ciphertext: &str, timestamp: &str) -> (String, String) {
     (query, body)
 }
 
-fn signature(parts: &[&str]) -> String {
+pub(crate) fn signature(parts: &[&str]) -> String {
     let mut sorted = parts.to_vec();
     sorted.sort_unstable();
     hex::encode(Sha1::digest(sorted.concat()))

@@ -2,13 +2,14 @@
 //! own, with a fresh database and folder. A test says what followers do and reads what their phones show.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use weikefu::app::App;
+use weikefu::app::{App, Zones};
 use weikefu::bank::webhooks::Signer;
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use weikefu::config::Config;
@@ -91,13 +92,18 @@ impl World {
     }
 
     pub(crate) async fn without_server(engine: Engine) -> Self {
+        Self::prepared(engine, |text, _| text).await
+    }
+
+    /// The same with changes made to the configuration, which may add files to the folder.
+    pub(crate) async fn prepared(engine: Engine, change: impl FnOnce(String, &Path) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = Ports::reserve();
         let database = match engine {
             Engine::Sqlite => format!("sqlite://{}", folder.path().join("weikefu.db").display()),
             Engine::Postgres => fresh_postgres().await,
         };
-        let text = configuration_text(&folder, &database, &ports);
+        let text = change(configuration_text(&folder, &database, &ports), folder.path());
         std::fs::write(folder.path().join(CONFIG), &text).unwrap();
         let config = Config::parse(CONFIG, &text, []).unwrap_or_else(|faults| panic!("{faults:?}"));
         let clock: SharedClock = Arc::new(SystemClock);
@@ -135,6 +141,25 @@ impl World {
         self.server = Server::Process(process);
     }
 
+    /// The same with its log lines in a file.
+    pub(crate) async fn start_process_logging(&mut self, log: &Path) {
+        let process = Process::start_logging(self.folder.path(), &["serve", "--config", CONFIG], log);
+        process.line("weikefu on ");
+        self.server = Server::Process(process);
+    }
+
+    /// SIGHUP to the server, which is a process.
+    pub(crate) fn hang_up(&self) {
+        let Server::Process(process) = &self.server else { panic!("the server is no process") };
+        process.hang_up();
+    }
+
+    /// Where the server inside this process listens.
+    pub(crate) fn zones(&self) -> &Zones {
+        let Server::Inside(app) = &self.server else { panic!("the server is not inside") };
+        app.zones()
+    }
+
     /// Stops the server, or kills it with -9 where it is a process; phones, WeChat and the core live on.
     pub(crate) async fn end_server(&mut self) {
         match std::mem::replace(&mut self.server, Server::Down) {
@@ -165,14 +190,19 @@ impl World {
         let url = format!("{}/sim/api/accounts/card/followers", self.simulator_url);
         let created = self.post(&url, json!({ "name": name, "follow": true })).await;
         let openid = created["openid"].as_str().expect("the simulator names the follower").to_owned();
-        let follower = Follower { world: self, openid };
+        let follower = self.phone(&openid);
         follower.wait("the welcome", |entry| entry["direction"] == "account").await;
         follower
     }
 
     /// The phone of somebody who follows already.
     pub(crate) fn phone(&self, openid: &str) -> Follower<'_> {
-        Follower { world: self, openid: openid.to_owned() }
+        self.phone_of("card", openid)
+    }
+
+    /// The phone of a follower of an account.
+    pub(crate) fn phone_of(&self, account: &'static str, openid: &str) -> Follower<'_> {
+        Follower { world: self, account, openid: openid.to_owned() }
     }
 
     /// A signed call of the bank; gives status and body.
@@ -245,12 +275,14 @@ impl World {
 /// One person with one phone.
 pub(crate) struct Follower<'a> {
     world: &'a World,
+    account: &'static str,
     pub(crate) openid: String,
 }
 
 impl Follower<'_> {
     fn url(&self, rest: &str) -> String {
-        format!("{}/sim/api/accounts/card/followers/{}/{rest}", self.world.simulator_url, self.openid)
+        let Self { world, account, openid } = self;
+        format!("{}/sim/api/accounts/{account}/followers/{openid}/{rest}", world.simulator_url)
     }
 
     /// Lets the person act, as `/sim/api` describes it; gives the simulator's answer.

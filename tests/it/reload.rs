@@ -1,0 +1,150 @@
+//! SIGHUP: edited content is taken over as a whole or not at all, by the real process.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use weikefu::content::Content;
+
+use crate::world::{Engine, Ports, World, until};
+
+const POINTS: &str = "services/points/points_query.toml";
+const BILL: &str = "services/bill/bill_current.toml";
+
+/// A server that is a process, with a folder of content and its log in a file.
+struct Edited {
+    world: World,
+    content: PathBuf,
+    log: PathBuf,
+    metrics: u16,
+}
+
+impl Edited {
+    async fn start() -> Self {
+        let metrics = Ports::reserve().server;
+        let mut world = World::prepared(Engine::Sqlite, |text, folder| {
+            let dir = folder.join("content");
+            std::fs::create_dir(&dir).unwrap();
+            let text = text.replace(
+                "metrics_listen = \"127.0.0.1:0\"",
+                &format!("metrics_listen = \"127.0.0.1:{metrics}\""),
+            );
+            format!("{text}\n[content]\ndir = {:?}\n", dir.display().to_string())
+        })
+        .await;
+        let (content, log) = (world.folder.path().join("content"), world.folder.path().join("server.log"));
+        world.start_process_logging(&log).await;
+        Self { world, content, log, metrics }
+    }
+
+    /// Puts a file into the bank's folder.
+    fn edit(&self, path: &str, text: &str) {
+        let path = self.content.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// A built-in file with a change.
+    fn changed(&self, path: &str, from: &str, to: &str) -> String {
+        let text = Content::built_in().file(path).unwrap().text.clone();
+        assert!(text.contains(from), "{path}: {from}");
+        text.replace(from, to)
+    }
+
+    /// SIGHUP, and what the log says of it, to the line that ends it.
+    async fn reload(&self) -> String {
+        const ENDS: [&str; 3] = ["is in use", "was not edited", "is refused as a whole"];
+        let before = self.logged().len();
+        self.world.hang_up();
+        until("the end of a reload in the log", async || {
+            let text = self.logged();
+            let new = text.get(before..)?.to_owned();
+            ENDS.iter().any(|end| new.contains(end)).then_some(new)
+        })
+        .await
+    }
+
+    fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    async fn counted(&self, outcome: &str) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics);
+        let page = self.world.http.get(url).send().await.unwrap().text().await.unwrap();
+        let name = format!("weikefu_content_reloads_total{{outcome=\"{outcome}\"}} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap_or("0").to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edited_content_is_taken_over_whole_or_refused_whole_and_told() {
+    let edited = Edited::start().await;
+    let follower = edited.world.follower("甲").await;
+    edited.world.bind(&follower.openid, "C10001").await;
+    assert!(follower.say("积分").await.contains("可用积分"));
+
+    edited.edit(POINTS, &edited.changed(POINTS, "可用积分", "您现有积分"));
+    let told = edited.reload().await;
+    assert!(told.contains("the edited content is in use"), "{told}");
+    let said = follower.say("积分").await;
+    assert!(said.contains("您现有积分") && !said.contains("可用积分"), "{said}");
+    assert!(edited.reload().await.contains("was not edited"));
+
+    // Each faulty beside an edit that is well: nothing of either is taken.
+    let faulty = [
+        (BILL, edited.changed(BILL, "effect = \"read\"", "effect = \"red\""), "bill_current.toml:"),
+        ("answers/dialogue.toml", "welcome = 1\n".to_owned(), "dialogue.toml:1: "),
+        (
+            "notices/spend.toml",
+            edited.changed("notices/spend.toml", "lane = \"spend\"", "lane = \"x\""),
+            "spend.toml:",
+        ),
+        ("lexicon/talk.toml", "[\n".to_owned(), "talk.toml:1: "),
+        ("desk/hours.toml", "every_day = ['8-22']\n".to_owned(), "hours.toml:1: "),
+        (
+            "menus/card.toml",
+            "[[button]]\ntype = \"click\"\nname = \"x\"\nkey = \"nothing\"\n".to_owned(),
+            "card.toml:4: ",
+        ),
+    ];
+    let count = faulty.len();
+    edited.edit(POINTS, &edited.changed(POINTS, "可用积分", "不该出现"));
+    for (path, text, place) in faulty {
+        edited.edit(path, &text);
+        let told = edited.reload().await;
+        assert!(told.contains(place) && told.contains("refused as a whole"), "{path}: {told}");
+        assert!(follower.say("积分").await.contains("您现有积分"), "{path}: the old words go on");
+        std::fs::remove_file(edited.content.join(path)).unwrap();
+    }
+    assert_eq!(edited.counted("refused").await, count.to_string());
+    assert_eq!((edited.counted("taken").await, edited.counted("unchanged").await), ("1".into(), "1".into()));
+
+    // Settings are not reloaded, and that is said.
+    let file = edited.world.folder.path().join("w.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("[core]", "[core]\ntimeout_ms = 1234", 1)).unwrap();
+    edited.reload().await;
+    until("the settings that need a restart", async || {
+        let told = edited.logged();
+        (told.contains("core.timeout_ms") && told.contains("count from the next start on")).then_some(())
+    })
+    .await;
+    edited.world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_in_work_ends_with_the_words_it_began_with() {
+    let edited = Edited::start().await;
+    let follower = edited.world.follower("甲").await;
+    edited.world.bind(&follower.openid, "C10001").await;
+    edited.world.fault(json!({ "operation": "bill_current", "delay_ms": 2_500 })).await;
+    let asked = follower.ask(json!({ "action": "text", "text": "查账单" })).await;
+    edited.world.met("bill_current").await;
+    edited.edit(BILL, &edited.changed(BILL, "本期应还", "这期要还"));
+    assert!(edited.reload().await.contains("is in use"));
+    let answer = follower.answer_after(asked).await;
+    assert!(answer.contains("本期应还") && !answer.contains("这期要还"), "{answer}");
+    let answer = follower.say("查账单").await;
+    assert!(answer.contains("这期要还") && !answer.contains("本期应还"), "{answer}");
+    edited.world.stop().await;
+}
