@@ -1,5 +1,6 @@
 //! The composition root: a configuration in, a running server out.
 
+mod backup;
 mod edited;
 mod glue;
 mod keyring;
@@ -21,11 +22,12 @@ use crate::identity::Identity;
 use crate::inbound::{Inbound, Limits};
 use crate::outbound::{Apis, Outbound};
 use crate::staff::Staff;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::web::api::BankApi;
 pub use crate::web::serve::Zones;
 use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
+pub use backup::{back_up, restore};
 use edited::{Edited, InUse};
 pub use edited::{Reloaded, hours};
 
@@ -47,6 +49,15 @@ pub enum AppError {
          with `head -c 32 /dev/urandom | base64 > FILE` and keep it apart from backups of the database"
     )]
     NoKeys,
+    /// The key file beside an embedded database is not there, but the database is sealed.
+    #[error(
+        "the key file {} is not there, and the database cannot be read without it: bring it back from where its copy \
+         is kept; a new key opens nothing", .0.display()
+    )]
+    KeyFileGone(std::path::PathBuf),
+    /// A copy could not be made or brought back.
+    #[error(transparent)]
+    Backup(#[from] crate::store::backup::BackupError),
     /// The content has faults; each is named with file and line.
     #[error("the content has faults:\n{0}")]
     Content(String),
@@ -211,8 +222,15 @@ pub async fn open_store(
     clock: SharedClock,
     random: SharedRandom,
 ) -> Result<Store, AppError> {
+    let made = keyring::make_missing(config, &random)?;
     let keys = keyring::keys(config, random.clone())?;
-    Ok(Store::open(&config.database.url, &keys, clock, random).await?)
+    let opened = Store::open(&config.database.url, &keys, clock, random).await;
+    match (made, &opened) {
+        (Some(made), Err(StoreError::Keys(_))) => return Err(made.take_back()),
+        (Some(made), _) => made.keep(),
+        (None, _) => {}
+    }
+    Ok(opened?)
 }
 
 impl Rooms {

@@ -9,6 +9,7 @@ macro_rules! tell {
     }};
 }
 
+mod backup;
 mod check;
 mod content;
 mod core;
@@ -71,6 +72,10 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Apply the database's migrations and exit.
     Migrate,
+    /// Copy an SQLite database into a new file, while the server runs.
+    Backup(backup::Backup),
+    /// Bring a copy back to where the configured SQLite database is to be; nothing may be there yet.
+    Restore(backup::Restore),
     /// The account's custom menu: the local file against what WeChat has.
     Menu(menu::MenuCommand),
     /// What the bot makes of one utterance, as JSON.
@@ -181,6 +186,8 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         Some(Command::Check { show: _ }) => check::run(&context),
         Some(Command::Doctor(doctor)) => doctor::run(doctor, &context).await,
         Some(Command::Migrate) => migrate::run(&context).await,
+        Some(Command::Backup(asked)) => backup::back_up(asked, &context).await,
+        Some(Command::Restore(asked)) => backup::restore(asked, &context).await,
         Some(Command::Menu(menu)) => menu::run(menu, &context).await,
         Some(Command::Understand(asked)) => understand::understand(&asked, &context),
         Some(Command::Eval(asked)) => understand::eval(&asked, &context),

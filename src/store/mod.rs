@@ -5,6 +5,7 @@
 //!   commits of many callers into one durable transaction; one that meets a [`Conflict`] is undone alone.
 //! * Personal columns are sealed by the [`Vault`] before they come here, and found by its keyed hashes.
 
+pub mod backup;
 mod conversation;
 mod database;
 mod desk;

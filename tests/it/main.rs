@@ -8,6 +8,7 @@
 
 mod accounts;
 mod architecture;
+mod backup;
 mod bad_input;
 mod command_line;
 mod crash;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -70,7 +71,8 @@ async fn tls_front(own: &Pair, clients: &Authority, behind: SocketAddr) -> Socke
     let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
     let chain = vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
-    let config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
+    let config =
+        ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -122,7 +124,11 @@ async fn ask(config: &Config) -> Result<serde_json::Value, CoreError> {
     let core = Core::new(&config.core, Arc::new(SystemClock), Arc::new(SystemRandom)).unwrap();
     let customer_id = weikefu::domain::ids::CustomerId::parse("C10001");
     let params = json!({});
-    core.call("points_query", Call { customer_id, params, idempotency_key: None, context: Context::default() }).await
+    core.call(
+        "points_query",
+        Call { customer_id, params, idempotency_key: None, context: Context::default() },
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,12 +148,22 @@ async fn a_refused_handshake_with_the_core_says_what_to_do() {
     assert!(result["points"].is_number(), "{result}");
 
     let table = [
-        ("a wrong CA", good, settings(folder, "wrong", Some(&stranger), Some(&ours)), "give the bank's CA as ca_file"),
+        (
+            "a wrong CA",
+            good,
+            settings(folder, "wrong", Some(&stranger), Some(&ours)),
+            "give the bank's CA as ca_file",
+        ),
         ("no CA", good, settings(folder, "none", None, Some(&ours)), "give the bank's CA as ca_file"),
         ("expired", expired, well.clone(), "has expired or is not valid yet"),
         ("another name", renamed, well.clone(), "address it by the name in the certificate"),
         ("no client certificate", good, settings(folder, "bare", Some(&bank), None), "give client_cert_file"),
-        ("a foreign one", good, settings(folder, "foreign", Some(&bank), Some(&foreign)), "give client_cert_file"),
+        (
+            "a foreign one",
+            good,
+            settings(folder, "foreign", Some(&bank), Some(&foreign)),
+            "give client_cert_file",
+        ),
     ];
     for (what, address, settings, advice) in table {
         let error = ask(&with_core(&world, &url(address), &settings)).await.unwrap_err();
@@ -167,7 +183,10 @@ async fn core_and_event_receiver_are_reached_with_a_private_ca_and_a_client_cert
     let url = format!("https://localhost:{}", front.port());
     let text = std::fs::read_to_string(&file).unwrap();
     let text = text
-        .replace(&format!("base_url = \"{}\"\nsecret", world.core_url), &format!("base_url = \"{url}\"\n{settings}secret"))
+        .replace(
+            &format!("base_url = \"{}\"\nsecret", world.core_url),
+            &format!("base_url = \"{url}\"\n{settings}secret"),
+        )
         .replace(
             &format!("url = \"{}/sandbox/events\"", world.core_url),
             &format!("url = \"{url}/sandbox/events\"\n{settings}"),
@@ -179,7 +198,10 @@ async fn core_and_event_receiver_are_reached_with_a_private_ca_and_a_client_cert
     world.bind(&follower.openid, "C10001").await;
     assert!(follower.say("账单").await.contains("本期应还"));
     let events = format!("{}/sandbox/events", world.core_url);
-    until("the event by TLS", async || world.get(&events).await.to_string().contains("\"bound\"").then_some(())).await;
+    until("the event by TLS", async || {
+        world.get(&events).await.to_string().contains("\"bound\"").then_some(())
+    })
+    .await;
     world.stop().await;
 }
 
@@ -200,7 +222,10 @@ fn pem_files_that_do_not_do_are_told_with_file_and_line() {
     let broken = write("broken.pem", b"-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n");
     let hollow = write("hollow.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let der = write("der.pem", &[0x30, 0x82, 0xff, 0xfe]);
-    let sealed = write("sealed.pem", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let sealed = write(
+        "sealed.pem",
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
     let set = |key: &str, path: &Path| format!("{key} = {:?}", path.display().to_string());
     let pair_of = |certificate: &Path, key: &Path| {
         format!("{}\n{}", set("client_cert_file", certificate), set("client_key_file", key))
@@ -215,7 +240,11 @@ fn pem_files_that_do_not_do_are_told_with_file_and_line() {
         (set("client_cert_file", &certificate), 0, "given together or not at all"),
         (pair_of(&certificate, &sealed), 2, "`core.client_key_file` is protected by a pass phrase"),
         (pair_of(&certificate, &certificate), 2, "`core.client_key_file` holds no private key"),
-        (pair_of(&certificate, &other_key), 2, "`core.client_key_file` does not belong to the first certificate"),
+        (
+            pair_of(&certificate, &other_key),
+            2,
+            "`core.client_key_file` does not belong to the first certificate",
+        ),
         (pair_of(&key, &key), 1, "`core.client_cert_file` holds no certificate"),
     ];
     let database = format!("sqlite://{}/w.db", folder.path().display());
@@ -227,7 +256,10 @@ fn pem_files_that_do_not_do_are_told_with_file_and_line() {
         let checked = run(folder.path(), &["check", "--config", "w.toml"]);
         assert_eq!(checked.status.code(), Some(1), "{settings}: {}", told(&checked));
         let told = told(&checked);
-        assert!(told.contains(&format!("w.toml:{}: ", line + offset)) && told.contains(fault), "{settings}: {told}");
+        assert!(
+            told.contains(&format!("w.toml:{}: ", line + offset)) && told.contains(fault),
+            "{settings}: {told}"
+        );
         assert!(!told.contains("PRIVATE KEY-----\nM"), "no key is told");
     }
 }
@@ -284,7 +316,8 @@ async fn pass_on(mut near: TcpStream, tunnel: SocketAddr, log: Arc<Mutex<Vec<Str
     let (host, path) = rest.split_once('/').unwrap();
     let mut far = TcpStream::connect(host).await.unwrap();
     // Closing after one answer keeps this proxy small.
-    let head = text.replacen(&target, &format!("/{path}"), 1).replacen("\r\n", "\r\nconnection: close\r\n", 1);
+    let head =
+        text.replacen(&target, &format!("/{path}"), 1).replacen("\r\n", "\r\nconnection: close\r\n", 1);
     far.write_all(head.as_bytes()).await.unwrap();
     let _ = copy_bidirectional(&mut near, &mut far).await;
 }
@@ -298,8 +331,10 @@ async fn every_call_to_wechat_goes_through_the_proxy_and_none_to_the_bank() {
     let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
     let proxy = Proxy::start(nowhere).await;
     let address = proxy.address;
-    let mut world =
-        World::prepared(Engine::Sqlite, |text, _| by_proxy(text, &format!("http://ming:open-sesame@{address}"))).await;
+    let mut world = World::prepared(Engine::Sqlite, |text, _| {
+        by_proxy(text, &format!("http://ming:open-sesame@{address}"))
+    })
+    .await;
     world.start_server().await;
     let follower = world.follower("甲").await;
     world.bind(&follower.openid, "C10001").await;
@@ -312,7 +347,8 @@ async fn every_call_to_wechat_goes_through_the_proxy_and_none_to_the_bank() {
     follower.wait("the alert", |entry| entry.to_string().contains("便利店")).await;
     assert!(follower.say("账单").await.contains("本期应还"), "the core is asked without it");
     let asked = proxy.asked();
-    let to_wechat = |path: &str| asked.iter().any(|line| line.contains(&format!("{}{path}", world.simulator_url)));
+    let to_wechat =
+        |path: &str| asked.iter().any(|line| line.contains(&format!("{}{path}", world.simulator_url)));
     assert!(to_wechat("/cgi-bin/stable_token") && to_wechat("/cgi-bin/message/template/send"), "{asked:?}");
     assert!(asked.iter().all(|line| !line.contains(&world.core_url)), "{asked:?}");
     let login = "Basic bWluZzpvcGVuLXNlc2FtZQ==";
@@ -326,7 +362,8 @@ async fn every_call_to_wechat_goes_through_the_proxy_and_none_to_the_bank() {
 async fn https_goes_through_a_tunnel_that_names_wechats_host() {
     let world = World::without_server(Engine::Sqlite).await;
     let bank = authority("bank");
-    let front = tls_front(&server_pair(&bank, "localhost", NOW), &bank, address_of(&world.simulator_url)).await;
+    let front =
+        tls_front(&server_pair(&bank, "localhost", NOW), &bank, address_of(&world.simulator_url)).await;
     let proxy = Proxy::start(front).await;
     let text = std::fs::read_to_string(world.folder.path().join("w.toml")).unwrap();
     let own = format!("api_base_url = \"{}\"", world.simulator_url);
@@ -351,8 +388,10 @@ async fn proxy_variables_of_the_environment_are_not_obeyed() {
     let done = tokio::task::spawn_blocking(move || {
         let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
         let variables = names.map(|name| (name, trap));
-        let menu = run_under(&folder, &["menu", "show", "--account", "card", "--config", "w.toml"], &variables);
-        let core = run_under(&folder, &["core", "check", "--url", &core_url, "--config", "w.toml"], &variables);
+        let menu =
+            run_under(&folder, &["menu", "show", "--account", "card", "--config", "w.toml"], &variables);
+        let core =
+            run_under(&folder, &["core", "check", "--url", &core_url, "--config", "w.toml"], &variables);
         [menu, core]
     });
     for output in done.await.unwrap() {

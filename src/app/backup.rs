@@ -1,0 +1,38 @@
+//! Copies of an embedded database, with its keys at hand: a copy that they do not open is none.
+
+use std::path::{Path, PathBuf};
+
+use super::{AppError, keyring};
+use crate::clock::SharedRandom;
+use crate::config::Config;
+use crate::store::backup;
+
+/// Writes a copy of the embedded database into a new file, while a server may be writing to it. Gives the key files
+/// that belong to it and are not in it; none where the key comes from the environment.
+///
+/// # Errors
+/// See [`AppError`]; then there is no copy.
+pub async fn back_up(config: &Config, to: &Path, random: SharedRandom) -> Result<Vec<PathBuf>, AppError> {
+    is_a_file(config)?;
+    let keys = keyring::keys(config, random)?;
+    backup::copy(&config.database.url, to, &keys).await?;
+    Ok(keyring::files(config))
+}
+
+/// Puts a copy to where the configured embedded database is to be; nothing may be there yet.
+///
+/// # Errors
+/// See [`AppError`]; then nothing is there.
+pub async fn restore(config: &Config, from: &Path, random: SharedRandom) -> Result<(), AppError> {
+    is_a_file(config)?;
+    let keys = keyring::keys(config, random)?;
+    Ok(backup::restore(&config.database.url, from, &keys).await?)
+}
+
+/// Said before anything of keys.
+fn is_a_file(config: &Config) -> Result<(), AppError> {
+    match backup::file_of(&config.database.url) {
+        Some(_) => Ok(()),
+        None => Err(backup::BackupError::NotAFile.into()),
+    }
+}
