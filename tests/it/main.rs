@@ -15,6 +15,7 @@ mod crash;
 mod doctor;
 mod first_floor;
 mod gate;
+mod gateway;
 mod house;
 mod inbound;
 mod pages;

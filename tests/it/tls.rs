@@ -26,16 +26,16 @@ use weikefu::wechat::token::MemoryShelf;
 use crate::processes::{run, run_under, told};
 use crate::world::{Engine, World, until};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// A certificate and its key, as PEM text.
 #[derive(Clone)]
-struct Pair {
-    certificate: String,
-    key: String,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
-fn authority(name: &str) -> Authority {
+pub(crate) fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -52,10 +52,10 @@ fn issued(by: &Authority, name: &str, usage: ExtendedKeyUsagePurpose, years: (i3
     Pair { certificate: certificate.pem(), key: key.serialize_pem() }
 }
 
-const NOW: (i32, i32) = (2020, 2090);
+pub(crate) const NOW: (i32, i32) = (2020, 2090);
 const LONG_AGO: (i32, i32) = (2001, 2002);
 
-fn server_pair(by: &Authority, name: &str, years: (i32, i32)) -> Pair {
+pub(crate) fn server_pair(by: &Authority, name: &str, years: (i32, i32)) -> Pair {
     issued(by, name, ExtendedKeyUsagePurpose::ServerAuth, years)
 }
 

@@ -207,10 +207,22 @@ impl World {
 
     /// A signed call of the bank; gives status and body.
     pub(crate) async fn bank(&self, method: reqwest::Method, path: &str, body: &str) -> (u16, Value) {
+        self.bank_by(&self.http, &self.server_url, method, path, body).await
+    }
+
+    /// The same by another way to the server.
+    async fn bank_by(
+        &self,
+        http: &reqwest::Client,
+        base: &str,
+        method: reqwest::Method,
+        path: &str,
+        body: &str,
+    ) -> (u16, Value) {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let id = format!("msg_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let signer = Signer::new(&self.config.api.secrets[0]).unwrap();
-        let mut request = self.http.request(method, format!("{}{path}", self.server_url));
+        let mut request = http.request(method, format!("{base}{path}"));
         for (name, value) in signer.headers(&id, self.clock.now(), body.as_bytes()) {
             request = request.header(name, value);
         }
@@ -222,12 +234,17 @@ impl World {
 
     /// Binds a follower to a customer, as a bank that moves in does it.
     pub(crate) async fn bind(&self, openid: &str, customer_id: &str) {
+        self.bind_by(&self.http, &self.server_url, openid, customer_id).await;
+    }
+
+    /// The same by another way to the server.
+    pub(crate) async fn bind_by(&self, http: &reqwest::Client, base: &str, openid: &str, customer_id: &str) {
         let binding = json!({
             "account": "card", "openid": openid, "customer_id": customer_id, "bound_at": "2026-01-01T10:00:00+08:00",
             "cards": [{ "card_id": "K1", "last4": "1234", "product": "金卡" }],
         });
         let (status, answer) =
-            self.bank(reqwest::Method::POST, "/api/v1/bindings", &binding.to_string()).await;
+            self.bank_by(http, base, reqwest::Method::POST, "/api/v1/bindings", &binding.to_string()).await;
         assert_eq!((status, answer["accepted"].as_u64()), (202, Some(1)), "{answer}");
     }
 
