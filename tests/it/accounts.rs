@@ -275,6 +275,9 @@ async fn staff_of_one_account_see_and_touch_nothing_of_another() {
             world.post(&url, json!({ "openid": SAME, "name": "同名", "follow": true })).await;
             world.phone_of(account, SAME).say("转人工").await;
         }
+        let nowhere = ["user", "add", "x", "--role", "agent", "--account", "nowhere", "--config", "w.toml"];
+        let refused = run_with(world.folder.path(), &nowhere, &format!("{PASSWORD}\n"));
+        assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
         let all = Clerk::enter(&world, "ban", "supervisor", &[]).await;
         let loan = Clerk::enter(&world, "lin", "supervisor", &["loan"]).await;
         let both =
