@@ -165,7 +165,7 @@ async fn each_account_has_its_own_services_words_and_menu() {
     let mut menus = Vec::new();
     for account in &world.config.accounts {
         let api = Api::new(account, Arc::new(MemoryShelf::default()), Arc::new(SystemClock), "menu").unwrap();
-        menus.push(api.menu_get().await.unwrap().map(|menu| menu.to_string()));
+        menus.push(api.menus().await.unwrap().map(|menu| menu.to_string()));
     }
     assert!(menus[0].is_none() && menus[1].as_ref().unwrap().contains("loan_rate"), "{menus:?}");
     assert!(loan.tap("loan_rate").await.contains("3.45%"));

@@ -373,7 +373,7 @@ async fn https_goes_through_a_tunnel_that_names_wechats_host() {
     let shelf = Arc::new(MemoryShelf::default());
     let api = Api::new(&config.accounts[0], shelf, Arc::new(SystemClock), "test").unwrap();
     // The far end is of a CA that nobody trusts: the way is taken, and what is at its end is refused all the same.
-    assert!(api.menu_get().await.is_err());
+    assert!(api.menus().await.is_err());
     assert_eq!(proxy.asked(), ["CONNECT api.weixin.example:443 HTTP/1.1 "]);
     world.stop().await;
 }

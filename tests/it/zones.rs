@@ -19,7 +19,7 @@ enum Zone {
 use Zone::{Api, Metrics, Public, Staff};
 
 /// Every route: how it is asked for, how the sources write it, where it answers.
-const ROUTES: [(&str, &str, &str, &[Zone]); 36] = [
+const ROUTES: [(&str, &str, &str, &[Zone]); 38] = [
     ("GET", "/wechat/card", "/wechat/{account}", &[Public]),
     ("POST", "/wechat/card", "/wechat/{account}", &[Public]),
     ("GET", "/h5/assets/h5.css", "/assets/{file}", &[Public]),
@@ -30,6 +30,7 @@ const ROUTES: [(&str, &str, &str, &[Zone]); 36] = [
     ("POST", "/h5/card/apply/start", "/{account}/apply/{step}", &[Public]),
     ("GET", "/h5/card/progress", "/{account}/progress", &[Public]),
     ("GET", "/h5/nothing", "/h5", &[Public]),
+    ("GET", "/MP_verify_zones.txt", "/{name:MP_verify_[0-9A-Za-z]{1,64}\\\\.txt}", &[Public]),
     ("POST", "/api/v1/transactions", "/api/v1/transactions", &[Api]),
     ("GET", "/api/v1/transactions/T1", "/api/v1/transactions/{transaction_id}", &[Api]),
     ("POST", "/api/v1/notices", "/api/v1/notices", &[Api]),
@@ -56,6 +57,7 @@ const ROUTES: [(&str, &str, &str, &[Zone]); 36] = [
     ("GET", "/healthz", "/healthz", &[Public, Metrics]),
     ("GET", "/readyz", "/readyz", &[Public, Metrics]),
     ("GET", "/metrics", "/metrics", &[Metrics]),
+    ("GET", "/deliveries", "/deliveries", &[Metrics]),
 ];
 
 /// Whether anything is behind the path. Who has no such route says 404 and not a word; ours always say why.
@@ -76,8 +78,12 @@ async fn listeners(world: &World) -> BTreeMap<Zone, String> {
         .into()
 }
 
-fn apart(text: String, settings: &str) -> String {
-    text.replacen("[server]", &format!("[server]\n{settings}"), 1)
+/// The server's settings with these, and the account with a domain file.
+fn apart(text: String, folder: &Path, settings: &str) -> String {
+    let file = folder.join("MP_verify_zones.txt");
+    std::fs::write(&file, "zones").unwrap();
+    let account = format!("id = \"card\"\ndomain_files = [{:?}]", file.display().to_string());
+    text.replacen("[server]", &format!("[server]\n{settings}"), 1).replacen("id = \"card\"", &account, 1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,7 +93,7 @@ async fn each_route_answers_in_its_own_zone_and_in_no_other() {
         "api_listen = \"127.0.0.1:{}\"\nstaff_listen = \"127.0.0.1:{}\"",
         ports.server, ports.simulator
     );
-    let mut world = World::prepared(Engine::Sqlite, |text, _| apart(text, &settings)).await;
+    let mut world = World::prepared(Engine::Sqlite, |text, folder| apart(text, folder, &settings)).await;
     world.start_server().await;
     let listeners = listeners(&world).await;
     let mut wrong = Vec::new();
@@ -104,7 +110,7 @@ async fn each_route_answers_in_its_own_zone_and_in_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_addresses_of_their_own_calls_and_desk_answer_on_listen() {
-    let mut world = World::without_server(Engine::Sqlite).await;
+    let mut world = World::prepared(Engine::Sqlite, |text, folder| apart(text, folder, "")).await;
     world.start_server().await;
     let zones = world.zones();
     assert_eq!((zones.api, zones.staff), (zones.listen, zones.listen));
@@ -122,7 +128,7 @@ async fn without_addresses_of_their_own_calls_and_desk_answer_on_listen() {
 async fn calls_and_desk_may_share_an_address() {
     let port = Ports::reserve().server;
     let settings = format!("api_listen = \"127.0.0.1:{port}\"\nstaff_listen = \"127.0.0.1:{port}\"");
-    let mut world = World::prepared(Engine::Sqlite, |text, _| apart(text, &settings)).await;
+    let mut world = World::prepared(Engine::Sqlite, |text, folder| apart(text, folder, &settings)).await;
     world.start_server().await;
     let listeners = listeners(&world).await;
     for (method, path, _, zones) in ROUTES {

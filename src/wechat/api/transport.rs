@@ -13,8 +13,8 @@ use url::Url;
 
 use super::error::Fault;
 use crate::clock::SharedClock;
-use crate::domain::time::UnixMs;
 use crate::domain::secret::Secret;
+use crate::domain::time::UnixMs;
 
 /// A call is given up after this, waiting for its token included.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
