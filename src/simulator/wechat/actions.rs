@@ -3,41 +3,67 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
 use super::allowance::Bought;
-use super::api::menu::Button;
-use super::platform::{Account, Platform, State};
+use super::api::sessions;
+use super::events::{NoticeChoice, PlatformEvent};
+use super::platform::{Follower, Platform, State};
 use super::push::{PUSHES_MAX, Push, Scene, envelope, event};
 use super::timeline::{Direction, Draft};
 use super::xml::Writer;
 use crate::domain::time::UnixMs;
 
 const TEXT_CHARS_MAX: usize = 2048;
+const SUBSCRIBE_SCENES: [&str; 13] = [
+    "ADD_SCENE_SEARCH",
+    "ADD_SCENE_ACCOUNT_MIGRATION",
+    "ADD_SCENE_PROFILE_CARD",
+    "ADD_SCENE_QR_CODE",
+    "ADD_SCENE_PROFILE_LINK",
+    "ADD_SCENE_PROFILE_ITEM",
+    "ADD_SCENE_PAID",
+    "ADD_SCENE_WECHAT_ADVERTISEMENT",
+    "ADD_SCENE_REPRINT",
+    "ADD_SCENE_LIVESTREAM",
+    "ADD_SCENE_CHANNELS",
+    "ADD_SCENE_WXA",
+    "ADD_SCENE_OTHERS",
+];
 
 /// One thing a follower does.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Action {
-    /// Follows; by a parametric code when `ticket` is given.
-    Follow { ticket: Option<String> },
+    /// Follows; by a parametric code when `ticket` is given, from a payment page when `trade_no` is.
+    Follow { ticket: Option<String>, trade_no: Option<String>, subscribe_scene: Option<String> },
     /// Stops following.
     Unfollow,
     /// Refuses, or accepts again, the account's messages.
     Block { blocked: bool },
     /// Opens pages as a snapshot user, or no longer.
     Snapshot { snapshot: bool },
-    /// Says something.
-    Text { text: String },
-    /// Sends a picture; a tiny one without `data_base64`.
+    /// Uses another client: 1 iOS, 2 Android, 3 any other. Personalised menus match it.
+    Client { client: u8 },
+    /// Pays the account: opens 48 hours without limit. Nothing is pushed.
+    Pay,
+    /// Says something; from below an article when its `MsgDataId` and place are given.
+    Text { text: String, article: Option<FromArticle> },
+    /// Sends a picture; a drawn one without `data_base64`.
     Image { data_base64: Option<String> },
-    /// Sends a voice message; `recognition` is what the old speech-to-text field would hold.
-    Voice { recognition: Option<String> },
+    /// Sends a voice message; `recognition` is what the old speech-to-text field would hold. `format` amr or speex.
+    Voice { recognition: Option<String>, format: Option<String>, data_base64: Option<String> },
     /// Sends a video.
-    Video,
+    Video { data_base64: Option<String> },
+    /// Sends a short video, taken in the chat.
+    Shortvideo,
+    /// Sends a file, which no document of a service account describes.
+    File { title: String, description: Option<String> },
     /// Sends a place; decimals as text.
     Location { latitude: String, longitude: String, label: String },
+    /// Lets his place be reported on entering the chat: an event, not a message.
+    ReportLocation { latitude: String, longitude: String, precision: String },
     /// Shares a page.
     Link { title: String, description: String, url: String },
     /// Taps a menu button, by its place (`[1,0]`) or by its key.
@@ -50,6 +76,24 @@ pub(crate) enum Action {
     TapMsgmenu { entry: u64, id: String },
     /// Taps a template-message card.
     TapTemplate { entry: u64 },
+    /// Answers the question whether a subscription notice may come.
+    Subscribe { template_id: String, accept: bool, scene: Option<u8> },
+    /// An agent of the platform's own takes him over, after which his messages no longer reach the server.
+    AgentAccepts { kf_account: String },
+    /// That agent closes the session.
+    AgentCloses,
+    /// An event of the platform's own about him.
+    Event(PlatformEvent),
+}
+
+/// The article below which a message was written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FromArticle {
+    /// `MsgDataId`
+    pub(super) data_id: String,
+    /// `Idx`, from 1.
+    pub(super) index: u8,
 }
 
 /// What came of an action.
@@ -70,74 +114,143 @@ pub(crate) enum Refusal {
     State(&'static str),
     /// Not with these values.
     Value(&'static str),
+    /// No action that is known.
+    Malformed(String),
     /// Too many pushes are under way.
     Busy,
 }
 
+impl Refusal {
+    /// In words.
+    pub(crate) fn words(&self) -> &str {
+        match self {
+            Self::Unknown(reason) | Self::State(reason) | Self::Value(reason) => reason,
+            Self::Malformed(reason) => reason,
+            Self::Busy => "投递中的推送过多，请稍后再试",
+        }
+    }
+}
+
 /// Who acts.
-struct Actor<'a> {
-    platform: &'a Arc<Platform>,
-    account: usize,
-    openid: &'a str,
-    at: UnixMs,
+pub(super) struct Actor<'a> {
+    pub(super) platform: &'a Arc<Platform>,
+    pub(super) account: usize,
+    pub(super) openid: &'a str,
+    pub(super) at: UnixMs,
+    /// The number under which the action is recorded.
+    pub(super) step: u64,
 }
 
 /// An entry with its push, ready to go.
-struct Act {
-    draft: Draft,
-    scene: Scene,
-    msg_id: Option<u64>,
-    xml: Writer,
+pub(super) struct Act {
+    pub(super) draft: Draft,
+    pub(super) scene: Scene,
+    pub(super) msg_id: Option<u64>,
+    /// `MsgType` of a message, `Event` of an event.
+    pub(super) kind: String,
+    pub(super) xml: Writer,
 }
 
 impl Platform {
-    /// Lets a follower act.
+    /// Lets a follower act, as the control API describes it.
     pub(crate) fn act(
         self: &Arc<Self>,
         account: usize,
         openid: &str,
-        action: Action,
+        described: &Value,
     ) -> Result<Done, Refusal> {
+        let action: Action = serde_json::from_value(described.clone())
+            .map_err(|error| Refusal::Malformed(error.to_string()))?;
         if self.pushes_under_way() >= PUSHES_MAX {
             return Err(Refusal::Busy);
         }
+        let at = self.true_now();
+        let step = {
+            let mut state = self.state();
+            state.follower(account, openid).ok_or(Refusal::Unknown("没有这个关注者"))?;
+            state.record_action(at, account, openid, described)
+        };
+        // Agents come and go by calls of their own.
+        if let Action::AgentAccepts { kf_account } = &action {
+            let accepted = sessions::open(self, account, openid, kf_account);
+            return accepted
+                .map(|()| Done::default())
+                .map_err(|_| Refusal::State("该客服账号不存在、未绑定或离线"));
+        }
         let mut state = self.state();
         let following = state.follower(account, openid).ok_or(Refusal::Unknown("没有这个关注者"))?.following;
-        let actor = Actor { platform: self, account, openid, at: self.true_now() };
+        let actor = Actor { platform: self, account, openid, at, step };
         match action {
-            Action::Follow { ticket } => actor.follow(&mut state, ticket),
+            Action::Follow { ticket, trade_no, subscribe_scene } => {
+                actor.follow(&mut state, ticket, trade_no, subscribe_scene)
+            }
             Action::Scan { ticket, url, scene } => actor.scan(&mut state, ticket, url, scene),
-            Action::Snapshot { snapshot } => {
-                actor.switch(&mut state, |follower| follower.snapshot = snapshot);
-                Ok(Done::default())
+            Action::Snapshot { snapshot } => Ok(actor.switch(&mut state, |one| one.snapshot = snapshot)),
+            Action::Client { client: client @ 1..=3 } => {
+                Ok(actor.switch(&mut state, |one| one.client = client))
+            }
+            Action::Client { .. } => Err(Refusal::Value("客户端应为 1、2 或 3")),
+            Action::Subscribe { template_id, accept, scene } => {
+                actor.subscribe(&mut state, template_id, accept, scene.unwrap_or(1))
+            }
+            Action::Event(event) if !event.is_writable() => Err(Refusal::Value("事件名或字段名不能写进 XML")),
+            Action::Event(event) => {
+                let entry = self.push_event(&mut state, account, openid, &event);
+                Ok(Done { entry, open: None })
             }
             _ if !following => Err(Refusal::State("尚未关注该公众号")),
             Action::Unfollow => Ok(actor.unfollow(&mut state)),
-            Action::Block { blocked } => {
-                actor.switch(&mut state, |follower| follower.blocked = blocked);
+            Action::Block { blocked } => Ok(actor.switch(&mut state, |one| one.blocked = blocked)),
+            Action::Pay => Ok(actor.pay(&mut state)),
+            Action::AgentCloses => {
+                sessions::end(self, &mut state, account, openid);
                 Ok(Done::default())
             }
             Action::Menu { path, key, scan_result } => actor.menu(&mut state, path, key, scan_result),
             Action::TapLink { href } => actor.tap_link(&mut state, &href),
             Action::TapMsgmenu { entry, id } => actor.tap_msgmenu(&mut state, entry, &id),
             Action::TapTemplate { entry } => actor.tap_template(&mut state, entry),
+            Action::ReportLocation { latitude, longitude, precision } => {
+                actor.report_location(&mut state, &latitude, &longitude, &precision)
+            }
             message => actor.message(&mut state, message),
         }
     }
 }
 
 impl Actor<'_> {
-    fn switch(&self, state: &mut State, change: impl FnOnce(&mut super::platform::Follower)) {
+    pub(super) fn switch(&self, state: &mut State, change: impl FnOnce(&mut Follower)) -> Done {
         if let Some(follower) = state.follower(self.account, self.openid) {
             change(follower);
         }
         state.touch(self.account, self.openid);
+        Done::default()
     }
 
-    fn follow(&self, state: &mut State, ticket: Option<String>) -> Result<Done, Refusal> {
+    pub(super) fn buy(&self, state: &mut State, bought: Bought) {
+        let now = self.platform.now();
+        self.switch(state, |follower| follower.allowance.buy(bought, now));
+    }
+
+    fn follow(
+        &self,
+        state: &mut State,
+        ticket: Option<String>,
+        trade_no: Option<String>,
+        subscribe_scene: Option<String>,
+    ) -> Result<Done, Refusal> {
         if state.follower(self.account, self.openid).is_some_and(|follower| follower.following) {
             return Err(Refusal::State("已经关注"));
         }
+        let usual = match (&ticket, &trade_no) {
+            (Some(_), None) => "ADD_SCENE_QR_CODE",
+            (None, Some(_)) => "ADD_SCENE_PAID",
+            (None, None) => "ADD_SCENE_SEARCH",
+            (Some(_), Some(_)) => return Err(Refusal::Value("请给出 ticket 或 trade_no 之一")),
+        };
+        let wanted = subscribe_scene.as_deref().unwrap_or(usual);
+        let came_by = SUBSCRIBE_SCENES.iter().find(|scene| **scene == wanted);
+        let came_by = *came_by.ok_or(Refusal::Value("subscribe_scene 不是平台的取值"))?;
         let scene = match &ticket {
             Some(ticket) => {
                 let code = state.accounts[self.account].codes.scan(ticket, self.platform.now());
@@ -145,24 +258,27 @@ impl Actor<'_> {
             }
             None => None,
         };
-        let (at, now) = (self.at, self.platform.now());
+        let at = self.at;
         self.switch(state, |follower| {
             follower.following = true;
             follower.blocked = false;
             follower.followed_at = Some(at);
             follower.scene = scene.clone().unwrap_or_default();
-            follower.allowance.buy(Bought::ByTap, now);
+            follower.subscribe_scene = came_by;
         });
+        self.buy(state, Bought::ByTap);
         let start = event(&state.accounts[self.account], self.openid, at, "subscribe");
-        let xml = match (&scene, &ticket) {
-            (Some(scene), Some(ticket)) => {
+        let xml = match (&scene, &ticket, &trade_no) {
+            (Some(scene), Some(ticket), _) => {
                 start.text("EventKey", &format!("qrscene_{scene}")).text("Ticket", ticket)
             }
+            (_, _, Some(trade_no)) => start.text("EventKey", &format!("last_trade_no_{trade_no}")),
             _ => start.text("EventKey", ""),
         };
         let words = if ticket.is_some() { "扫码关注了公众号" } else { "关注了公众号" };
         let draft = Draft::new(Direction::System, "follow", words);
-        Ok(self.push(state, Act { draft, scene: Scene::Event, msg_id: None, xml }))
+        let kind = "subscribe".to_owned();
+        Ok(self.push(state, Act { draft, scene: Scene::Event, msg_id: None, kind, xml }))
     }
 
     fn unfollow(&self, state: &mut State) -> Done {
@@ -170,12 +286,22 @@ impl Actor<'_> {
             follower.following = false;
             follower.followed_at = None;
             follower.typing_until = None;
+            follower.session = None;
+            follower.waiting_since = None;
             follower.allowance.forget();
         });
         let account = &state.accounts[self.account];
         let xml = event(account, self.openid, self.at, "unsubscribe").text("EventKey", "");
         let draft = Draft::new(Direction::System, "follow", "取消了关注");
-        self.push(state, Act { draft, scene: Scene::Quiet, msg_id: None, xml })
+        let kind = "unsubscribe".to_owned();
+        self.push(state, Act { draft, scene: Scene::Quiet, msg_id: None, kind, xml })
+    }
+
+    fn pay(&self, state: &mut State) -> Done {
+        self.buy(state, Bought::ByPayment);
+        let draft = Draft::new(Direction::System, "pay", "支付成功");
+        let entry = state.show(self.account, self.openid, self.at, draft);
+        Done { entry, open: None }
     }
 
     fn scan(
@@ -199,142 +325,40 @@ impl Actor<'_> {
         };
         let code = codes.scan(&ticket, now).ok_or(Refusal::Unknown("二维码不存在或已过期"))?;
         if state.follower(self.account, self.openid).is_some_and(|follower| !follower.following) {
-            return self.follow(state, Some(ticket));
+            return self.follow(state, Some(ticket), None, None);
         }
-        self.switch(state, |follower| follower.allowance.buy(Bought::ByTap, now));
+        self.buy(state, Bought::ByTap);
         let account = &state.accounts[self.account];
         let xml = event(account, self.openid, self.at, "SCAN")
             .text("EventKey", &code.scene)
             .text("Ticket", &ticket);
         let draft = Draft::new(Direction::System, "scan", "扫描了二维码");
-        Ok(self.push(state, Act { draft, scene: Scene::Event, msg_id: None, xml }))
+        let kind = "SCAN".to_owned();
+        Ok(self.push(state, Act { draft, scene: Scene::Event, msg_id: None, kind, xml }))
     }
 
-    fn message(&self, state: &mut State, action: Action) -> Result<Done, Refusal> {
-        let now = self.platform.now();
-        self.switch(state, |follower| follower.allowance.buy(Bought::ByMessage, now));
-        let msg_id = state.next_message_id();
-        let account = &mut state.accounts[self.account];
-        let (draft, xml) = self.message_parts(account, action)?;
-        Ok(self.push(state, Act { draft, scene: Scene::Message, msg_id: Some(msg_id), xml }))
-    }
-
-    fn message_parts(&self, account: &mut Account, action: Action) -> Result<(Draft, Writer), Refusal> {
-        let draft = |kind: &str, text: &str, detail: Value| {
-            Draft::new(Direction::Follower, kind, text).detail(detail)
-        };
-        let keep = |account: &mut Account, kind, data| {
-            account.media.receive(self.platform, kind, data).ok_or(Refusal::Value("文件过大"))
-        };
-        let begin = |account: &Account, kind| envelope(account, self.openid, self.at, kind);
-        Ok(match action {
-            Action::Text { text } => {
-                check_text(&text)?;
-                (draft("text", &text, Value::Null), begin(account, "text").text("Content", &text))
-            }
-            Action::Image { data_base64 } => {
-                let id = keep(account, "image", data_base64)?;
-                let picture = format!("{}sim/media/{id}", self.platform.own_url());
-                let xml = begin(account, "image").text("PicUrl", &picture).text("MediaId", &id);
-                (draft("image", "[图片]", json!({ "media_id": id })), xml)
-            }
-            Action::Voice { recognition } => {
-                let id = keep(account, "voice", None)?;
-                let wide = keep(account, "voice", None)?;
-                let xml = begin(account, "voice").text("MediaId", &id).text("Format", "amr");
-                let xml = xml.text("MediaId16K", &wide);
-                let detail = json!({ "media_id": id, "recognition": recognition });
-                let xml = match &recognition {
-                    Some(words) => xml.text("Recognition", words),
-                    None => xml,
-                };
-                (draft("voice", "[语音]", detail), xml)
-            }
-            Action::Video => {
-                let id = keep(account, "video", None)?;
-                let thumb = keep(account, "thumb", None)?;
-                let xml = begin(account, "video").text("MediaId", &id).text("ThumbMediaId", &thumb);
-                (draft("video", "[视频]", json!({ "media_id": id })), xml)
-            }
-            Action::Location { latitude, longitude, label } => {
-                if !is_decimal(&latitude) || !is_decimal(&longitude) {
-                    return Err(Refusal::Value("经纬度应为小数"));
-                }
-                let xml = begin(account, "location")
-                    .number("Location_X", &latitude)
-                    .number("Location_Y", &longitude)
-                    .number("Scale", 16)
-                    .text("Label", &label);
-                let detail = json!({ "latitude": latitude, "longitude": longitude });
-                (draft("location", &label, detail), xml)
-            }
-            Action::Link { title, description, url } => {
-                let xml = begin(account, "link")
-                    .text("Title", &title)
-                    .text("Description", &description)
-                    .text("Url", &url);
-                (draft("link", &title, json!({ "description": description, "url": url })), xml)
-            }
-            _ => return Err(Refusal::Value("不是消息")),
-        })
-    }
-
-    fn menu(
+    fn subscribe(
         &self,
         state: &mut State,
-        path: Option<Vec<usize>>,
-        key: Option<String>,
-        scan_result: Option<String>,
+        template_id: String,
+        accept: bool,
+        scene: u8,
     ) -> Result<Done, Refusal> {
-        let menu = &state.accounts[self.account].menu;
-        let button = match (path, key) {
-            (Some(path), None) => menu.at(&path),
-            (None, Some(key)) => menu.with_key(&key),
-            _ => return Err(Refusal::Value("请给出 path 或 key 之一")),
-        };
-        let button = button.ok_or(Refusal::Unknown("菜单里没有这个按钮"))?;
-        let menu_id = menu.id();
-        let account = &state.accounts[self.account];
-        let start = |name: &str| event(account, self.openid, self.at, name).text("EventKey", button.target());
-        let scan = |xml: Writer| {
-            let result = scan_result.unwrap_or_else(|| "SIM-0001".to_owned());
-            xml.nested("ScanCodeInfo", |info| info.text("ScanType", "qrcode").text("ScanResult", &result))
-        };
-        let (scene, bought, xml) = match button.kind.as_str() {
-            "click" => (Scene::Event, true, start("CLICK")),
-            "scancode_push" | "scancode_waitmsg" => (Scene::Event, true, scan(start(&button.kind))),
-            "view" => (Scene::Quiet, false, start("VIEW").number("MenuId", menu_id)),
-            "miniprogram" => (Scene::Quiet, false, start("view_miniprogram").number("MenuId", menu_id)),
-            "pic_sysphoto" | "pic_photo_or_album" | "pic_weixin" => {
-                (Scene::Quiet, false, pictures(start(&button.kind)))
-            }
-            "location_select" => (Scene::Quiet, false, place(start(&button.kind))),
-            _ => return Err(Refusal::State("模拟器不支持这种按钮")),
-        };
-        let now = self.platform.now();
-        if bought {
-            self.switch(state, |follower| follower.allowance.buy(Bought::ByTap, now));
-        }
-        let draft =
-            Draft::new(Direction::Follower, "menu", format!("点击菜单：{}", button.name)).hidden(true);
-        let done = self.push(state, Act { draft, scene, msg_id: None, xml });
-        self.after_menu(state, &button)?;
-        let open = (button.kind == "view").then_some(button.url);
-        Ok(Done { open, ..done })
-    }
-
-    /// Pictures and places follow their menu event as messages.
-    fn after_menu(&self, state: &mut State, button: &Button) -> Result<(), Refusal> {
-        let message = match button.kind.as_str() {
-            "pic_sysphoto" | "pic_photo_or_album" | "pic_weixin" => Action::Image { data_base64: None },
-            "location_select" => Action::Location {
-                latitude: PLACE.0.to_owned(),
-                longitude: PLACE.1.to_owned(),
-                label: PLACE.2.to_owned(),
-            },
-            _ => return Ok(()),
-        };
-        self.message(state, message).map(|_| ())
+        let is_long_term = state.accounts[self.account].notices.is_long_term(&template_id);
+        let is_long_term = is_long_term.ok_or(Refusal::Unknown("没有这个订阅通知模板"))?;
+        self.switch(state, |follower| {
+            let granted = follower.subscriptions.entry(template_id.clone()).or_default();
+            *granted = match (accept, is_long_term) {
+                (true, true) => 1,
+                (true, false) => granted.saturating_add(1),
+                (false, true) => 0,
+                (false, false) => *granted,
+            };
+        });
+        let event =
+            PlatformEvent::SubscribeMsgPopupEvent { list: vec![NoticeChoice { template_id, accept, scene }] };
+        let entry = self.platform.push_event(state, self.account, self.openid, &event);
+        Ok(Done { entry, open: None })
     }
 
     fn tap_link(&self, state: &mut State, href: &str) -> Result<Done, Refusal> {
@@ -364,14 +388,14 @@ impl Actor<'_> {
     /// A tapped item arrives as a text message, but buys what a menu click buys.
     fn say_item(&self, state: &mut State, content: &str, id: &str) -> Result<Done, Refusal> {
         check_text(content)?;
-        let now = self.platform.now();
-        self.switch(state, |follower| follower.allowance.buy(Bought::ByTap, now));
+        self.buy(state, Bought::ByTap);
         let msg_id = state.next_message_id();
         let account = &state.accounts[self.account];
         let xml =
             envelope(account, self.openid, self.at, "text").text("Content", content).text("bizmsgmenuid", id);
         let draft = Draft::new(Direction::Follower, "text", content);
-        Ok(self.push(state, Act { draft, scene: Scene::Message, msg_id: Some(msg_id), xml }))
+        let kind = "text".to_owned();
+        Ok(self.push(state, Act { draft, scene: Scene::Message, msg_id: Some(msg_id), kind, xml }))
     }
 
     fn tap_template(&self, state: &mut State, entry: u64) -> Result<Done, Refusal> {
@@ -382,47 +406,36 @@ impl Actor<'_> {
         Ok(Done { entry: None, open: entry.detail["url"].as_str().map(str::to_owned) })
     }
 
-    fn push(&self, state: &mut State, act: Act) -> Done {
-        let Act { draft, scene, msg_id, xml } = act;
+    pub(super) fn push(&self, state: &mut State, act: Act) -> Done {
+        let Act { draft, scene, msg_id, kind, xml } = act;
         let xml = match msg_id {
             Some(id) => xml.number("MsgId", id).finish(),
             None => xml.finish(),
         };
+        let now = self.platform.now();
+        let served = scene == Scene::Message
+            && state.follower(self.account, self.openid).is_some_and(|follower| follower.is_served(now));
+        if served {
+            // An agent of the platform's own has it: the server does not see it.
+            return Done { entry: state.show(self.account, self.openid, self.at, draft), open: None };
+        }
         let draft = draft.push(msg_id.map(|id| id.to_string()), xml.clone());
         let entry = state.show(self.account, self.openid, self.at, draft);
-        let now = self.platform.now();
         if let (Some(entry), Some(follower)) = (entry, state.follower(self.account, self.openid)) {
             follower.exchanged_at = Some(now);
             let turn = follower.take_turn();
             let openid = self.openid.to_owned();
-            self.platform.send_push(Push { account: self.account, openid, entry, xml, scene, turn });
+            let step = Some(self.step);
+            let push =
+                Push { account: self.account, openid, entry, kind, xml, scene, turn, step, done: None };
+            let fault = state.take_push_fault(&push);
+            self.platform.send_push(push, fault);
         }
         Done { entry, open: None }
     }
 }
 
-/// The place that a menu's location button sends.
-const PLACE: (&str, &str, &str) = ("31.230416", "121.473701", "示例市示例路 1 号");
-
-fn pictures(xml: Writer) -> Writer {
-    xml.nested("SendPicsInfo", |info| {
-        info.number("Count", 1).nested("PicList", |list| {
-            list.nested("item", |item| item.text("PicMd5Sum", "0cc175b9c0f1b6a831c399e269772661"))
-        })
-    })
-}
-
-fn place(xml: Writer) -> Writer {
-    xml.nested("SendLocationInfo", |info| {
-        info.text("Location_X", PLACE.0)
-            .text("Location_Y", PLACE.1)
-            .text("Scale", "16")
-            .text("Label", PLACE.2)
-            .text("Poiname", "")
-    })
-}
-
-fn check_text(text: &str) -> Result<(), Refusal> {
+pub(super) fn check_text(text: &str) -> Result<(), Refusal> {
     let length = text.chars().count();
     let typed = |character: char| !character.is_control() || matches!(character, '\n' | '\t' | '\r');
     if !(1..=TEXT_CHARS_MAX).contains(&length) || !text.chars().all(typed) {
@@ -431,9 +444,7 @@ fn check_text(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn is_decimal(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    whole.len() <= 3 && part.len() <= 8 && all_digits(whole) && all_digits(part)
+/// A follower's own entry.
+pub(super) fn said(kind: &str, text: &str, detail: Value) -> Draft {
+    Draft::new(Direction::Follower, kind, text).detail(detail)
 }

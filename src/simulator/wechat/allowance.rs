@@ -11,6 +11,7 @@ const MESSAGE_SENDS_MAX: u8 = 5;
 const MESSAGE_WINDOW: Duration = Duration::from_secs(48 * 3600);
 const TAP_SENDS_MAX: u8 = 3;
 const TAP_WINDOW: Duration = Duration::from_secs(60);
+const PAYMENT_WINDOW: Duration = Duration::from_secs(48 * 3600);
 
 /// Which user action bought the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Bought {
     ByMessage,
     /// A menu click of type click, scancode_push or scancode_waitmsg, an item of a 菜单消息, a follow, a scan.
     ByTap,
+    /// A payment: without limit while it lasts.
+    ByPayment,
 }
 
 /// Why a send is refused.
@@ -41,15 +44,19 @@ struct Window {
 pub(crate) struct Allowance {
     message: Option<Window>,
     tap: Option<Window>,
+    paid_until: Option<UnixMs>,
 }
 
-/// What is left, for the phone's developer panel.
+/// What is left, for the phone.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Left {
     message: u8,
     message_until: Option<UnixMs>,
     tap: u8,
     tap_until: Option<UnixMs>,
+    paid_until: Option<UnixMs>,
+    /// The platform's time that the ends are counted by.
+    now: UnixMs,
 }
 
 impl Allowance {
@@ -60,17 +67,19 @@ impl Allowance {
                 self.message = Some(Window { until: now + MESSAGE_WINDOW, left: MESSAGE_SENDS_MAX });
             }
             Bought::ByTap => self.tap = Some(Window { until: now + TAP_WINDOW, left: TAP_SENDS_MAX }),
+            Bought::ByPayment => self.paid_until = Some(now + PAYMENT_WINDOW),
         }
     }
 
-    /// Takes one message out of the shortest-lived window that still has one.
+    /// Takes one message out of the shortest-lived window that still has one; a payment's has always one.
     pub(crate) fn spend(&mut self, now: UnixMs) -> Result<(), Refused> {
+        let paid = self.paid_until.is_some_and(|until| now < until);
         let mut open = [&mut self.tap, &mut self.message]
             .into_iter()
             .filter_map(Option::as_mut)
             .filter(|window| now < window.until)
             .peekable();
-        if open.peek().is_none() {
+        if open.peek().is_none() && !paid {
             return Err(Refused::WindowClosed);
         }
         match open.find(|window| window.left > 0) {
@@ -78,6 +87,7 @@ impl Allowance {
                 window.left -= 1;
                 Ok(())
             }
+            None if paid => Ok(()),
             None => Err(Refused::UsedUp),
         }
     }
@@ -96,6 +106,8 @@ impl Allowance {
             message_until: message.map(|window| window.until),
             tap: tap.map_or(0, |window| window.left),
             tap_until: tap.map(|window| window.until),
+            paid_until: self.paid_until.filter(|until| now < *until),
+            now,
         }
     }
 }
@@ -130,5 +142,15 @@ mod tests {
         let mut tapped = Allowance::default();
         tapped.buy(Bought::ByTap, NOW);
         assert_eq!(tapped.spend(NOW + TAP_WINDOW), Err(Refused::WindowClosed));
+    }
+
+    #[test]
+    fn a_payment_opens_48_hours_without_limit() {
+        let mut allowance = Allowance::default();
+        allowance.buy(Bought::ByPayment, NOW);
+        for _ in 0..50 {
+            assert_eq!(allowance.spend(NOW), Ok(()));
+        }
+        assert_eq!(allowance.spend(NOW + PAYMENT_WINDOW), Err(Refused::WindowClosed));
     }
 }

@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::actions::{Action, Refusal};
-use super::api::Fault;
+use super::actions::Refusal;
+use super::faults::{ApiFault, PushFault};
+use super::panel::{AgentState, Control, ForAccount, Move, Quota, Receipts, Rights};
 use super::platform::Platform;
+use crate::config::AccountKind;
 
 const BODY_BYTES_MAX: usize = 15 * 1024 * 1024;
 const WAIT_MS_MAX: u64 = 30_000;
@@ -46,12 +48,19 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
             .route("/faults", web::get().to(faults))
             .route("/faults", web::post().to(add_fault))
             .route("/faults", web::delete().to(clear_faults))
+            .route("/push_faults", web::get().to(push_faults))
+            .route("/push_faults", web::post().to(add_push_fault))
+            .route("/push_faults", web::delete().to(clear_push_faults))
             .route("/receipts", web::post().to(set_receipts))
             .route("/receipts", web::delete().to(clear_receipts))
             .route("/quotas", web::post().to(set_quota))
             .route("/tokens/expire", web::post().to(expire_tokens))
             .route("/clock", web::get().to(clock))
-            .route("/clock", web::post().to(advance_clock)),
+            .route("/clock", web::post().to(move_clock))
+            .route("/clock", web::delete().to(reset_clock))
+            .route("/rights", web::post().to(set_rights))
+            .route("/agents", web::post().to(set_agent))
+            .route("/recording", web::get().to(recording)),
     );
 }
 
@@ -88,7 +97,9 @@ async fn accounts(platform: Data) -> HttpResponse {
             "followers": account.followers.len(),
             "following": account.followers.values().filter(|follower| follower.following).count(),
             "templates": settings.templates.iter().map(|template| &template.id).collect::<Vec<_>>(),
-            "menu": account.menu.buttons(),
+            "menu": account.menu.default_buttons(),
+            "is_service": settings.kind == AccountKind::Service,
+            "is_verified": settings.is_verified,
         })
     };
     HttpResponse::Ok().json(state.accounts.iter().map(view).collect::<Vec<_>>())
@@ -140,17 +151,20 @@ async fn create_follower(
     let NewFollower { openid, name, follow } = wanted.into_inner();
     let openid = openid.unwrap_or_else(|| platform.new_openid());
     let name = name.filter(|name| (1..=NAME_CHARS_MAX).contains(&name.chars().count()));
+    let at = platform.true_now();
     let account = {
         let mut state = platform.state();
         let Some(account) = state.account_index(&account) else { return no_account() };
         if let Err(reason) = state.add_follower(account, &openid, name.as_deref()) {
             return refused(StatusCode::CONFLICT, reason);
         }
+        let id = state.accounts[account].settings.id.clone();
+        state.recording.follower(at, &id, &openid, name.as_deref());
         account
     };
     let platform = platform.into_inner();
     if follow {
-        let _ = platform.act(account, &openid, Action::Follow { ticket: None });
+        let _ = platform.act(account, &openid, &json!({ "action": "follow" }));
     }
     let now = platform.now();
     let mut state = platform.state();
@@ -169,14 +183,19 @@ async fn follower(platform: Data, path: web::Path<(String, String)>) -> HttpResp
     }
 }
 
-async fn act(platform: Data, path: web::Path<(String, String)>, action: web::Json<Action>) -> HttpResponse {
+async fn act(platform: Data, path: web::Path<(String, String)>, action: web::Json<Value>) -> HttpResponse {
     let Some(account) = find(&platform, &path.0, &path.1) else { return no_follower() };
-    match platform.into_inner().act(account, &path.1, action.into_inner()) {
+    match platform.into_inner().act(account, &path.1, &action) {
         Ok(done) => HttpResponse::Ok().json(done),
-        Err(Refusal::Unknown(reason)) => refused(StatusCode::NOT_FOUND, reason),
-        Err(Refusal::State(reason)) => refused(StatusCode::CONFLICT, reason),
-        Err(Refusal::Value(reason)) => refused(StatusCode::BAD_REQUEST, reason),
-        Err(Refusal::Busy) => refused(StatusCode::TOO_MANY_REQUESTS, "投递中的推送过多，请稍后再试"),
+        Err(refusal) => {
+            let status = match refusal {
+                Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+                Refusal::State(_) => StatusCode::CONFLICT,
+                Refusal::Value(_) | Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+                Refusal::Busy => StatusCode::TOO_MANY_REQUESTS,
+            };
+            refused(status, refusal.words())
+        }
     }
 }
 
@@ -269,7 +288,9 @@ impl Watching {
         self.changed.borrow_and_update();
         let now = self.platform.now();
         let mut state = self.platform.state();
-        let menu = state.accounts[self.account].menu.buttons().cloned();
+        let account = &state.accounts[self.account];
+        let menu = account.followers.get(&self.openid).and_then(|follower| account.menu.of(follower));
+        let menu = menu.map(|(buttons, _)| buttons.clone());
         let follower = state.follower(self.account, &self.openid)?;
         let entries = follower.timeline.after(self.after);
         let view = follower.view(now);
@@ -284,84 +305,69 @@ async fn calls(platform: Data, query: web::Query<After>) -> HttpResponse {
 }
 
 async fn faults(platform: Data) -> HttpResponse {
-    HttpResponse::Ok().json(platform.state().faults.list())
+    HttpResponse::Ok().json(platform.state().faults.of_api())
 }
 
-async fn add_fault(platform: Data, fault: web::Json<Fault>) -> HttpResponse {
-    if platform.state().faults.add(fault.into_inner()) {
-        HttpResponse::Created().json(json!({}))
-    } else {
-        refused(StatusCode::BAD_REQUEST, "故障过多，或 http_status、delay_ms 超出范围")
+async fn push_faults(platform: Data) -> HttpResponse {
+    HttpResponse::Ok().json(platform.state().faults.of_pushes())
+}
+
+/// Turns a knob; answers with this status and an empty object, or says why not.
+fn turned(platform: &Platform, control: Control, done: StatusCode) -> HttpResponse {
+    match control.apply(platform) {
+        Ok(()) if done == StatusCode::NO_CONTENT => HttpResponse::NoContent().finish(),
+        Ok(()) => HttpResponse::build(done).json(json!({})),
+        Err(reason) => refused(StatusCode::BAD_REQUEST, reason),
     }
+}
+
+async fn add_fault(platform: Data, fault: web::Json<ApiFault>) -> HttpResponse {
+    turned(&platform, Control::ApiFault(fault.into_inner()), StatusCode::CREATED)
 }
 
 async fn clear_faults(platform: Data) -> HttpResponse {
-    platform.state().faults.clear();
-    HttpResponse::NoContent().finish()
+    turned(&platform, Control::ClearApiFaults, StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Receipts {
-    delay_ms: Option<u64>,
-    status: Option<String>,
-    times: Option<u32>,
+async fn add_push_fault(platform: Data, fault: web::Json<PushFault>) -> HttpResponse {
+    turned(&platform, Control::PushFault(fault.into_inner()), StatusCode::CREATED)
+}
+
+async fn clear_push_faults(platform: Data) -> HttpResponse {
+    turned(&platform, Control::ClearPushFaults, StatusCode::NO_CONTENT)
 }
 
 async fn set_receipts(platform: Data, wanted: web::Json<Receipts>) -> HttpResponse {
-    let mut state = platform.state();
-    if let Some(delay_ms) = wanted.delay_ms {
-        state.receipts.delay_ms = delay_ms;
-    }
-    state.receipts.status.clone_from(&wanted.status);
-    state.receipts.times = wanted.times;
-    HttpResponse::Ok().json(json!({}))
+    turned(&platform, Control::Receipts(wanted.into_inner()), StatusCode::OK)
 }
 
 async fn clear_receipts(platform: Data) -> HttpResponse {
-    let usual = super::push::ReceiptRule::new(platform.settings.receipt_delay_ms);
-    platform.state().receipts = usual;
-    HttpResponse::NoContent().finish()
+    turned(&platform, Control::ClearReceipts, StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct QuotaLimit {
-    account: Option<String>,
-    cgi_path: String,
-    daily_limit: u64,
+async fn set_quota(platform: Data, wanted: web::Json<Quota>) -> HttpResponse {
+    turned(&platform, Control::Quota(wanted.into_inner()), StatusCode::OK)
 }
 
-async fn set_quota(platform: Data, wanted: web::Json<QuotaLimit>) -> HttpResponse {
-    let mut state = platform.state();
-    let mut known = false;
-    for account in &mut state.accounts {
-        if wanted.account.as_ref().is_none_or(|id| *id == account.settings.id) {
-            known |= account.quotas.set_limit(&wanted.cgi_path, wanted.daily_limit);
-        }
-    }
-    if known {
-        HttpResponse::Ok().json(json!({}))
-    } else {
-        refused(StatusCode::NOT_FOUND, "没有这个公众号或接口")
-    }
+async fn set_rights(platform: Data, wanted: web::Json<Rights>) -> HttpResponse {
+    turned(&platform, Control::Rights(wanted.into_inner()), StatusCode::OK)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ForAccount {
-    account: Option<String>,
+async fn set_agent(platform: Data, wanted: web::Json<AgentState>) -> HttpResponse {
+    turned(&platform, Control::Agent(wanted.into_inner()), StatusCode::OK)
 }
 
 async fn expire_tokens(platform: Data, wanted: Option<web::Json<ForAccount>>) -> HttpResponse {
-    let wanted = wanted.and_then(|wanted| wanted.into_inner().account);
-    let now = platform.now();
-    for account in &mut platform.state().accounts {
-        if wanted.as_ref().is_none_or(|id| *id == account.settings.id) {
-            account.tokens.expire(now);
-        }
-    }
-    HttpResponse::Ok().json(json!({}))
+    let wanted = wanted.map(web::Json::into_inner).unwrap_or_default();
+    turned(&platform, Control::ExpireTokens(wanted), StatusCode::OK)
+}
+
+/// The session so far, one JSON object a line.
+async fn recording(platform: Data) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/jsonl; charset=utf-8")
+        .insert_header(("content-disposition", "attachment; filename=\"session.jsonl\""))
+        .body(platform.state().recording.text().to_owned())
 }
 
 async fn clock(platform: Data) -> HttpResponse {
@@ -369,17 +375,17 @@ async fn clock(platform: Data) -> HttpResponse {
 }
 
 fn clock_view(platform: &Platform) -> Value {
-    let offset_seconds = platform.offset().as_secs();
+    let offset_seconds = platform.offset_ms() / 1000;
     json!({ "now_ms": platform.now(), "true_now_ms": platform.true_now(), "offset_seconds": offset_seconds })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Advance {
-    advance_seconds: u64,
+async fn move_clock(platform: Data, wanted: web::Json<Move>) -> HttpResponse {
+    match Control::MoveClock(wanted.into_inner()).apply(&platform) {
+        Ok(()) => HttpResponse::Ok().json(clock_view(&platform)),
+        Err(reason) => refused(StatusCode::BAD_REQUEST, reason),
+    }
 }
 
-async fn advance_clock(platform: Data, wanted: web::Json<Advance>) -> HttpResponse {
-    platform.advance(Duration::from_secs(wanted.advance_seconds));
-    HttpResponse::Ok().json(clock_view(&platform))
+async fn reset_clock(platform: Data) -> HttpResponse {
+    turned(&platform, Control::ResetClock, StatusCode::NO_CONTENT)
 }

@@ -7,10 +7,14 @@
 //! settings   what it takes from the configuration
 //! envelope   signature and AES          xml        writer and strict reader
 //! platform   state and its two times    timeline   what a chat shows
-//! actions    what a follower does       push       deliveries, retries, receipts
+//! actions    what a follower does       messages   the messages that he sends
+//! events     what the platform pushes   push       deliveries, retries, receipts
 //! reply      passive replies, checked   allowance  what actions buy
 //! api        the documented API         oauth      web authorisation
-//! control    /sim/api                   pages      start page, phone, authorise page
+//! control    /sim/api                   pages      start page, phone, panel, authorise page
+//! faults     what can go wrong          panel      the knobs, as data
+//! recording  a session, line by line    replay     the same session against another server
+//! samples    files that followers send
 //! ```
 
 mod actions;
@@ -18,11 +22,18 @@ mod allowance;
 mod api;
 mod control;
 mod envelope;
+mod events;
+mod faults;
+mod messages;
 mod oauth;
 mod pages;
+mod panel;
 mod platform;
 mod push;
+mod recording;
+mod replay;
 mod reply;
+mod samples;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -38,6 +49,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use tokio::task::JoinHandle;
 
+pub use self::replay::{Recorded, RecordingError, Replayed};
 pub use self::settings::{AccountSettings, Settings, Template};
 use crate::clock::{SharedClock, SharedRandom};
 use platform::Platform;
@@ -116,6 +128,7 @@ impl Simulator {
                 .configure(pages::routes)
                 .route("/connect/oauth2/authorize", web::get().to(oauth::authorize))
                 .route("/cgi-bin/showqrcode", web::get().to(api::qrcode::show))
+                .route("/mp/subscribemsg", web::get().to(api::one_time::ask))
                 .configure(api::routes)
         })
         .workers(WORKERS)
@@ -130,6 +143,19 @@ impl Simulator {
 }
 
 impl Running {
+    /// Writes the recording of the session to this file, from its beginning to the end of the process.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record_to(&self, file: std::fs::File) -> io::Result<()> {
+        self.platform.state().recording.write_to(file)
+    }
+
+    /// Plays a recorded session against the server behind the accounts, and compares.
+    pub async fn replay(&self, recorded: &Recorded) -> Replayed {
+        replay::play(&self.platform, recorded).await
+    }
+
     /// Ends open streams and stops.
     pub async fn stop(self) {
         self.platform.closing.send_replace(true);

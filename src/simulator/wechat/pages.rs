@@ -62,7 +62,10 @@ struct PhonePage {
 struct AuthorizePage {
     account: String,
     account_name: String,
-    asks_consent: bool,
+    /// What needs the user's word; without it, nothing does.
+    question: Option<&'static str>,
+    /// The answer is part of the address to go to.
+    is_answered: bool,
     people: Vec<Person>,
 }
 
@@ -166,10 +169,26 @@ pub(crate) fn authorize(platform: &Platform, account: usize, scope: &str, query:
     let authorize = AuthorizePage {
         account: account.settings.id.clone(),
         account_name: account.settings.name.clone(),
-        asks_consent: scope == "snsapi_userinfo",
+        question: (scope == "snsapi_userinfo").then_some("申请获取您的昵称与头像"),
+        is_answered: false,
         people: people(account, here),
     };
     page(&authorize, StatusCode::OK, AUTHORIZE_POLICY)
+}
+
+/// The page of a one-time subscription, which asks who the user is and whether he agrees.
+pub(crate) fn ask_once(platform: &Platform, account: usize, query: &str) -> HttpResponse {
+    let state = platform.state();
+    let account = &state.accounts[account];
+    let here = |openid: &str| format!("/mp/subscribemsg?{query}&as={}&answer=confirm", encoded(openid));
+    let ask = AuthorizePage {
+        account: account.settings.id.clone(),
+        account_name: account.settings.name.clone(),
+        question: Some("申请给您发送一条消息"),
+        is_answered: true,
+        people: people(account, here),
+    };
+    page(&ask, StatusCode::OK, AUTHORIZE_POLICY)
 }
 
 /// What the authorise page says when a request is not in order.

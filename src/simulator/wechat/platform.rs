@@ -3,24 +3,29 @@
 //! Two times exist. The *true* time signs pushes and stamps chats, because the server checks it. The *platform*
 //! time is the true time plus what the clock panel added; windows, tokens, codes and quotas age by it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use tokio::sync::watch;
 
 use super::allowance::{Allowance, Left};
-use super::api::{CallLog, Faults, media, menu, qrcode, quota, template, token};
+use super::api::log::CallLog;
+use super::api::{
+    agents, mass, media, menu, qrcode, quota, sessions, shorten, speech, subscribe, tags, template, token,
+};
 use super::envelope::Cipher;
+use super::faults::{Faults, PushFault, ReceiptRule};
 use super::oauth;
-use super::push::{ReceiptRule, Turn};
+use super::push::{Push, Turn};
+use super::recording::{Exchange, Recording};
 use super::settings::{AccountSettings, Settings};
-use super::timeline::{Draft, Timeline};
+use super::timeline::{Draft, PushState, Timeline};
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::time::UnixMs;
 
@@ -59,6 +64,8 @@ pub(crate) struct State {
     pub(crate) receipts: ReceiptRule,
     /// Codes and tokens of web authorisation.
     pub(crate) oauth: oauth::Grants,
+    /// What has happened so far, to be played again.
+    pub(crate) recording: Recording,
     seq: u64,
     message_id: u64,
     followers: usize,
@@ -86,6 +93,18 @@ pub(crate) struct Account {
     pub(crate) media: media::Library,
     /// Template messages of the last ten minutes.
     pub(crate) sent: template::Sent,
+    /// Its tags.
+    pub(crate) tags: tags::Tags,
+    /// Its agents on the platform's own customer service.
+    pub(crate) agents: agents::Agents,
+    /// Its mass sendings.
+    pub(crate) mass: mass::Jobs,
+    /// Its templates of subscription notices.
+    pub(crate) notices: subscribe::Notices,
+    /// Its short keys.
+    pub(crate) short_keys: shorten::Keys,
+    /// Its recordings that were made text.
+    pub(crate) heard: speech::Heard,
 }
 
 /// A person's relation to one account.
@@ -104,6 +123,26 @@ pub(crate) struct Follower {
     pub(crate) followed_at: Option<UnixMs>,
     /// The scene that brought him; empty without a code.
     pub(crate) scene: String,
+    /// `subscribe_scene`
+    pub(crate) subscribe_scene: &'static str,
+    /// His client: 1 iOS, 2 Android, 3 any other.
+    pub(crate) client: u8,
+    /// The account's remark on him.
+    pub(crate) remark: String,
+    /// His tags in the order in which they were put on.
+    pub(crate) tags: Vec<u64>,
+    /// On the account's blacklist.
+    pub(crate) is_blacklisted: bool,
+    /// Notices that may still come, by template; one of a long-term template stays one.
+    pub(crate) subscriptions: HashMap<String, u32>,
+    /// One-time subscriptions that he confirmed: template and scene.
+    pub(crate) one_time: BTreeSet<(String, String)>,
+    /// Mass sendings that reached him in a month.
+    pub(crate) mass_reached: (i64, u32),
+    /// Waits in the platform's own queue.
+    pub(crate) waiting_since: Option<UnixMs>,
+    /// An agent of the platform's own serves him.
+    pub(crate) session: Option<sessions::Session>,
     /// What may be sent to him.
     pub(crate) allowance: Allowance,
     /// Last message in either direction.
@@ -128,6 +167,10 @@ pub(crate) struct FollowerView {
     snapshot: bool,
     followed_at: Option<UnixMs>,
     scene: String,
+    client: u8,
+    tags: Vec<u64>,
+    waiting: bool,
+    served_by: Option<String>,
     typing: bool,
     allowance: Left,
     last: Option<String>,
@@ -152,6 +195,7 @@ impl Platform {
             faults: Faults::default(),
             receipts: ReceiptRule::new(settings.receipt_delay_ms),
             oauth: oauth::Grants::default(),
+            recording: Recording::new(clock.now()),
             seq: started.saturating_mul(1_000),
             message_id: started.saturating_mul(10_000),
             followers: 0,
@@ -196,16 +240,20 @@ impl Platform {
         UnixMs(self.clock.now().0.saturating_add(self.offset_ms.load(Ordering::SeqCst)))
     }
 
-    /// How far the platform's time is ahead.
-    pub(crate) fn offset(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.offset_ms.load(Ordering::SeqCst)).unwrap_or(0))
+    /// How far the platform's time is ahead of the machine's; negative: behind.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::SeqCst)
     }
 
-    /// Moves the platform's time forward.
-    pub(crate) fn advance(&self, by: Duration) {
-        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    /// Moves the platform's time, also backwards.
+    pub(crate) fn move_by(&self, by_ms: i64) {
         let moved = |offset: i64| Some(offset.saturating_add(by_ms));
         let _ = self.offset_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved);
+    }
+
+    /// The platform's time is the machine's again.
+    pub(crate) fn reset_clock(&self) {
+        self.offset_ms.store(0, Ordering::SeqCst);
     }
 
     /// How many pushes are under way.
@@ -257,6 +305,54 @@ impl State {
     pub(crate) fn next_message_id(&mut self) -> u64 {
         self.message_id += 1;
         self.message_id
+    }
+
+    /// The fault that a push meets.
+    pub(crate) fn take_push_fault(&mut self, push: &Push) -> Option<PushFault> {
+        let account = &self.accounts[push.account].settings.id;
+        self.faults.take_for_push(account, &push.kind)
+    }
+
+    /// Writes down how a push ended.
+    pub(crate) fn record_push(
+        &mut self,
+        at: UnixMs,
+        push: &Push,
+        ended: PushState,
+        fault: Option<String>,
+        reply: Option<&str>,
+    ) {
+        let account = &self.accounts[push.account].settings.id;
+        let exchange = Exchange {
+            account,
+            openid: &push.openid,
+            step: push.step,
+            push: &push.xml,
+            ended,
+            fault: fault.as_deref(),
+            reply,
+        };
+        self.recording.exchange(at, &exchange);
+    }
+
+    /// Writes down what a follower is about to do; gives the number of the step. What a replay would know by other
+    /// ids is named by its place: the n-th entry of its kind, the n-th code.
+    pub(crate) fn record_action(&mut self, at: UnixMs, account: usize, openid: &str, action: &Value) -> u64 {
+        let mut portable = action.clone();
+        if let (Some(id), Some(follower)) = (action["entry"].as_u64(), self.follower(account, openid)) {
+            portable["entry"] = json!({ "nth": follower.timeline.number(id) });
+        }
+        let codes = &self.accounts[account].codes;
+        if let Some(number) = action["ticket"].as_str().and_then(|ticket| codes.number(ticket)) {
+            portable["ticket"] = json!({ "nth": number });
+        }
+        let by_address = action["url"].as_str().filter(|_| action["action"] == "scan");
+        if let Some(number) = by_address.and_then(|url| codes.number(&codes.ticket_of(url)?)) {
+            portable["url"] = Value::Null;
+            portable["ticket"] = json!({ "nth": number });
+        }
+        let account = self.accounts[account].settings.id.clone();
+        self.recording.action(at, &account, openid, &portable)
     }
 
     /// Adds a person, who does not follow yet.
@@ -339,6 +435,12 @@ impl Account {
             codes: qrcode::Codes::default(),
             media: media::Library::default(),
             sent: template::Sent::default(),
+            tags: tags::Tags::default(),
+            agents: agents::Agents::default(),
+            mass: mass::Jobs::default(),
+            notices: subscribe::Notices::default(),
+            short_keys: shorten::Keys::default(),
+            heard: speech::Heard::default(),
         }
     }
 
@@ -359,6 +461,16 @@ impl Follower {
             snapshot: false,
             followed_at: None,
             scene: String::new(),
+            subscribe_scene: "ADD_SCENE_SEARCH",
+            client: 1,
+            remark: String::new(),
+            tags: Vec::new(),
+            is_blacklisted: false,
+            subscriptions: HashMap::new(),
+            one_time: BTreeSet::new(),
+            mass_reached: (0, 0),
+            waiting_since: None,
+            session: None,
             allowance: Allowance::default(),
             exchanged_at: None,
             typing_until: None,
@@ -366,6 +478,11 @@ impl Follower {
             changed: watch::Sender::new(0),
             turn: None,
         }
+    }
+
+    /// Whether an agent of the platform's own serves him now.
+    pub(crate) fn is_served(&self, now: UnixMs) -> bool {
+        self.session.as_ref().is_some_and(|session| now < session.until)
     }
 
     /// A place in the order of this follower's pushes.
@@ -384,6 +501,10 @@ impl Follower {
             snapshot: self.snapshot,
             followed_at: self.followed_at,
             scene: self.scene.clone(),
+            client: self.client,
+            tags: self.tags.clone(),
+            waiting: self.waiting_since.is_some(),
+            served_by: self.session.as_ref().filter(|one| now < one.until).map(|one| one.agent.clone()),
             typing: self.typing_until.is_some_and(|until| now < until),
             allowance: self.allowance.left(now),
             last: self.timeline.last_visible().map(|entry| entry.text.clone()),

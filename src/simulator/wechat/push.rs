@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use url::Url;
 
 use super::envelope::signature;
+use super::faults::{PushFault, ReceiptRule};
 use super::platform::{Account, Platform};
 use super::reply::{self, Reply};
 use super::timeline::{Delivery, Direction, Draft, Entry, PushState, Source};
@@ -25,6 +26,9 @@ const DELIVERIES_MAX: u8 = 3;
 const REPLY_BYTES_MAX: usize = 256 * 1024;
 /// How long a push may keep the next one of the same follower from beginning.
 const HEAD_START: Duration = Duration::from_millis(30);
+/// How long a push waits for a later one that it lets go first.
+const LATER_MAX: Duration = Duration::from_secs(120);
+const LATER_POLL: Duration = Duration::from_millis(50);
 /// What WeChat shows when an account does not answer, or answers nonsense.
 pub(crate) const OUT_OF_ORDER: &str = "该公众号提供的服务出现故障，请稍后再试";
 
@@ -47,12 +51,18 @@ pub(crate) struct Push {
     pub(crate) openid: String,
     /// The chat entry that it belongs to.
     pub(crate) entry: u64,
+    /// `MsgType` of a message, `Event` of an event.
+    pub(crate) kind: String,
     /// The message.
     pub(crate) xml: String,
     /// How its reply is read.
     pub(crate) scene: Scene,
     /// Its place among the follower's pushes.
     pub(crate) turn: Turn,
+    /// The recorded action that caused it.
+    pub(crate) step: Option<u64>,
+    /// Dropped when it has ended.
+    pub(crate) done: Option<oneshot::Sender<()>>,
 }
 
 /// A place in a follower's order of pushes.
@@ -64,6 +74,11 @@ pub(crate) struct Turn {
 impl Turn {
     pub(crate) fn new(before: Option<oneshot::Receiver<()>>, passed: oneshot::Sender<()>) -> Self {
         Self { before, passed: Some(passed) }
+    }
+
+    /// In nobody's order.
+    pub(crate) fn none() -> Self {
+        Self { before: None, passed: None }
     }
 
     async fn come(&mut self) {
@@ -80,118 +95,134 @@ impl Turn {
     }
 }
 
-/// How receipts of template messages behave.
-#[derive(Clone, Debug)]
-pub(crate) struct ReceiptRule {
-    /// How long after the send.
-    pub(crate) delay_ms: u64,
-    /// What it says; `None`: the truth. `Some("")`: no receipt is pushed.
-    pub(crate) status: Option<String>,
-    /// For how many messages; `None`: until it is cleared.
-    pub(crate) times: Option<u32>,
-}
-
-impl ReceiptRule {
-    pub(crate) fn new(delay_ms: u64) -> Self {
-        Self { delay_ms, status: None, times: None }
-    }
-
-    /// The status that the rule asks for, once.
-    pub(crate) fn take(&mut self) -> Option<String> {
-        match &mut self.times {
-            Some(0) => return None,
-            Some(times) => *times -= 1,
-            None => {}
-        }
-        self.status.clone()
-    }
-}
-
 /// What goes over the wire.
 struct Wire {
     url: Url,
     body: String,
 }
 
-enum Exchange {
-    Answered(String),
-    Failed,
-}
+/// How one request ended: outcome, status, body.
+type Ended = (&'static str, Option<u16>, Option<String>);
 
 impl Platform {
     /// Sends a push in the background.
-    pub(crate) fn send_push(self: &Arc<Self>, push: Push) {
+    pub(crate) fn send_push(self: &Arc<Self>, push: Push, fault: Option<PushFault>) {
         let platform = Arc::clone(self);
         self.pushes.fetch_add(1, Ordering::SeqCst);
         self.runtime.spawn(async move {
-            platform.deliver(push).await;
+            let mut push = push;
+            platform.deliver(&mut push, fault.unwrap_or_default()).await;
             platform.pushes.fetch_sub(1, Ordering::SeqCst);
+            if let Some(done) = push.done.take() {
+                // Whoever waited may have given up.
+                let _ = done.send(());
+            }
         });
     }
 
-    async fn deliver(&self, mut push: Push) {
+    async fn deliver(&self, push: &mut Push, fault: PushFault) {
         push.turn.come().await;
+        if fault.after_next {
+            push.turn.pass();
+            self.later_one_ended(push).await;
+        }
+        sleep(Duration::from_millis(fault.delay_ms)).await;
         let spacing = Duration::from_millis(self.settings.delivery_timeout_ms);
         for number in 1..=DELIVERIES_MAX {
             let begun = Instant::now();
-            match self.attempt(&mut push, number).await {
-                Exchange::Answered(body) => return self.settle(&push, &body),
-                Exchange::Failed if number < DELIVERIES_MAX => sleep_until(begun + spacing).await,
-                Exchange::Failed => {}
+            let is_lost = number <= fault.lose_replies;
+            match self.attempt(push, number, fault.copies.max(1), is_lost).await {
+                Some(body) => return self.settle(push, &body),
+                None if number < DELIVERIES_MAX => sleep_until(begun + spacing).await,
+                None => {}
             }
         }
+        let reason = "三次投递均未得到应答".to_owned();
+        let at = self.true_now();
         let mut state = self.state();
         state.change_entry(push.account, &push.openid, push.entry, |entry| {
-            set_state(entry, PushState::Silent, Some("三次投递均未得到应答".to_owned()));
+            set_state(entry, PushState::Silent, Some(reason.clone()));
         });
+        state.record_push(at, push, PushState::Silent, Some(reason), None);
         drop(state);
-        self.show_out_of_order(&push);
+        self.show_out_of_order(push);
     }
 
-    async fn attempt(&self, push: &mut Push, number: u8) -> Exchange {
+    /// Waits until a push of the same follower that came after this one has ended.
+    async fn later_one_ended(&self, push: &Push) {
+        let look = || {
+            let mut state = self.state();
+            let follower = state.follower(push.account, &push.openid)?;
+            let ended = |entry: &Entry| {
+                entry.id > push.entry
+                    && entry.push.as_ref().is_some_and(|push| push.state != PushState::Delivering)
+            };
+            let found = follower.timeline.after(push.entry).iter().any(ended);
+            Some((found, follower.changed.subscribe()))
+        };
+        let waiting = async {
+            while let Some((false, mut changed)) = look() {
+                // A change between the look and the wait shows within the poll.
+                let _ = timeout(LATER_POLL, changed.changed()).await;
+            }
+        };
+        let _ = timeout(LATER_MAX, waiting).await;
+    }
+
+    /// One delivery, as one request or as several at once. The body of the first good answer.
+    async fn attempt(&self, push: &mut Push, number: u8, copies: u8, is_lost: bool) -> Option<String> {
         let limit = Duration::from_millis(self.settings.delivery_timeout_ms);
-        let wire = self.wire(push.account, &push.openid, &push.xml);
-        let (url, posted) = (wire.url.to_string(), wire.body.clone());
+        let wires: Vec<Wire> =
+            (0..copies).map(|_| self.wire(push.account, &push.openid, &push.xml)).collect();
+        let sent: Vec<(String, String)> =
+            wires.iter().map(|wire| (wire.url.to_string(), wire.body.clone())).collect();
         let (started_at, begun) = (self.true_now(), Instant::now());
-        let exchange = timeout(limit, self.exchange(wire));
-        tokio::pin!(exchange);
+        let one = |wire| async move {
+            let ended = timeout(limit, self.exchange(wire)).await;
+            (ended, begun.elapsed())
+        };
+        let all = futures::future::join_all(wires.into_iter().map(one));
+        tokio::pin!(all);
         let early = tokio::select! {
-            outcome = &mut exchange => Some(outcome),
+            outcome = &mut all => Some(outcome),
             () = sleep(HEAD_START) => None,
         };
         push.turn.pass();
-        let outcome = match early {
-            Some(outcome) => outcome,
-            None => exchange.await,
+        let outcomes = match early {
+            Some(outcomes) => outcomes,
+            None => all.await,
         };
-        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (name, status, body) = match outcome {
-            Err(_) => ("timeout", None, None),
-            Ok(Err(_)) => ("unreachable", None, None),
-            Ok(Ok((200, body))) => ("answered", Some(200), Some(body)),
-            Ok(Ok((status, body))) => ("status", Some(status), Some(body)),
-        };
-        let delivery = Delivery {
-            number,
-            started_at,
-            duration_ms,
-            outcome: name,
-            status,
-            url,
-            posted,
-            raw_reply: body.clone(),
-            reply_xml: None,
-        };
-        let mut state = self.state();
-        state.change_entry(push.account, &push.openid, push.entry, |entry| {
+        let mut good = None;
+        let mut deliveries = Vec::with_capacity(outcomes.len());
+        for ((outcome, took), (url, posted)) in outcomes.into_iter().zip(sent) {
+            let (name, status, body): Ended = match outcome {
+                Err(_) => ("timeout", None, None),
+                Ok(Err(_)) => ("unreachable", None, None),
+                Ok(Ok((200, body))) if is_lost => ("lost", Some(200), Some(body)),
+                Ok(Ok((200, body))) => ("answered", Some(200), Some(body)),
+                Ok(Ok((status, body))) => ("status", Some(status), Some(body)),
+            };
+            if name == "answered" && good.is_none() {
+                good.clone_from(&body);
+            }
+            deliveries.push(Delivery {
+                number,
+                started_at,
+                duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                outcome: name,
+                status,
+                url,
+                posted,
+                raw_reply: body,
+                reply_xml: None,
+            });
+        }
+        self.state().change_entry(push.account, &push.openid, push.entry, |entry| {
             if let Some(push) = &mut entry.push {
-                push.deliveries.push(delivery);
+                push.deliveries.extend(deliveries);
             }
         });
-        match (name, body) {
-            ("answered", Some(body)) => Exchange::Answered(body),
-            _ => Exchange::Failed,
-        }
+        good
     }
 
     /// One HTTP exchange: status and body.
@@ -243,13 +274,14 @@ impl Platform {
 
     /// Reads the reply and shows what it says.
     fn settle(&self, push: &Push, body: &str) {
-        let at = self.true_now();
+        let (at, now) = (self.true_now(), self.now());
         let mut state = self.state();
         let opened = reply::open(&state.accounts[push.account], body);
         let read = match &opened {
             Ok(None) => Ok(None),
             Ok(Some(xml)) => {
-                reply::read(&state.accounts[push.account], &push.openid, push.scene, xml).map(Some)
+                let expected = reply::Expected { openid: &push.openid, scene: push.scene, now };
+                reply::read(&state.accounts[push.account], &expected, xml).map(Some)
             }
             Err(fault) => Err(fault.clone()),
         };
@@ -258,12 +290,14 @@ impl Platform {
             Ok(Some(_)) => (PushState::Answered, None),
             Err(fault) => (PushState::Malformed, Some(fault.clone())),
         };
+        let xml = opened.ok().flatten();
         state.change_entry(push.account, &push.openid, push.entry, |entry| {
             if let Some(last) = entry.push.as_mut().and_then(|push| push.deliveries.last_mut()) {
-                last.reply_xml = opened.ok().flatten();
+                last.reply_xml = xml.clone();
             }
-            set_state(entry, ended, fault);
+            set_state(entry, ended, fault.clone());
         });
+        state.record_push(at, push, ended, fault, xml.as_deref());
         if push.scene == Scene::Quiet {
             return;
         }
@@ -272,10 +306,12 @@ impl Platform {
             Ok(Some(Reply { kind, text, detail, hidden })) => {
                 let draft = Draft::new(Direction::Account, &kind, text).detail(detail).hidden(hidden);
                 let draft = draft.sent_as(Source::Passive, Some(push.entry));
-                let platform_now = self.now();
                 if let Some(follower) = state.follower(push.account, &push.openid) {
-                    follower.exchanged_at = Some(platform_now);
+                    follower.exchanged_at = Some(now);
                     follower.typing_until = None;
+                    if kind == "transfer" {
+                        follower.waiting_since = Some(at);
+                    }
                 }
                 state.show(push.account, &push.openid, at, draft);
             }
@@ -293,19 +329,38 @@ impl Platform {
         }
     }
 
-    /// Pushes the receipt of a template message after the delay that the rule sets.
-    pub(crate) fn send_receipt(self: &Arc<Self>, receipt: Receipt) {
+    /// Pushes the receipt of a template message as the rule says. Gives what the send call has to wait for, if the
+    /// receipt is to be answered before it.
+    pub(crate) fn send_receipt(
+        self: &Arc<Self>,
+        receipt: Receipt,
+        rule: &ReceiptRule,
+    ) -> Option<oneshot::Receiver<()>> {
+        let copies = if receipt.status.is_empty() { 0 } else { rule.copies };
+        if rule.before_answer {
+            let (done, ended) = oneshot::channel();
+            let mut done = Some(done);
+            for _ in 0..copies {
+                self.push_receipt(&receipt, done.take());
+            }
+            return Some(ended);
+        }
         let platform = Arc::clone(self);
+        let delay = Duration::from_millis(rule.delay_ms);
         self.runtime.spawn(async move {
-            sleep(Duration::from_millis(receipt.delay_ms)).await;
-            platform.push_receipt(&receipt);
+            sleep(delay).await;
+            for _ in 0..copies {
+                platform.push_receipt(&receipt, None);
+            }
         });
+        None
     }
 
-    fn push_receipt(self: &Arc<Self>, receipt: &Receipt) {
+    fn push_receipt(self: &Arc<Self>, receipt: &Receipt, done: Option<oneshot::Sender<()>>) {
         let now = self.true_now();
+        let kind = "TEMPLATESENDJOBFINISH";
         let mut state = self.state();
-        let xml = event(&state.accounts[receipt.account], &receipt.openid, now, "TEMPLATESENDJOBFINISH")
+        let xml = event(&state.accounts[receipt.account], &receipt.openid, now, kind)
             .number("MsgID", receipt.message_id)
             .text("Status", &receipt.status)
             .finish();
@@ -317,12 +372,21 @@ impl Platform {
                 detail.insert("receipt".to_owned(), receipt.status.as_str().into());
             }
         });
-        let Some(follower) = state.follower(receipt.account, &receipt.openid) else { return };
-        // A receipt is nobody's action: it stands in no order.
-        let turn = Turn { before: None, passed: None };
-        let openid = follower.openid.clone();
+        let push = Push {
+            account: receipt.account,
+            openid: receipt.openid.clone(),
+            entry,
+            kind: kind.to_owned(),
+            xml,
+            scene: Scene::Quiet,
+            // A receipt is nobody's action: it stands in no order.
+            turn: Turn::none(),
+            step: None,
+            done,
+        };
+        let fault = state.take_push_fault(&push);
         drop(state);
-        self.send_push(Push { account: receipt.account, openid, entry, xml, scene: Scene::Quiet, turn });
+        self.send_push(push, fault);
     }
 
     /// What the console does when a server address is saved: the verification GET. `true` when the server
@@ -362,17 +426,15 @@ pub(crate) struct Receipt {
     pub(crate) entry: u64,
     /// `msgid` of the send call.
     pub(crate) message_id: u64,
-    /// What is reported.
+    /// What is reported; empty: nothing is.
     pub(crate) status: String,
-    /// How long from now.
-    pub(crate) delay_ms: u64,
 }
 
-/// The four elements that every push begins with.
-pub(crate) fn envelope(account: &Account, openid: &str, at: UnixMs, kind: &str) -> xml::Writer {
+/// The four elements that every push begins with; the sender is nearly always a follower.
+pub(crate) fn envelope(account: &Account, sender: &str, at: UnixMs, kind: &str) -> xml::Writer {
     xml::Writer::new()
         .text("ToUserName", &account.settings.original_id)
-        .text("FromUserName", openid)
+        .text("FromUserName", sender)
         .number("CreateTime", at.seconds())
         .text("MsgType", kind)
 }

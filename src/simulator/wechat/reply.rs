@@ -7,6 +7,7 @@ use super::platform::Account;
 use super::push::Scene;
 use super::xml::{self, Element};
 use crate::config::Encryption;
+use crate::domain::time::UnixMs;
 
 const TEXT_BYTES_MAX: usize = 2048;
 
@@ -52,11 +53,30 @@ fn unseal(account: &Account, root: &Element) -> Result<String, String> {
     cipher.open(encrypted).map_err(str::to_owned)
 }
 
+/// What a reply is held to.
+pub(crate) struct Expected<'a> {
+    /// Whom it must go to.
+    pub(crate) openid: &'a str,
+    /// What it answers.
+    pub(crate) scene: Scene,
+    /// The platform's time, by which media grow old.
+    pub(crate) now: UnixMs,
+}
+
 /// Reads the reply's XML.
-pub(crate) fn read(account: &Account, openid: &str, scene: Scene, document: &str) -> Result<Reply, String> {
+pub(crate) fn read(account: &Account, expected: &Expected<'_>, document: &str) -> Result<Reply, String> {
+    let media = |element: &Element, name: &str, kind: &str| {
+        let id = element.text_of(name).unwrap_or_default();
+        let fits = account.media.fits(id, kind, expected.now);
+        if fits {
+            Ok(id.to_owned())
+        } else {
+            Err(format!("{name} 没有对应的素材，或素材已过期、类型不符"))
+        }
+    };
     let root = root(document)?;
     let text = |name: &str| root.text_of(name).unwrap_or_default();
-    if text("ToUserName") != openid {
+    if text("ToUserName") != expected.openid {
         return Err("ToUserName 不是该用户的 OpenID".to_owned());
     }
     if text("FromUserName") != account.settings.original_id {
@@ -76,16 +96,16 @@ pub(crate) fn read(account: &Account, openid: &str, scene: Scene, document: &str
             }
         }
         "image" => {
-            let media = media(account, inner(&root, "Image", &["MediaId"], &[])?, "MediaId")?;
+            let media = media(inner(&root, "Image", &["MediaId"], &[])?, "MediaId", "image")?;
             Ok(shown("image", "[图片]", json!({ "media_id": media })))
         }
         "voice" => {
-            let media = media(account, inner(&root, "Voice", &["MediaId"], &[])?, "MediaId")?;
+            let media = media(inner(&root, "Voice", &["MediaId"], &[])?, "MediaId", "voice")?;
             Ok(shown("voice", "[语音]", json!({ "media_id": media })))
         }
         "video" => {
             let video = inner(&root, "Video", &["MediaId"], &["Title", "Description"])?;
-            let media = media(account, video, "MediaId")?;
+            let media = media(video, "MediaId", "video")?;
             let detail = json!({
                 "media_id": media,
                 "title": video.text_of("Title"),
@@ -93,8 +113,8 @@ pub(crate) fn read(account: &Account, openid: &str, scene: Scene, document: &str
             });
             Ok(shown("video", "[视频]", detail))
         }
-        "music" => music(account, &root),
-        "news" => news(&root, scene),
+        "music" => music(&root, media),
+        "news" => news(&root, expected.scene),
         "transfer_customer_service" => {
             only(&root, &ENVELOPE, &["TransInfo"])?;
             if let Some(info) = root.child("TransInfo") {
@@ -110,11 +130,14 @@ pub(crate) fn read(account: &Account, openid: &str, scene: Scene, document: &str
     }
 }
 
-fn music(account: &Account, root: &Element) -> Result<Reply, String> {
+fn music(
+    root: &Element,
+    media: impl Fn(&Element, &str, &str) -> Result<String, String>,
+) -> Result<Reply, String> {
     let optional = ["Title", "Description", "MusicUrl", "HQMusicUrl"];
     let music = inner(root, "Music", &["ThumbMediaId"], &optional)?;
-    media(account, music, "ThumbMediaId")?;
     let detail = json!({
+        "thumb_media_id": media(music, "ThumbMediaId", "thumb")?,
         "title": music.text_of("Title"),
         "description": music.text_of("Description"),
         "url": music.text_of("HQMusicUrl").or(music.text_of("MusicUrl")),
@@ -193,9 +216,4 @@ fn only(element: &Element, required: &[&str], optional: &[&str]) -> Result<(), S
         }
     }
     Ok(())
-}
-
-fn media(account: &Account, element: &Element, name: &str) -> Result<String, String> {
-    let id = element.text_of(name).unwrap_or_default();
-    if account.media.has(id) { Ok(id.to_owned()) } else { Err(format!("{name} 没有对应的素材")) }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use crate::config::{Account, Config, Encryption, NoticeTemplate};
+use crate::config::{Account, AccountKind, Config, Encryption, NoticeTemplate};
 use crate::domain::secret::Secret;
 
 /// Everything the simulator is started with.
@@ -50,6 +50,10 @@ pub struct AccountSettings {
     pub token: Secret,
     /// EncodingAESKey; needed unless `encryption` is plain.
     pub encoding_aes_key: Option<Secret>,
+    /// Service or subscription account.
+    pub kind: AccountKind,
+    /// 已认证: without it most of the API is closed.
+    pub is_verified: bool,
     /// How pushes are sent.
     pub encryption: Encryption,
     /// Where pushes are sent.
@@ -110,6 +114,8 @@ impl AccountSettings {
             app_secret: account.app_secret.clone(),
             token: account.token.clone(),
             encoding_aes_key: account.encoding_aes_key.clone(),
+            kind: account.kind,
+            is_verified: true,
             encryption: account.encryption,
             push_url: below(server, &format!("wechat/{}", account.id)),
             templates: Template::library(&account.notices),

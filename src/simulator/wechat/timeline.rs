@@ -32,6 +32,12 @@ pub(crate) enum Source {
     Custom,
     /// 模板消息
     Template,
+    /// 订阅通知, also a one-time one
+    Subscription,
+    /// 群发
+    Mass,
+    /// What a menu button holds itself
+    Menu,
 }
 
 /// How a push ended.
@@ -59,7 +65,7 @@ pub(crate) struct Delivery {
     pub(crate) started_at: UnixMs,
     /// How long it took.
     pub(crate) duration_ms: u64,
-    /// `answered`, `timeout`, `status` or `unreachable`.
+    /// `answered`, `lost`, `timeout`, `status` or `unreachable`.
     pub(crate) outcome: &'static str,
     /// HTTP status, when there was one.
     pub(crate) status: Option<u16>,
@@ -227,6 +233,18 @@ impl Timeline {
     pub(crate) fn get(&self, id: u64) -> Option<&Entry> {
         let at = self.0.binary_search_by_key(&id, |entry| entry.id).ok()?;
         self.0.get(at)
+    }
+
+    /// The place of an entry among those of its kind, from 1: how a recording names it.
+    pub(crate) fn number(&self, id: u64) -> Option<usize> {
+        let kind = &self.get(id)?.kind;
+        self.0.iter().filter(|entry| entry.kind == *kind).position(|entry| entry.id == id).map(|at| at + 1)
+    }
+
+    /// The entry of that kind at that place.
+    pub(crate) fn numbered(&self, kind: &str, number: usize) -> Option<u64> {
+        let mut entries = self.0.iter().filter(|entry| entry.kind == kind);
+        entries.nth(number.checked_sub(1)?).map(|entry| entry.id)
     }
 
     /// Changes an entry; `false` when it is gone.

@@ -11,18 +11,25 @@ function show(id) {
   part(id).hidden = false;
 }
 
-function goOn(openid) {
-  location.replace(`${location.pathname}${location.search}&as=${encodeURIComponent(openid)}`);
+function goOn(openid, answer) {
+  const said = page.dataset.isAnswered === "true" ? `&answer=${answer}` : "";
+  location.replace(`${location.pathname}${location.search}&as=${encodeURIComponent(openid)}${said}`);
 }
 
 function recognised(openid) {
   if (page.dataset.asksConsent !== "true") {
-    goOn(openid);
+    goOn(openid, "confirm");
     return;
   }
   show("consent");
-  part("agree").addEventListener("click", () => goOn(openid));
-  part("refuse").addEventListener("click", () => window.parent.postMessage({ kind: "phone.close" }, location.origin));
+  part("agree").addEventListener("click", () => goOn(openid, "confirm"));
+  part("refuse").addEventListener("click", () => {
+    if (page.dataset.isAnswered === "true") {
+      goOn(openid, "cancel");
+    } else {
+      window.parent.postMessage({ kind: "phone.close" }, location.origin);
+    }
+  });
   part("agree").focus();
 }
 

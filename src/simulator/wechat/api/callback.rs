@@ -15,6 +15,7 @@ const OPERATORS: [&str; 4] = ["CHINANET", "UNICOM", "CAP", "DEFAULT"];
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct CheckRequest {
     #[serde(default)]
     action: String,

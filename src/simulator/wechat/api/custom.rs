@@ -10,6 +10,7 @@ use super::super::allowance;
 use super::super::platform::{Platform, State};
 use super::super::timeline::{Direction, Draft, Source};
 use super::{Answered, Call, Refused, ok};
+use crate::domain::time::UnixMs;
 
 const TEXT_BYTES_MAX: usize = 2048;
 const TYPING: Duration = Duration::from_secs(15);
@@ -17,13 +18,141 @@ const TYPING: Duration = Duration::from_secs(15);
 const EXCHANGE: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SendRequest {
     #[serde(default)]
     touser: String,
     #[serde(default)]
     msgtype: String,
-    #[serde(flatten)]
-    body: serde_json::Map<String, Value>,
+    // Of these exactly the one that `msgtype` names must be there.
+    text: Option<Text>,
+    image: Option<Media>,
+    voice: Option<Media>,
+    video: Option<Video>,
+    music: Option<Music>,
+    news: Option<News>,
+    mpnews: Option<Media>,
+    mpnewsarticle: Option<PublishedArticle>,
+    msgmenu: Option<Choices>,
+    wxcard: Option<Coupon>,
+    miniprogrampage: Option<MiniProgramPage>,
+    // These two may stand beside it.
+    customservice: Option<Agent>,
+    aimsgcontext: Option<Generated>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    content: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Media {
+    media_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Video {
+    media_id: String,
+    thumb_media_id: String,
+    title: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Music {
+    title: String,
+    description: String,
+    musicurl: String,
+    hqmusicurl: String,
+    thumb_media_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct News {
+    articles: Vec<Article>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Article {
+    title: String,
+    description: String,
+    url: String,
+    picurl: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublishedArticle {
+    article_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choices {
+    head_content: Option<String>,
+    list: Vec<Choice>,
+    tail_content: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    id: String,
+    content: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Coupon {
+    card_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MiniProgramPage {
+    title: String,
+    appid: String,
+    pagepath: String,
+    thumb_media_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Agent {
+    kf_account: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Generated {
+    is_ai_msg: u8,
+}
+
+impl SendRequest {
+    /// Names of the message objects that are there.
+    fn present(&self) -> Vec<&'static str> {
+        let objects = [
+            ("text", self.text.is_some()),
+            ("image", self.image.is_some()),
+            ("voice", self.voice.is_some()),
+            ("video", self.video.is_some()),
+            ("music", self.music.is_some()),
+            ("news", self.news.is_some()),
+            ("mpnews", self.mpnews.is_some()),
+            ("mpnewsarticle", self.mpnewsarticle.is_some()),
+            ("msgmenu", self.msgmenu.is_some()),
+            ("wxcard", self.wxcard.is_some()),
+            ("miniprogrampage", self.miniprogrampage.is_some()),
+        ];
+        objects.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    }
 }
 
 struct Bubble {
@@ -32,18 +161,48 @@ struct Bubble {
     detail: Value,
 }
 
+impl Bubble {
+    fn new(kind: &'static str, text: impl Into<String>, detail: Value) -> Self {
+        Self { kind, text: text.into(), detail }
+    }
+
+    fn note(&mut self, name: &str, value: Value) {
+        if self.detail.is_null() {
+            self.detail = json!({});
+        }
+        self.detail[name] = value;
+    }
+}
+
+/// What a message may refer to.
+struct Shelf<'a> {
+    state: &'a State,
+    account: usize,
+    now: UnixMs,
+}
+
+impl Shelf<'_> {
+    fn media(&self, id: &str, kind: &str) -> Result<String, Refused> {
+        let library = &self.state.accounts[self.account].media;
+        if library.fits(id, kind, self.now) { Ok(id.to_owned()) } else { Err(Refused::media()) }
+    }
+}
+
 /// `POST /cgi-bin/message/custom/send`
 pub(crate) fn send(platform: &Arc<Platform>, account: usize, call: &Call) -> Answered {
     let request: SendRequest = call.json()?;
     let (now, at) = (platform.now(), platform.true_now());
     let mut state = platform.state();
     if state.follower(account, &request.touser).is_none() {
-        return Err(Refused::new(40003, "invalid openid"));
+        return Err(Refused::openid());
     }
-    let bubble = bubble(&state, account, &request)?;
-    let Some(follower) = state.follower(account, &request.touser) else { return ok() };
+    let mut bubble = bubble(&Shelf { state: &state, account, now }, &request)?;
+    let follower = state.follower(account, &request.touser).ok_or_else(Refused::openid)?;
     if !follower.following {
         return Err(Refused::new(43004, "require subscribe"));
+    }
+    if follower.is_blacklisted {
+        return Err(Refused::new(43019, "user is in the blacklist"));
     }
     if follower.blocked {
         return Err(Refused::new(48002, "user refuse to receive message"));
@@ -56,95 +215,145 @@ pub(crate) fn send(platform: &Arc<Platform>, account: usize, call: &Call) -> Ans
     })?;
     follower.exchanged_at = Some(now);
     follower.typing_until = None;
-    let answer = ok();
+    if let Some(agent) = &request.customservice {
+        let nickname = state.accounts[account].agents.nickname(&agent.kf_account);
+        bubble.note("agent", json!(nickname));
+    }
+    if request.aimsgcontext.as_ref().is_some_and(|context| context.is_ai_msg == 1) {
+        bubble.note("is_generated", json!(true));
+    }
     let draft = Draft::new(Direction::Account, bubble.kind, bubble.text)
         .detail(bubble.detail)
         .sent_as(Source::Custom, None)
         .call(&call.path, &String::from_utf8_lossy(&call.body), json!({ "errcode": 0, "errmsg": "ok" }));
     state.show(account, &request.touser, at, draft);
-    answer
+    ok()
 }
 
-fn bubble(state: &State, account: usize, request: &SendRequest) -> Result<Bubble, Refused> {
-    let content = request.body.get(&request.msgtype).cloned().unwrap_or(Value::Null);
-    let field = |name: &str| content[name].as_str().unwrap_or_default().to_owned();
-    let media = |name: &str| {
-        let known = state.accounts[account].media.has(&field(name));
-        if known { Ok(field(name)) } else { Err(Refused::new(40007, "invalid media_id")) }
-    };
-    let shown = |kind, text: String, detail| Ok(Bubble { kind, text, detail });
-    match request.msgtype.as_str() {
-        "text" => match field("content") {
-            text if text.is_empty() => Err(Refused::new(44004, "empty content")),
-            text if text.len() > TEXT_BYTES_MAX => Err(Refused::new(45002, "content size out of limit")),
-            text => shown("text", text, Value::Null),
-        },
-        "image" => shown("image", "[图片]".to_owned(), json!({ "media_id": media("media_id")? })),
-        "voice" => shown("voice", "[语音]".to_owned(), json!({ "media_id": media("media_id")? })),
-        "video" => {
-            media("thumb_media_id")?;
-            let detail = json!({
-                "media_id": media("media_id")?, "title": field("title"), "description": field("description"),
-            });
-            shown("video", "[视频]".to_owned(), detail)
-        }
-        "music" => {
-            media("thumb_media_id")?;
-            let detail = json!({
-                "title": field("title"), "description": field("description"), "url": field("musicurl"),
-            });
-            shown("music", field("title"), detail)
-        }
-        "news" => news(&content),
-        "msgmenu" => msgmenu(&content),
-        "mpnewsarticle" if !field("article_id").is_empty() => {
-            shown("link", "[图文]".to_owned(), json!({ "description": field("article_id") }))
-        }
-        "wxcard" if !field("card_id").is_empty() => {
-            shown("link", "[卡券]".to_owned(), json!({ "description": field("card_id") }))
-        }
-        "miniprogrampage" => {
-            media("thumb_media_id")?;
-            if field("appid").is_empty() || field("pagepath").is_empty() {
-                return Err(Refused::new(40035, "invalid parameter"));
-            }
-            shown("link", field("title"), json!({ "description": "小程序" }))
-        }
-        _ => Err(Refused::new(40008, "invalid message type")),
+fn bubble(shelf: &Shelf<'_>, request: &SendRequest) -> Result<Bubble, Refused> {
+    let invalid = |name: &str| Refused::new(40035, format!("invalid parameter: {name}"));
+    if let Some(agent) = &request.customservice
+        && shelf.state.accounts[shelf.account].agents.nickname(&agent.kf_account).is_none()
+    {
+        return Err(Refused::new(65401, "invalid custom service account"));
     }
+    if request.aimsgcontext.as_ref().is_some_and(|context| context.is_ai_msg > 1) {
+        return Err(invalid("aimsgcontext.is_ai_msg"));
+    }
+    let known = request.present();
+    match known.as_slice() {
+        [only] if *only == request.msgtype => {}
+        [] => return Err(Refused::new(40008, "invalid message type")),
+        _ => {
+            return Err(Refused::new(
+                40008,
+                "invalid message type: it names another object than the body has",
+            ));
+        }
+    }
+    if let Some(Text { content }) = &request.text {
+        return match content.len() {
+            0 => Err(Refused::new(44004, "empty content")),
+            length if length > TEXT_BYTES_MAX => Err(Refused::new(45002, "content size out of limit")),
+            _ => Ok(Bubble::new("text", content.as_str(), Value::Null)),
+        };
+    }
+    if let Some(news) = &request.news {
+        return self::news(news);
+    }
+    if let Some(choices) = &request.msgmenu {
+        return self::choices(choices);
+    }
+    media_bubble(shelf, request)?.map_or_else(|| other_bubble(shelf, request), Ok)
 }
 
-fn news(content: &Value) -> Result<Bubble, Refused> {
-    let articles = content["articles"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let [article] = articles else {
+fn media_bubble(shelf: &Shelf<'_>, request: &SendRequest) -> Result<Option<Bubble>, Refused> {
+    if let Some(image) = &request.image {
+        let detail = json!({ "media_id": shelf.media(&image.media_id, "image")? });
+        return Ok(Some(Bubble::new("image", "[图片]", detail)));
+    }
+    if let Some(voice) = &request.voice {
+        let detail = json!({ "media_id": shelf.media(&voice.media_id, "voice")? });
+        return Ok(Some(Bubble::new("voice", "[语音]", detail)));
+    }
+    if let Some(video) = &request.video {
+        let detail = json!({
+            "media_id": shelf.media(&video.media_id, "video")?,
+            "thumb_media_id": shelf.media(&video.thumb_media_id, "thumb")?,
+            "title": video.title,
+            "description": video.description,
+        });
+        return Ok(Some(Bubble::new("video", "[视频]", detail)));
+    }
+    if let Some(music) = &request.music {
+        let url = if music.hqmusicurl.is_empty() { &music.musicurl } else { &music.hqmusicurl };
+        let detail = json!({
+            "title": music.title,
+            "description": music.description,
+            "url": url,
+            "thumb_media_id": shelf.media(&music.thumb_media_id, "thumb")?,
+        });
+        return Ok(Some(Bubble::new("music", music.title.as_str(), detail)));
+    }
+    Ok(None)
+}
+
+fn other_bubble(shelf: &Shelf<'_>, request: &SendRequest) -> Result<Bubble, Refused> {
+    let invalid = |name: &str| Refused::new(40035, format!("invalid parameter: {name}"));
+    let link = |title: &str, about: &str| Bubble::new("link", title, json!({ "description": about }));
+    if let Some(article) = &request.mpnewsarticle {
+        let id = &article.article_id;
+        return if id.is_empty() { Err(invalid("article_id")) } else { Ok(link("[图文]", id)) };
+    }
+    if let Some(coupon) = &request.wxcard {
+        let id = &coupon.card_id;
+        return if id.is_empty() { Err(invalid("card_id")) } else { Ok(link("[卡券]", id)) };
+    }
+    if let Some(page) = &request.miniprogrampage {
+        if page.appid.is_empty() || page.pagepath.is_empty() {
+            return Err(invalid("miniprogrampage"));
+        }
+        let detail = json!({
+            "appid": page.appid,
+            "pagepath": page.pagepath,
+            "thumb_media_id": shelf.media(&page.thumb_media_id, "thumb")?,
+        });
+        return Ok(Bubble::new("miniprogram", page.title.as_str(), detail));
+    }
+    // `mpnews` was withdrawn when drafts came: no media id can name one any more.
+    Err(Refused::media())
+}
+
+fn news(news: &News) -> Result<Bubble, Refused> {
+    let [article] = news.articles.as_slice() else {
         return Err(Refused::new(45008, "article size out of limit"));
     };
-    let shown = json!({ "articles": [{
-        "title": article["title"], "description": article["description"],
-        "picurl": article["picurl"], "url": article["url"],
-    }]});
-    let title = article["title"].as_str().unwrap_or_default();
-    if title.is_empty() {
-        return Err(Refused::new(40035, "invalid parameter: title"));
+    if article.title.is_empty() {
+        return Err(Refused::new(40035, "invalid parameter: news.articles.title"));
     }
-    Ok(Bubble { kind: "news", text: title.to_owned(), detail: shown })
+    let shown = json!({ "articles": [{
+        "title": article.title,
+        "description": article.description,
+        "picurl": article.picurl,
+        "url": article.url,
+    }]});
+    Ok(Bubble::new("news", article.title.as_str(), shown))
 }
 
-fn msgmenu(content: &Value) -> Result<Bubble, Refused> {
-    let list = content["list"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let complete = |item: &Value| {
-        let (id, words) = (item["id"].as_str(), item["content"].as_str());
-        id.is_some_and(|id| !id.is_empty()) && words.is_some_and(|words| !words.is_empty())
-    };
-    if list.is_empty() || !list.iter().all(complete) {
+fn choices(choices: &Choices) -> Result<Bubble, Refused> {
+    let complete = |item: &Choice| !item.id.is_empty() && !item.content.is_empty();
+    if choices.list.is_empty() || !choices.list.iter().all(complete) {
         return Err(Refused::new(40035, "invalid parameter: msgmenu.list"));
     }
-    let head = content["head_content"].as_str().unwrap_or_default().to_owned();
-    let detail = json!({ "head": head, "list": list, "tail": content["tail_content"] });
-    Ok(Bubble { kind: "msgmenu", text: head, detail })
+    let list: Vec<Value> =
+        choices.list.iter().map(|item| json!({ "id": item.id, "content": item.content })).collect();
+    let head = choices.head_content.clone().unwrap_or_default();
+    let detail = json!({ "head": head, "list": list, "tail": choices.tail_content });
+    Ok(Bubble::new("msgmenu", head, detail))
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TypingRequest {
     #[serde(default)]
     touser: String,
@@ -157,8 +366,7 @@ pub(crate) fn typing(platform: &Arc<Platform>, account: usize, call: &Call) -> A
     let request: TypingRequest = call.json()?;
     let now = platform.now();
     let mut state = platform.state();
-    let follower = state.follower(account, &request.touser);
-    let follower = follower.ok_or_else(|| Refused::new(40003, "invalid openid"))?;
+    let follower = state.follower(account, &request.touser).ok_or_else(Refused::openid)?;
     let recent = follower.exchanged_at.is_some_and(|at| now < at + EXCHANGE);
     let typing = follower.typing_until.is_some_and(|until| now < until);
     match request.command.as_str() {

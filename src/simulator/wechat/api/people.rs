@@ -6,28 +6,39 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::platform::{Follower, Platform};
-use super::{Answer, Answered, Call, Refused};
+use super::{Answer, Answered, Call, Refused, ok};
 
 const PAGE_MAX: usize = 10_000;
 const BATCH_MAX: usize = 100;
+/// A remark is shorter than this.
+const REMARK_BYTES_END: usize = 30;
 
 /// `GET /cgi-bin/user/info`
 pub(crate) fn info(platform: &Arc<Platform>, account: usize, call: &Call) -> Answered {
-    call.require_get()?;
+    check_language(call.query("lang"))?;
     let mut state = platform.state();
-    let follower = state.follower(account, call.query("openid"));
-    let follower = follower.ok_or_else(|| Refused::new(40003, "invalid openid"))?;
+    let follower = state.follower(account, call.query("openid")).ok_or_else(Refused::openid)?;
     Ok(Answer::Json(describe(follower)))
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BatchRequest {
     user_list: Vec<BatchItem>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BatchItem {
     openid: String,
+    #[serde(default)]
+    lang: String,
+}
+
+/// The languages that a profile can be asked for in; empty: the default.
+fn check_language(lang: &str) -> Result<(), Refused> {
+    let known = matches!(lang, "" | "zh_CN" | "zh_TW" | "en");
+    if known { Ok(()) } else { Err(Refused::new(40035, "invalid parameter: lang")) }
 }
 
 /// `POST /cgi-bin/user/info/batchget`
@@ -39,8 +50,8 @@ pub(crate) fn info_of_many(platform: &Arc<Platform>, account: usize, call: &Call
     let mut state = platform.state();
     let mut people = Vec::with_capacity(request.user_list.len());
     for item in &request.user_list {
-        let follower = state.follower(account, &item.openid);
-        people.push(describe(follower.ok_or_else(|| Refused::new(40003, "invalid openid"))?));
+        check_language(&item.lang)?;
+        people.push(describe(state.follower(account, &item.openid).ok_or_else(Refused::openid)?));
     }
     Ok(Answer::Json(json!({ "user_info_list": people })))
 }
@@ -49,17 +60,16 @@ fn describe(follower: &Follower) -> Value {
     if !follower.following {
         return json!({ "subscribe": 0, "openid": follower.openid });
     }
-    let by_code = !follower.scene.is_empty();
     let number: u64 = follower.scene.parse().unwrap_or_default();
     json!({
         "subscribe": 1,
         "openid": follower.openid,
         "language": "zh_CN",
         "subscribe_time": follower.followed_at.map_or(0, |at| at.seconds()),
-        "remark": "",
+        "remark": follower.remark,
         "groupid": 0,
-        "tagid_list": [],
-        "subscribe_scene": if by_code { "ADD_SCENE_QR_CODE" } else { "ADD_SCENE_SEARCH" },
+        "tagid_list": follower.tags,
+        "subscribe_scene": follower.subscribe_scene,
         "qr_scene": number,
         "qr_scene_str": if number == 0 { follower.scene.as_str() } else { "" },
     })
@@ -67,7 +77,6 @@ fn describe(follower: &Follower) -> Value {
 
 /// `GET /cgi-bin/user/get`
 pub(crate) fn list(platform: &Arc<Platform>, account: usize, call: &Call) -> Answered {
-    call.require_get()?;
     let state = platform.state();
     let account = &state.accounts[account];
     let following = |openid: &&String| account.followers.get(*openid).is_some_and(|one| one.following);
@@ -76,7 +85,7 @@ pub(crate) fn list(platform: &Arc<Platform>, account: usize, call: &Call) -> Ans
         "" => 0,
         after => {
             let at = all.iter().position(|openid| *openid == after);
-            at.ok_or_else(|| Refused::new(40003, "invalid openid"))? + 1
+            at.ok_or_else(Refused::openid)? + 1
         }
     };
     let page: Vec<&&String> = all.iter().skip(start).take(PAGE_MAX).collect();
@@ -86,4 +95,26 @@ pub(crate) fn list(platform: &Arc<Platform>, account: usize, call: &Call) -> Ans
         body["data"] = json!({ "openid": page });
     }
     Ok(Answer::Json(body))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemarkRequest {
+    openid: String,
+    remark: String,
+}
+
+/// `POST /cgi-bin/user/info/updateremark`
+pub(crate) fn remark(platform: &Arc<Platform>, account: usize, call: &Call) -> Answered {
+    let request: RemarkRequest = call.json()?;
+    let mut state = platform.state();
+    let follower = state.follower(account, &request.openid).ok_or_else(Refused::openid)?;
+    if !follower.following {
+        return Err(Refused::new(43004, "require subscribe"));
+    }
+    if request.remark.len() >= REMARK_BYTES_END {
+        return Err(Refused::new(40092, "invalid remark name size"));
+    }
+    follower.remark = request.remark;
+    ok()
 }

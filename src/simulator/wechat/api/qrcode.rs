@@ -56,6 +56,10 @@ impl Codes {
         ticket
     }
 
+    fn lasting(&self) -> usize {
+        self.by_ticket.values().filter(|code| code.until.is_none()).count()
+    }
+
     /// The code of a ticket, unless it is over.
     pub(crate) fn scan(&self, ticket: &str, now: UnixMs) -> Option<Code> {
         self.by_ticket.get(ticket).filter(|code| code.until.is_none_or(|until| now < until)).cloned()
@@ -65,6 +69,16 @@ impl Codes {
     pub(crate) fn ticket_of(&self, url: &str) -> Option<String> {
         let ticket = url.strip_prefix(ADDRESS)?;
         self.by_ticket.contains_key(ticket).then(|| ticket.to_owned())
+    }
+
+    /// The place of a ticket in order of making, from 1: how a recording names it.
+    pub(crate) fn number(&self, ticket: &str) -> Option<usize> {
+        self.order.iter().position(|known| known == ticket).map(|at| at + 1)
+    }
+
+    /// The ticket at that place.
+    pub(crate) fn numbered(&self, number: usize) -> Option<&str> {
+        self.order.get(number.checked_sub(1)?).map(String::as_str)
     }
 
     /// The newest codes that are not over.
@@ -78,6 +92,7 @@ impl Codes {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct CreateRequest {
     expire_seconds: Option<u64>,
     #[serde(default)]
@@ -86,11 +101,13 @@ struct CreateRequest {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ActionInfo {
     scene: Scene,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Scene {
     scene_id: Option<u64>,
     scene_str: Option<String>,
@@ -101,6 +118,9 @@ pub(crate) fn create(platform: &Arc<Platform>, account: usize, call: &Call) -> A
     let request: CreateRequest = call.json()?;
     let bad_scene = || Refused::new(40053, "invalid action info");
     let scene = request.action_info.ok_or_else(bad_scene)?.scene;
+    if scene.scene_id.is_some() && scene.scene_str.is_some() {
+        return Err(bad_scene());
+    }
     let number = |largest: u64| match scene.scene_id {
         Some(id) if (1..=largest).contains(&id) => Ok(id.to_string()),
         _ => Err(bad_scene()),
@@ -116,10 +136,19 @@ pub(crate) fn create(platform: &Arc<Platform>, account: usize, call: &Call) -> A
         "QR_LIMIT_STR_SCENE" => (words()?, true),
         _ => return Err(Refused::new(40052, "invalid action name")),
     };
-    let seconds = request.expire_seconds.unwrap_or(EXPIRE_SECONDS_DEFAULT).min(EXPIRE_SECONDS_MAX);
+    let seconds = request.expire_seconds.unwrap_or(EXPIRE_SECONDS_DEFAULT);
+    let fits =
+        if lasting { request.expire_seconds.is_none() } else { (1..=EXPIRE_SECONDS_MAX).contains(&seconds) };
+    if !fits {
+        return Err(Refused::new(40035, "invalid parameter: expire_seconds"));
+    }
     let until = (!lasting).then(|| platform.now() + Duration::from_secs(seconds));
     let mut state = platform.state();
-    let ticket = state.accounts[account].codes.add(platform, scene, until);
+    let codes = &mut state.accounts[account].codes;
+    if lasting && codes.lasting() >= CODES_MAX {
+        return Err(Refused::new(45029, "permanent qrcode count out of limit"));
+    }
+    let ticket = codes.add(platform, scene, until);
     let mut body = json!({ "ticket": ticket, "url": format!("{ADDRESS}{ticket}") });
     if !lasting {
         body["expire_seconds"] = json!(seconds);

@@ -8,37 +8,16 @@ use serde_json::json;
 
 use super::super::platform::Platform;
 use super::token::account_by_secret;
-use super::{Answer, Answered, Call, Refused, ok};
+use super::{Answer, Answered, Call, Refused, ok, table};
 use crate::domain::time::UnixMs;
 
 const BEIJING_MS: i64 = 8 * 3600 * 1000;
 const DAY_MS: i64 = 24 * 3600 * 1000;
+const MINUTE_MS: i64 = 60 * 1000;
+/// `clear_quota` and its second version together.
 const CLEARS_PER_MONTH_MAX: u32 = 10;
-
-/// Path and calls per day. Only what stands here exists.
-const DAILY: &[(&str, u64)] = &[
-    ("/cgi-bin/token", 2_000),
-    ("/cgi-bin/message/custom/send", 500_000),
-    ("/cgi-bin/message/custom/typing", 500_000),
-    ("/cgi-bin/message/template/send", 100_000),
-    ("/cgi-bin/template/get_all_private_template", 100_000),
-    ("/cgi-bin/menu/create", 1_000),
-    ("/cgi-bin/menu/get", 10_000),
-    ("/cgi-bin/menu/delete", 1_000),
-    ("/cgi-bin/get_current_selfmenu_info", 10_000),
-    ("/cgi-bin/user/info", 5_000_000),
-    ("/cgi-bin/user/info/batchget", 500_000),
-    ("/cgi-bin/user/get", 500),
-    ("/cgi-bin/qrcode/create", 100_000),
-    ("/cgi-bin/media/upload", 100_000),
-    ("/cgi-bin/media/get", 200_000),
-    ("/cgi-bin/ticket/getticket", 10_000),
-    ("/cgi-bin/getcallbackip", 10_000),
-    ("/cgi-bin/get_api_domain_ip", 10_000),
-    ("/cgi-bin/callback/check", 10_000),
-    ("/cgi-bin/openapi/quota/get", 10_000),
-    ("/cgi-bin/clear_quota", 10_000),
-];
+/// `openapi/quota/clear`
+const SINGLE_CLEARS_PER_MONTH_MAX: u32 = 50;
 
 /// What one account has used.
 #[derive(Default)]
@@ -46,15 +25,48 @@ pub(crate) struct Quotas {
     day: i64,
     used: HashMap<&'static str, u64>,
     limits: HashMap<&'static str, u64>,
-    clears: (i64, u32),
+    per_minute: HashMap<&'static str, u64>,
+    minute: i64,
+    used_in_minute: HashMap<&'static str, u64>,
+    clears: Chances,
+    single_clears: Chances,
+}
+
+/// What is granted so many times a calendar month.
+#[derive(Default)]
+struct Chances {
+    month: i64,
+    used: u32,
+}
+
+impl Chances {
+    fn take(&mut self, month: i64, used_max: u32) -> Result<(), Refused> {
+        if self.month != month {
+            *self = Self { month, used: 0 };
+        }
+        if self.used >= used_max {
+            return Err(Refused::new(48006, "forbid to clear quota because of reaching the limit"));
+        }
+        self.used += 1;
+        Ok(())
+    }
 }
 
 impl Quotas {
     /// Sets another daily limit; `false` when the path does not exist.
     pub(crate) fn set_limit(&mut self, path: &str, daily_limit: u64) -> bool {
-        let known = find(path);
-        if let Some((path, _)) = known {
-            self.limits.insert(path, daily_limit);
+        let known = table::find(path);
+        if let Some(api) = known {
+            self.limits.insert(api.path, daily_limit);
+        }
+        known.is_some()
+    }
+
+    /// Sets a limit a minute; `false` when the path does not exist.
+    pub(crate) fn set_minute_limit(&mut self, path: &str, minute_limit: u64) -> bool {
+        let known = table::find(path);
+        if let Some(api) = known {
+            self.per_minute.insert(api.path, minute_limit);
         }
         known.is_some()
     }
@@ -63,11 +75,16 @@ impl Quotas {
         self.limits.get(path).copied().unwrap_or(usual)
     }
 
-    fn turn_day(&mut self, now: UnixMs) {
+    fn turn(&mut self, now: UnixMs) {
         let today = day(now);
         if self.day != today {
             self.day = today;
             self.used.clear();
+        }
+        let minute = now.0.div_euclid(MINUTE_MS);
+        if self.minute != minute {
+            self.minute = minute;
+            self.used_in_minute.clear();
         }
     }
 }
@@ -77,24 +94,22 @@ pub(crate) fn day(now: UnixMs) -> i64 {
     now.0.saturating_add(BEIJING_MS).div_euclid(DAY_MS)
 }
 
-fn find(path: &str) -> Option<(&'static str, u64)> {
-    DAILY.iter().find(|(known, _)| *known == path).copied()
-}
-
-/// Whether the API exists.
-pub(crate) fn is_known(path: &str) -> bool {
-    find(path).is_some()
-}
-
-/// Counts a call, or 45009.
+/// Counts a call; 45011 for too many in a minute, 45009 for too many in a day.
 pub(crate) fn count(platform: &Platform, account: usize, path: &str) -> Result<(), Refused> {
-    let Some((path, usual)) = find(path) else { return Ok(()) };
+    let Some(api) = table::find(path) else { return Ok(()) };
     let now = platform.now();
     let mut state = platform.state();
     let quotas = &mut state.accounts[account].quotas;
-    quotas.turn_day(now);
-    let limit = quotas.limit(path, usual);
-    let used = quotas.used.entry(path).or_default();
+    quotas.turn(now);
+    if let Some(minute_limit) = quotas.per_minute.get(api.path) {
+        let used = quotas.used_in_minute.entry(api.path).or_default();
+        if *used >= *minute_limit {
+            return Err(Refused::new(45011, "api minute-quota reach limit, must slower, retry next minute"));
+        }
+        *used += 1;
+    }
+    let limit = quotas.limit(api.path, api.daily_max);
+    let used = quotas.used.entry(api.path).or_default();
     if *used >= limit {
         return Err(Refused::new(45009, "reach max api daily quota limit"));
     }
@@ -103,12 +118,44 @@ pub(crate) fn count(platform: &Platform, account: usize, path: &str) -> Result<(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct GetRequest {
     cgi_path: String,
 }
 
 /// `POST /cgi-bin/openapi/quota/get`
 pub(crate) fn get(platform: &Arc<Platform>, account: usize, call: &Call) -> Answered {
+    let api = named(call)?;
+    let now = platform.now();
+    let mut state = platform.state();
+    let quotas = &mut state.accounts[account].quotas;
+    quotas.turn(now);
+    let limit = quotas.limit(api.path, api.daily_max);
+    let used = quotas.used.get(api.path).copied().unwrap_or_default();
+    let mut body = json!({
+        "errcode": 0,
+        "errmsg": "ok",
+        "quota": { "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) },
+    });
+    if let Some(minute_limit) = quotas.per_minute.get(api.path) {
+        body["rate_limit"] = json!({ "call_count": minute_limit, "refresh_second": 60 });
+    }
+    Ok(Answer::Json(body))
+}
+
+/// `POST /cgi-bin/openapi/quota/clear`
+pub(crate) fn clear_one(platform: &Arc<Platform>, account: usize, call: &Call) -> Answered {
+    let api = named(call)?;
+    let month = month(platform);
+    let mut state = platform.state();
+    let quotas = &mut state.accounts[account].quotas;
+    quotas.single_clears.take(month, SINGLE_CLEARS_PER_MONTH_MAX)?;
+    quotas.used.remove(api.path);
+    ok()
+}
+
+/// The API that a diagnosis is about.
+fn named(call: &Call) -> Result<&'static table::Api, Refused> {
     let request: GetRequest = call.json()?;
     if !request.cgi_path.starts_with('/') {
         return Err(Refused::new(76003, "cgi_path is malformed"));
@@ -116,20 +163,11 @@ pub(crate) fn get(platform: &Arc<Platform>, account: usize, call: &Call) -> Answ
     if request.cgi_path.starts_with("/sns/") {
         return Err(Refused::new(76022, "could not use this cgi_path"));
     }
-    let (path, usual) = find(&request.cgi_path).ok_or_else(|| Refused::new(76021, "cgi_path not found"))?;
-    let now = platform.now();
-    let mut state = platform.state();
-    let quotas = &mut state.accounts[account].quotas;
-    quotas.turn_day(now);
-    let (limit, used) = (quotas.limit(path, usual), quotas.used.get(path).copied().unwrap_or_default());
-    Ok(Answer::Json(json!({
-        "errcode": 0,
-        "errmsg": "ok",
-        "quota": { "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) },
-    })))
+    table::find(&request.cgi_path).ok_or_else(|| Refused::new(76021, "cgi_path not found"))
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ClearRequest {
     appid: String,
     #[serde(default)]
@@ -152,18 +190,16 @@ pub(crate) fn clear_by_secret(platform: &Arc<Platform>, call: &Call) -> Answered
     clear_all(platform, account)
 }
 
-fn clear_all(platform: &Platform, account: usize) -> Answered {
+fn month(platform: &Platform) -> i64 {
     let date = platform.now().beijing();
-    let month = i64::from(date.year()) * 12 + i64::from(date.month());
+    i64::from(date.year()) * 12 + i64::from(date.month())
+}
+
+fn clear_all(platform: &Platform, account: usize) -> Answered {
+    let month = month(platform);
     let mut state = platform.state();
     let quotas = &mut state.accounts[account].quotas;
-    if quotas.clears.0 != month {
-        quotas.clears = (month, 0);
-    }
-    if quotas.clears.1 >= CLEARS_PER_MONTH_MAX {
-        return Err(Refused::new(48006, "forbid to clear quota because of reaching the limit"));
-    }
-    quotas.clears.1 += 1;
+    quotas.clears.take(month, CLEARS_PER_MONTH_MAX)?;
     quotas.used.clear();
     ok()
 }

@@ -3,6 +3,15 @@
 
 const CURRENCY_SYMBOLS: &[char] = &['¥', '￥', '$', '€', '£', '₩', '฿', '₫', '₹', '₽', '₱', '₺'];
 
+const TEMPLATE_AMOUNT_DIGITS_MAX: usize = 12;
+const NOTICE_AMOUNT_DIGITS_MAX: usize = 10;
+
+/// Whether a value fits its keyword in a subscription notice, where amounts are shorter.
+pub(crate) fn fits_notice(keyword: &str, value: &str) -> bool {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    fits(keyword, value) && (!keyword.starts_with("amount") || digits <= NOTICE_AMOUNT_DIGITS_MAX)
+}
+
 /// Whether a value fits its keyword (`thing4`, `amount2` …). An unknown kind is held to the limit of `thing`.
 pub(crate) fn fits(keyword: &str, value: &str) -> bool {
     let kind = keyword.trim_end_matches(|character: char| character.is_ascii_digit());
@@ -55,7 +64,7 @@ fn is_digits(text: &str) -> bool {
 fn is_amount(value: &str) -> bool {
     let value = value.strip_prefix(CURRENCY_SYMBOLS).unwrap_or(value);
     let value = value.strip_suffix('元').unwrap_or(value);
-    is_number(value) && value.bytes().filter(u8::is_ascii_digit).count() <= 12
+    is_number(value) && value.bytes().filter(u8::is_ascii_digit).count() <= TEMPLATE_AMOUNT_DIGITS_MAX
 }
 
 /// A time of day, a date, both, or a range of them with `~`.

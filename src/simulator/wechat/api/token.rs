@@ -100,6 +100,7 @@ impl Tokens {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct StableRequest {
     #[serde(default)]
     grant_type: String,
@@ -139,7 +140,6 @@ pub(crate) fn classic(platform: &Arc<Platform>, call: &Call) -> Answered {
 
 /// `GET /cgi-bin/ticket/getticket`
 pub(crate) fn ticket(platform: &Arc<Platform>, account: usize, call: &Call) -> Answered {
-    call.require_get()?;
     if call.query("type") != "jsapi" {
         return Err(Refused::new(40097, "invalid args"));
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::bot::Bot;
 use super::{AccountSettings, Running, Settings, Simulator, Template};
 use crate::clock::{ManualClock, SeededRandom};
-use crate::config::Encryption;
+use crate::config::{AccountKind, Encryption};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
 
@@ -43,6 +43,8 @@ impl Stage {
             app_secret: Secret::new("secret".to_owned()),
             token: Secret::new(bot::TOKEN.to_owned()),
             encoding_aes_key: (encryption != Encryption::Plain).then(|| Secret::new(KEY.to_owned())),
+            kind: AccountKind::Service,
+            is_verified: true,
             encryption,
             push_url: bot.url(),
             templates: vec![Template {
