@@ -59,7 +59,7 @@ enum Command {
     Serve(Lifetime),
     /// The WeChat simulator.
     #[cfg(feature = "demo")]
-    Simulator(Lifetime),
+    Simulator(simulate::Simulate),
     /// The sandbox bank core; with `check`, a test of a bank's own gateway.
     Core(core::Core),
     /// Print the settings in effect, secrets masked, and check configuration and content; every fault with its place.
@@ -179,9 +179,7 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         Some(Command::Demo(demo)) => demo::run(demo, &context).await,
         Some(Command::Serve(lifetime)) => serve::run(lifetime, &context).await,
         #[cfg(feature = "demo")]
-        Some(Command::Simulator(lifetime)) => {
-            simulate::simulator(&context, lifetime.until_stdin_closes).await
-        }
+        Some(Command::Simulator(asked)) => simulate::simulator(&context, &asked).await,
         Some(Command::Core(core)) => core::run(core, &context).await,
         Some(Command::Check { show: _ }) => check::run(&context),
         Some(Command::Doctor(doctor)) => doctor::run(doctor, &context).await,

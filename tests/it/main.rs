@@ -14,6 +14,7 @@ mod command_line;
 mod crash;
 mod doctor;
 mod first_floor;
+mod foreign_bot;
 mod gate;
 mod gateway;
 mod house;

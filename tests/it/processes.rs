@@ -58,8 +58,18 @@ impl Process {
         Self::start_with(folder, arguments, std::fs::File::create(log).unwrap().into())
     }
 
+    /// Starts another program than ours in this folder.
+    pub(crate) fn start_program(folder: &Path, program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder).stdin(Stdio::null());
+        Self::watch(command, Stdio::inherit())
+    }
+
     fn start_with(folder: &Path, arguments: &[&str], stderr: Stdio) -> Self {
-        let mut command = command(folder, arguments);
+        Self::watch(command(folder, arguments), stderr)
+    }
+
+    fn watch(mut command: Command, stderr: Stdio) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();

@@ -4,7 +4,7 @@
 //! fault of the server cannot hide behind the same fault of its opposite.
 //!
 //! ```text
-//! settings   what it takes from the configuration
+//! settings   what it takes from the configuration, or settings_file, its own
 //! envelope   signature and AES          xml        writer and strict reader
 //! platform   state and its two times    timeline   what a chat shows
 //! actions    what a follower does       messages   the messages that he sends
@@ -35,6 +35,7 @@ mod replay;
 mod reply;
 mod samples;
 mod settings;
+mod settings_file;
 #[cfg(test)]
 mod tests;
 mod timeline;

@@ -76,6 +76,8 @@ pub struct Template {
 impl Settings {
     /// Pushes time out after five seconds, as on the platform.
     pub const DELIVERY_TIMEOUT_MS: u64 = 5_000;
+    /// Receipts come a moment after their message.
+    pub const RECEIPT_DELAY_MS: u64 = 300;
 
     /// Reads what concerns the simulator. It listens where the first account expects WeChat's API.
     #[must_use]
@@ -87,7 +89,7 @@ impl Settings {
             port: api.and_then(Url::port_or_known_default).unwrap_or(0),
             accounts: config.accounts.iter().map(|account| AccountSettings::read(account, server)).collect(),
             delivery_timeout_ms: Self::DELIVERY_TIMEOUT_MS,
-            receipt_delay_ms: 300,
+            receipt_delay_ms: Self::RECEIPT_DELAY_MS,
             followers_at_start: 1,
             token_callers: None,
             oauth_redirect_host: config.server.public_url.host_str().map(str::to_owned),
@@ -145,10 +147,13 @@ impl Template {
                 }
             }
         }
-        for template in &mut library {
-            template.lines.sort_by_key(|(keyword, _)| keyword_number(keyword));
-        }
-        library
+        library.into_iter().map(Self::in_order).collect()
+    }
+
+    /// Its lines in the order of their numbers, as the platform shows them.
+    pub(super) fn in_order(mut self) -> Self {
+        self.lines.sort_by_key(|(keyword, _)| keyword_number(keyword));
+        self
     }
 }
 

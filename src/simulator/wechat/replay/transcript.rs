@@ -72,10 +72,12 @@ impl Transcript {
     }
 }
 
-/// Whether a call takes part in the comparison.
+/// Whether a call takes part in the comparison: neither fetches a token nor was made with one that is over.
 pub(super) fn is_compared(line: &Value) -> bool {
     let path = line["path"].as_str().unwrap_or_default();
-    !matches!(path, "/cgi-bin/token" | "/cgi-bin/stable_token" | "/cgi-bin/ticket/getticket")
+    let code = line["response"]["errcode"].as_i64().unwrap_or_default();
+    let fetches = matches!(path, "/cgi-bin/token" | "/cgi-bin/stable_token" | "/cgi-bin/ticket/getticket");
+    !fetches && !matches!(code, 40001 | 40014 | 42001)
 }
 
 fn described(action: &Value) -> String {
