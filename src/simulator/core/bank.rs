@@ -56,7 +56,7 @@ impl std::fmt::Debug for Bank {
 impl Bank {
     /// Lets another process have the journal. Nothing may happen at this bank any more.
     pub(super) fn close(&self) {
-        let books = self.books.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut books = self.books.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Err(error) = books.journal.release() {
             tracing::warn!(%error, "the journal stays locked until the process ends");
         }

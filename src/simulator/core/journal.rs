@@ -41,6 +41,7 @@ pub enum JournalError {
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
+    is_released: bool,
 }
 
 impl Journal {
@@ -76,19 +77,24 @@ impl Journal {
         }
         drop(reader);
         file.set_len(whole_bytes).map_err(failed)?;
-        let mut journal = Self { path: path.to_owned(), file };
+        let mut journal = Self { path: path.to_owned(), file, is_released: false };
         journal.file.seek(SeekFrom::End(0)).map_err(failed)?;
         Ok((journal, events))
     }
 
-    /// Lets another process have the file. Whoever still holds this journal must not append any more.
-    pub(super) fn release(&self) -> Result<(), JournalError> {
+    /// Lets another process have the file. Whoever still holds this journal can no longer append: work that was
+    /// under way on another thread must not write into what somebody else has opened.
+    pub(super) fn release(&mut self) -> Result<(), JournalError> {
+        self.is_released = true;
         self.file.unlock().map_err(|source| JournalError::Io { path: self.path.clone(), source })
     }
 
     /// Appends one line and waits until it is on disk.
     pub(super) fn append(&mut self, batch: &[Event]) -> Result<(), JournalError> {
         let failed = |source| JournalError::Io { path: self.path.clone(), source };
+        if self.is_released {
+            return Err(failed(std::io::Error::other("the journal is closed")));
+        }
         let mut line = serde_json::to_vec(batch).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         let before = self.file.metadata().map_err(failed)?.len();

@@ -25,6 +25,9 @@ use crate::domain::time::UnixMs;
 /// 2026-11-22 10:00 in Beijing.
 const NOW: UnixMs = UnixMs(1_795_312_800_000);
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Each answer waits for its line to be on disk, and a busy machine's disk takes its time: a test that says nothing of
+/// time-outs must not meet one.
+const TIMEOUT_MS: u64 = 60_000;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A sandbox core of its own, with a clock to move and a client to ask it.
@@ -120,7 +123,7 @@ async fn open(folder: &TempDir, clock: &Arc<ManualClock>, server_url: &url::Url)
     };
     let running = SandboxCore::start(settings, clock.clone(), Arc::new(SeededRandom::new(1))).await.unwrap();
     let base_url = format!("http://{}", running.addr).parse().unwrap();
-    let settings = config::Core { base_url, secret, timeout_ms: 5000, tls: config::Tls::default() };
+    let settings = config::Core { base_url, secret, timeout_ms: TIMEOUT_MS, tls: config::Tls::default() };
     let core = Core::new(&settings, clock.clone(), Arc::new(SeededRandom::new(2))).unwrap();
     (running, core)
 }

@@ -299,7 +299,7 @@ impl Actor<'_> {
 
     fn pay(&self, state: &mut State) -> Done {
         self.buy(state, Bought::ByPayment);
-        let draft = Draft::new(Direction::System, "pay", "支付成功");
+        let draft = Draft::new(Direction::System, "pay", "付了一笔款");
         let entry = state.show(self.account, self.openid, self.at, draft);
         Done { entry, open: None }
     }

@@ -6,11 +6,17 @@ use askama::Template;
 
 use super::platform::Platform;
 
-const STYLE: &str = include_str!("../../../templates/pages/phone/phone.css");
+const STYLES: &[(&str, &str)] = &[
+    ("phone.css", include_str!("../../../templates/pages/phone/phone.css")),
+    ("panel.css", include_str!("../../../templates/pages/phone/panel.css")),
+];
 const SCRIPTS: &[(&str, &str)] = &[
     ("phone.js", include_str!("../../../templates/pages/phone/phone.js")),
     ("bubbles.js", include_str!("../../../templates/pages/phone/bubbles.js")),
     ("inspector.js", include_str!("../../../templates/pages/phone/inspector.js")),
+    ("events.js", include_str!("../../../templates/pages/phone/events.js")),
+    ("knobs.js", include_str!("../../../templates/pages/phone/knobs.js")),
+    ("panel.js", include_str!("../../../templates/pages/phone/panel.js")),
     ("index.js", include_str!("../../../templates/pages/phone/index.js")),
     ("authorize.js", include_str!("../../../templates/pages/phone/authorize.js")),
 ];
@@ -55,6 +61,19 @@ struct PhonePage {
     account_name: String,
     openid: String,
     follower_name: String,
+    knobs: Vec<KnobAccount>,
+}
+
+/// An account that the knobs can change.
+struct KnobAccount {
+    id: String,
+    name: String,
+}
+
+#[derive(Template)]
+#[template(path = "pages/phone/panel.html")]
+struct PanelPage {
+    knobs: Vec<KnobAccount>,
 }
 
 #[derive(Template)]
@@ -80,6 +99,7 @@ struct FaultPage {
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/", web::get().to(index))
+        .route("/panel", web::get().to(panel))
         .route("/phone/static/{file}", web::get().to(asset))
         .route("/phone/{account}/{openid}", web::get().to(phone))
         .route("/sim/media/{id}", web::get().to(media));
@@ -157,8 +177,21 @@ async fn phone(platform: web::Data<Platform>, path: web::Path<(String, String)>)
         return fault_page(StatusCode::NOT_FOUND, 404, "没有这个用户，模拟器可能重新启动过");
     };
     let follower_name = follower.name.clone();
-    let phone = PhonePage { account: account_id, account_name, openid, follower_name };
+    let knobs = knobs(&state);
+    let phone = PhonePage { account: account_id, account_name, openid, follower_name, knobs };
     page(&phone, StatusCode::OK, PHONE_POLICY)
+}
+
+async fn panel(platform: web::Data<Platform>) -> HttpResponse {
+    page(&PanelPage { knobs: knobs(&platform.state()) }, StatusCode::OK, PHONE_POLICY)
+}
+
+fn knobs(state: &super::platform::State) -> Vec<KnobAccount> {
+    let knob = |account: &super::platform::Account| KnobAccount {
+        id: account.settings.id.clone(),
+        name: account.settings.name.clone(),
+    };
+    state.accounts.iter().map(knob).collect()
 }
 
 /// The authorise page, which finds out who the user is.
@@ -208,8 +241,8 @@ async fn asset(file: web::Path<String>) -> HttpResponse {
             .insert_header(("x-content-type-options", "nosniff"))
             .body(body)
     };
-    if file.as_str() == "phone.css" {
-        return found("text/css; charset=utf-8", STYLE);
+    if let Some((_, style)) = STYLES.iter().find(|(name, _)| *name == file.as_str()) {
+        return found("text/css; charset=utf-8", style);
     }
     match SCRIPTS.iter().find(|(name, _)| *name == file.as_str()) {
         Some((_, script)) => found("text/javascript; charset=utf-8", script),

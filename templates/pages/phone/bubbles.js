@@ -70,12 +70,47 @@ function mediaBubble(entry) {
     case "image":
       return make("div.bubble.bubble-picture", {}, picture(address, "图片", "图片"));
     case "voice":
-      return make("div.bubble.bubble-voice", {}, make("span.waves", { "aria-hidden": "true" }), "语音消息",
-        entry.detail.recognition ? make("span.meta", {}, `“${entry.detail.recognition}”`) : null);
-    default:
-      return make("div.bubble.bubble-video", {}, make("span.play", { "aria-hidden": "true" }),
-        make("span", {}, entry.detail.title || "视频"));
+      return make("div.voice", {},
+        make("div.bubble.bubble-voice", {}, make("span.waves", { "aria-hidden": "true" }), "2″",
+          make("span.visually-hidden", {}, "语音消息")),
+        entry.detail.recognition ? make("p.recognised", {}, entry.detail.recognition) : null);
+    default: {
+      const thumb = entry.detail.thumb_media_id;
+      const still = thumb ? picture(`/sim/media/${encodeURIComponent(thumb)}`, "", "") : null;
+      return make(entry.kind === "shortvideo" ? "div.bubble.bubble-video.bubble-short" : "div.bubble.bubble-video", {},
+        still, make("span.play", { "aria-hidden": "true" }),
+        make("span.caption", {}, entry.detail.title || (entry.kind === "shortvideo" ? "小视频" : "视频")));
+    }
   }
+}
+
+function locationCard(entry) {
+  const { latitude, longitude } = entry.detail;
+  return make("div.card.place-card", {},
+    make("strong", {}, entry.text), make("span.meta", {}, `${latitude}, ${longitude}`),
+    make("span.map", { "aria-hidden": "true" }));
+}
+
+function fileCard(entry) {
+  const extension = /\.(\w{1,5})$/.exec(entry.text)?.[1] ?? "文件";
+  return make("div.card.file-card", {},
+    make("span", {}, make("strong", {}, entry.text), make("span.meta", {}, `${Math.round((entry.detail.bytes ?? 0) / 1024)} KB`)),
+    make("span.file-mark", { "aria-hidden": "true" }, extension.toUpperCase()));
+}
+
+function musicCard(entry, acts) {
+  const { title, description, url, thumb_media_id: thumb } = entry.detail;
+  return make("button.card.music-card", { type: "button", disabled: !url, onclick: () => acts.open(url) },
+    make("span.music-cover", {}, thumb ? picture(`/sim/media/${encodeURIComponent(thumb)}`, "", "") : null,
+      make("span.play", { "aria-hidden": "true" })),
+    make("span", {}, make("strong", {}, title || "音乐"), make("span.meta", {}, description ?? "")));
+}
+
+function miniProgramCard(entry) {
+  const thumb = entry.detail.thumb_media_id;
+  return make("div.card.mini-card", {}, make("strong", {}, entry.text),
+    make("span.news-cover", {}, thumb ? picture(`/sim/media/${encodeURIComponent(thumb)}`, "", "") : null),
+    make("p.card-kind", {}, `小程序 · ${entry.detail.pagepath ?? ""}`));
 }
 
 function newsCard(entry, acts) {
@@ -100,7 +135,7 @@ function templateCard(entry, acts) {
   const more = entry.detail.url
     ? make("button.card-more", { type: "button", onclick: () => acts.tapTemplate(entry.id) }, "查看详情")
     : null;
-  return make("div.card.notice-card", {}, make("p.card-kind", {}, "服务通知"),
+  return make("div.card.notice-card", {}, make("p.card-kind", {}, entry.detail.is_subscription ? "订阅通知" : "服务通知"),
     make("strong", {}, entry.detail.title), make("dl", {}, ...lines), more);
 }
 
@@ -114,7 +149,7 @@ function menuBubble(entry, acts) {
 
 function linkCard(entry, acts) {
   const detail = entry.detail;
-  const where = entry.kind === "location" ? `${detail.latitude}, ${detail.longitude}` : detail.description;
+  const where = detail.description;
   const url = detail.url;
   const onclick = () => url && acts.open(url);
   return make("button.card.link-card", { type: "button", onclick, disabled: !url },
@@ -123,12 +158,20 @@ function linkCard(entry, acts) {
 
 function content(entry, acts) {
   switch (entry.kind) {
-    case "image": case "voice": case "video": return mediaBubble(entry);
+    case "image": case "voice": case "video": case "shortvideo": return mediaBubble(entry);
+    case "location": return locationCard(entry);
+    case "file": return fileCard(entry);
+    case "music": return musicCard(entry, acts);
+    case "miniprogram": return miniProgramCard(entry);
     case "news": return newsCard(entry, acts);
     case "template": return templateCard(entry, acts);
     case "msgmenu": return menuBubble(entry, acts);
-    case "location": case "link": case "music": return linkCard(entry, acts);
-    default: return make("div.bubble", {}, ...linked(entry.text, acts.tapLink));
+    case "link": return linkCard(entry, acts);
+    default: {
+      // What a follower types is text: only an account's links lead anywhere.
+      const words = entry.direction === "follower" ? [entry.text] : linked(entry.text, acts.tapLink);
+      return make("div.bubble", {}, ...words);
+    }
   }
 }
 
@@ -147,7 +190,10 @@ export function bubble(entry, names, acts) {
     { "aria-hidden": "true", data: { initial: own ? names.follower : names.account } });
   const speaker = make("span.visually-hidden", {}, own ? "我说：" : `${names.account}：`);
   const turn = make(own ? "div.turn.turn-own" : "div.turn", { data }, avatar,
-    make("div.turn-content", {}, speaker, content(entry, acts)));
+    make("div.turn-content", {},
+      entry.detail?.agent ? make("span.speaker", {}, entry.detail.agent) : null,
+      speaker, content(entry, acts),
+      entry.detail?.is_generated ? make("span.generated", {}, "内容由 AI 生成") : null));
   paintInitials(turn);
   return turn;
 }

@@ -1,6 +1,7 @@
 // The developer panel: what went over the wire for each entry, the API calls, faults and the clock.
 
 import { make } from "/phone/static/bubbles.js";
+import { startKnobs } from "/phone/static/knobs.js";
 
 const CALLS_SHOWN_MAX = 200;
 const CALLS_EVERY_MS = 2000;
@@ -11,15 +12,17 @@ const STATES = {
   delivering: ["推送中", "wait"], answered: ["已回复", "good"], quiet: ["无需回复", "plain"],
   malformed: ["回复有误", "bad"], silent: ["未应答", "bad"],
 };
-const OUTCOMES = { answered: "应答", timeout: "超时", status: "状态码异常", unreachable: "无法连接" };
+const OUTCOMES = { answered: "应答", lost: "应答丢失", timeout: "超时", status: "状态码异常", unreachable: "无法连接" };
 const UNTIL = new Intl.DateTimeFormat("zh-CN", {
   month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: "Asia/Shanghai",
 });
-const SOURCES = { passive: "被动回复", custom: "客服消息", template: "模板消息" };
+const SOURCES = {
+  passive: "被动回复", custom: "客服消息", template: "模板消息", subscription: "订阅通知", mass: "群发", menu: "菜单素材",
+};
 const KINDS = {
   text: "文字", image: "图片", voice: "语音", video: "视频", music: "音乐", location: "位置", link: "链接",
   news: "图文", msgmenu: "菜单消息", template: "模板消息", menu: "菜单", follow: "关注", scan: "扫码",
-  notice: "系统提示", receipt: "回执", transfer: "转接",
+  shortvideo: "小视频", file: "文件", miniprogram: "小程序", event: "事件", pay: "支付", notice: "系统提示", receipt: "回执", transfer: "转接",
 };
 const part = (id) => document.getElementById(id);
 
@@ -170,9 +173,40 @@ export function forget(id) {
 /** What customer-service messages are left. */
 export function showAllowance(left) {
   const until = (at) => (at ? `至 ${UNTIL.format(at)}` : "窗口已关");
+  const paid = left.paid_until ? `，支付不限条数（${until(left.paid_until)}）` : "";
   part("allowance").textContent =
-    `客服消息余量：留言 ${left.message} 条（${until(left.message_until)}），点击 ${left.tap} 条（${until(left.tap_until)}）`;
+    `客服消息余量：留言 ${left.message} 条（${until(left.message_until)}），点击 ${left.tap} 条（${until(left.tap_until)}）${paid}`;
+  openWindow = { left, seenAt: Date.now() };
+  drawWindow();
 }
+
+let openWindow = null;
+
+function clockLike(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  const two = (value) => String(value).padStart(2, "0");
+  const hours = Math.floor(seconds / 3600);
+  return `${hours > 0 ? `${hours}:` : ""}${two(Math.floor((seconds % 3600) / 60))}:${two(seconds % 60)}`;
+}
+
+// The strip in the phone counts down by the platform's clock.
+function drawWindow() {
+  if (!openWindow) {
+    return;
+  }
+  const { left, seenAt } = openWindow;
+  const now = left.now + (Date.now() - seenAt);
+  const open = (words, until, count) => (until && until > now
+    ? make("span.window-part", {}, `${words} `, make("strong", {}, count), ` ${clockLike(until - now)}`) : null);
+  const parts = [
+    open("留言", left.message_until, `${left.message} 条`), open("点击", left.tap_until, `${left.tap} 条`),
+    open("支付", left.paid_until, "不限"),
+  ].filter(Boolean);
+  part("window").replaceChildren(
+    ...(parts.length > 0 ? [make("span", {}, "客服窗口"), ...parts] : [make("span", {}, "客服窗口已关：公众号不能主动发送客服消息")]));
+}
+
+setInterval(drawWindow, 1000);
 
 function choose(tab) {
   for (const other of document.querySelectorAll("[role=tab]")) {
@@ -184,6 +218,7 @@ function choose(tab) {
 }
 
 let callsAfter = 0;
+let redrawKnobs = () => {};
 
 async function refreshCalls() {
   const panel = part("calls");
@@ -208,46 +243,14 @@ async function refreshCalls() {
   }
 }
 
-async function send(path, method, body) {
-  await fetch(path, {
-    method, headers: { "content-type": "application/json" }, body: body ? JSON.stringify(body) : undefined,
-  });
-}
-
-async function refreshFaults() {
-  const faults = await (await fetch("/sim/api/faults")).json();
-  const line = (fault) => `${fault.api === "*" ? "全部接口" : fault.api}：` + [
-    fault.errcode !== null && `errcode ${fault.errcode}`, fault.http_status && `HTTP ${fault.http_status}`,
-    fault.delay_ms > 0 && `延迟 ${fault.delay_ms} 毫秒`, fault.lose_answer && "应答丢失",
-    fault.times ? `还有 ${fault.times} 次` : "直到清除",
-  ].filter(Boolean).join("，");
-  part("fault-list").replaceChildren(...faults.map((fault) => make("li", {}, line(fault))));
-  const clock = await (await fetch("/sim/api/clock")).json();
-  const ahead = clock.offset_seconds;
-  part("clock").textContent = ahead === 0 ? "平台时钟与本机一致。" : `平台时钟比本机快 ${duration(ahead)}。`;
-}
-
-function duration(seconds) {
-  const [hours, minutes] = [Math.floor(seconds / 3600), Math.round((seconds % 3600) / 60)];
-  return [hours && `${hours} 小时`, minutes && `${minutes} 分钟`].filter(Boolean).join(" ");
-}
-
-function faultFrom(form) {
-  const kind = form.kind.value;
-  const effect = {
-    delay: { delay_ms: 8000 }, lose: { lose_answer: true }, 502: { http_status: 502 },
-  }[kind] ?? { errcode: Number(kind) };
-  return { api: form.api.value, times: Number(form.times.value), ...effect };
-}
-
 /** Connects the panel's controls. */
-export function startInspector(changed) {
+export function startInspector(told) {
   const tabs = [...document.querySelectorAll("[role=tab]")];
   for (const [index, tab] of tabs.entries()) {
     tab.addEventListener("click", () => {
       choose(tab);
       refreshCalls();
-      refreshFaults();
+      redrawKnobs();
     });
     tab.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -259,20 +262,6 @@ export function startInspector(changed) {
     });
   }
   setInterval(refreshCalls, CALLS_EVERY_MS);
-  const after = (work) => async (event) => {
-    event.preventDefault();
-    await work(event);
-    await refreshFaults();
-    changed();
-  };
-  part("fault-form").addEventListener("submit", after((event) => send("/sim/api/faults", "POST", faultFrom(event.target))));
-  part("fault-clear").addEventListener("click", after(() => send("/sim/api/faults", "DELETE")));
-  part("receipt-form").addEventListener("submit", after((event) => send("/sim/api/receipts", "POST", {
-    delay_ms: Number(event.target.delay_ms.value), status: event.target.status.value || null,
-  })));
-  part("expire").addEventListener("click", after(() => send("/sim/api/tokens/expire", "POST", {})));
-  for (const button of document.querySelectorAll("[data-advance]")) {
-    button.addEventListener("click",
-      after(() => send("/sim/api/clock", "POST", { advance_seconds: Number(button.dataset.advance) })));
-  }
+  redrawKnobs = startKnobs(part("faults"), told);
+  part("inspector-close").addEventListener("click", () => document.body.classList.remove("inspecting"));
 }

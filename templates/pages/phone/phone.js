@@ -1,6 +1,7 @@
 // The phone: one follower's chat with one account, live.
 
 import { bubble, make, paintInitials, timeLine } from "/phone/static/bubbles.js";
+import { EVENTS } from "/phone/static/events.js";
 import { forget, inspect, reveal, showAllowance, startInspector } from "/phone/static/inspector.js";
 
 const ENTRIES_MAX = 2000;
@@ -18,6 +19,7 @@ const root = `/sim/api/accounts/${encodeURIComponent(account)}`;
 const self = `${root}/followers/${encodeURIComponent(openid)}`;
 const phoneOf = (other) => `/phone/${encodeURIComponent(account)}/${encodeURIComponent(other)}`;
 
+const CLIENTS = { 1: "iOS", 2: "Android", 3: "其他" };
 const entries = new Map();
 let follower = null;
 let menu = null;
@@ -109,6 +111,7 @@ function update({ entries: changed, follower: now, menu: buttons }) {
     menuShown = true;
     drawMenu();
   }
+  part("window").hidden = !now.following;
   part("profile").hidden = now.following;
   chat.hidden = !now.following;
   part("dock").hidden = !now.following;
@@ -259,6 +262,8 @@ const sending = {
   image: () => part("picture").click(),
   voice: () => ask("发送语音", "语音里说的话（可不填）", "", (words) => act({ action: "voice", recognition: words || null })),
   video: () => act({ action: "video" }),
+  shortvideo: () => act({ action: "shortvideo" }),
+  file: () => ask("发送文件", "文件名", "收入证明.pdf", (title) => act({ action: "file", title: title || "文件.pdf" })),
   location: () => ask("发送位置", "地点名称", "示例市示例路 1 号",
     (label) => act({ action: "location", latitude: "31.230416", longitude: "121.473701", label: label || "示例市" })),
   link: () => ask("分享链接", "网页地址", "https://bank.example/",
@@ -319,6 +324,10 @@ function moreSheet() {
   ];
   if (follower?.following) {
     lines.push(
+      line("付一笔款", done(() => act({ action: "pay" })), "48 小时内客服消息不限条数"),
+      line("上报地理位置", done(() => act({ action: "report_location", latitude: "31.2304", longitude: "121.4737", precision: "65.0" })), "LOCATION 事件"),
+      line("推送平台事件", () => eventsSheet(), "认证、授权、客服会话…"),
+      line("换一种客户端", () => clientSheet(), CLIENTS[follower.client]),
       line(follower.blocked ? "恢复接收消息" : "拒收消息",
         done(() => act({ action: "block", blocked: !follower.blocked })), follower.blocked ? "当前拒收" : "当前接收"),
       line("取消关注", () => confirmSheet("取消关注后，将不再收到该公众号的消息。", "取消关注",
@@ -326,7 +335,20 @@ function moreSheet() {
   }
   lines.push(line(follower?.snapshot ? "以本人身份打开网页" : "以快照页身份打开网页",
     done(() => act({ action: "snapshot", snapshot: !follower.snapshot })), follower?.snapshot ? "当前为快照页" : ""));
+  lines.push(line("开发者面板", done(() => document.body.classList.add("inspecting")), "往来、故障与时钟"));
   openSheet(accountName, make("div.lines", {}, ...lines));
+}
+
+function eventsSheet() {
+  const push = (event) => () => { closeSheet(); act({ action: "event", ...event() }).then((done) => done && toast("已推送")); };
+  openSheet("推送平台事件", make("div.lines", {}, ...EVENTS.map(([words, event]) => line(words, push(event), event().event))));
+}
+
+function clientSheet() {
+  const use = (client) => () => { closeSheet(); act({ action: "client", client: Number(client) }); };
+  openSheet("换一种客户端", make("p.meta", {}, "个性化菜单按客户端和标签匹配。"),
+    make("div.lines", {}, ...Object.entries(CLIENTS).map(([client, words]) =>
+      line(words, use(client), Number(client) === follower.client ? "当前" : ""))));
 }
 
 function confirmSheet(question, words, then) {
@@ -473,6 +495,6 @@ part("chat").addEventListener("scroll", () => {
 new ResizeObserver(stickToEnd).observe(part("chat"));
 
 paintInitials(document);
-startInspector(() => {});
+startInspector(toast);
 drawMenu();
 listen();

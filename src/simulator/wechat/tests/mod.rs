@@ -1,7 +1,10 @@
 //! The simulator against a foreign bot: a small server that knows WeChat's protocol and nothing of ours.
 
+mod audience;
 mod bot;
 mod calls;
+mod faults;
+mod kinds;
 mod pages;
 mod pushes;
 
