@@ -14,6 +14,7 @@ use serde_json::json;
 use sha1::{Digest, Sha1};
 use url::Url;
 
+use super::api::table::{Who, is_permitted};
 use super::api::token::account_by_secret;
 use super::api::{Answer, Answered, Call, Refused};
 use super::pages;
@@ -112,6 +113,9 @@ fn read(platform: &Platform, query: &[(String, String)]) -> Result<Request, Faul
     let Some(account) = platform.state().app_index(value("appid")) else {
         return fault(10_016, "appid 不正确");
     };
+    if !is_permitted(platform, account, Who::Service) {
+        return fault(10_005, "只有已认证的服务号可以使用网页授权");
+    }
     let Ok(redirect_uri) = Url::parse(value("redirect_uri")) else {
         return fault(10_003, "redirect_uri 无法解析");
     };

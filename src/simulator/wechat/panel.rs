@@ -102,6 +102,10 @@ impl Control {
         let recorded = self.clone();
         self.turn(platform, &mut state)?;
         state.recording.control(at, &recorded);
+        if matches!(recorded, Self::MoveClock(_) | Self::ResetClock) {
+            // Windows end by this clock: the phones show them.
+            (0..state.accounts.len()).for_each(|account| state.touch_all(account));
+        }
         Ok(())
     }
 

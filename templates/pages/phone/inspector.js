@@ -197,7 +197,7 @@ function drawWindow() {
   const { left, seenAt } = openWindow;
   const now = left.now + (Date.now() - seenAt);
   const open = (words, until, count) => (until && until > now
-    ? make("span.window-part", {}, `${words} `, make("strong", {}, count), ` ${clockLike(until - now)}`) : null);
+    ? make(count === "0 条" ? "span.window-empty" : "span.window-part", {}, `${words} `, make("strong", {}, count), ` ${clockLike(until - now)}`) : null);
   const parts = [
     open("留言", left.message_until, `${left.message} 条`), open("点击", left.tap_until, `${left.tap} 条`),
     open("支付", left.paid_until, "不限"),

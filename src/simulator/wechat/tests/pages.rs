@@ -79,6 +79,10 @@ async fn a_careless_authorise_request_is_refused() {
     for parameters in table {
         assert_eq!(authorise(&stage, &parameters).await.status(), 400, "{parameters}");
     }
+    let rights = |verified: bool| json!({ "account": "card", "is_verified": verified });
+    stage.post("/sim/api/rights", &rights(false)).await;
+    assert_eq!(authorise(&stage, &usual("")).await.status(), 400, "verified service accounts only");
+    stage.post("/sim/api/rights", &rights(true)).await;
     let page = authorise(&stage, &usual("")).await;
     assert_eq!(page.status(), 200);
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
@@ -89,7 +93,7 @@ async fn a_careless_authorise_request_is_refused() {
 #[tokio::test]
 async fn the_pages_load_and_hold_no_script_of_their_own() {
     let stage = Stage::set(Encryption::Plain).await;
-    for path in ["/", &format!("/phone/card/{OPENID}")] {
+    for path in ["/", "/panel", &format!("/phone/card/{OPENID}")] {
         let page = stage.http.get(stage.address(path)).send().await.unwrap();
         assert_eq!(page.status(), 200, "{path}");
         let html = page.text().await.unwrap();
@@ -125,4 +129,32 @@ async fn events_tell_of_every_change_and_end_with_the_simulator() {
     }
     stage.simulator.stop().await;
     while let Ok(Some(_)) = stream.chunk().await {}
+}
+
+#[tokio::test]
+async fn a_one_time_subscription_is_asked_for_once_and_allows_one_message() {
+    let stage = Stage::set(Encryption::Plain).await;
+    let page = format!(
+        "/mp/subscribemsg?action=get_confirm&appid={APP_ID}&scene=1000&template_id=tplOnce\
+         &redirect_url=http%3A%2F%2F127.0.0.1%3A8080%2Fback&reserved=xyz"
+    );
+    assert!(
+        stage.http.get(stage.address(&page)).send().await.unwrap().text().await.unwrap().contains("申请")
+    );
+    let send = json!({
+        "touser": OPENID, "template_id": "tplOnce", "scene": "1000", "title": "办理结果",
+        "data": { "content": { "value": "已通过" } },
+    });
+    let path = "/cgi-bin/message/template/subscribe";
+    let answer = async |said: &str| {
+        let address = stage.address(&format!("{page}&as={OPENID}&answer={said}"));
+        let response = stage.http.get(address).send().await.unwrap();
+        response.headers()["location"].to_str().unwrap().to_owned()
+    };
+    let back = answer("cancel").await;
+    assert!(back.contains("action=cancel") && back.contains("reserved=xyz"), "{back}");
+    assert_eq!(stage.call(path, &send).await.0, 43101);
+    assert!(answer("confirm").await.contains("action=confirm"));
+    assert_eq!(stage.call(path, &send).await.0, 0);
+    assert_eq!(stage.call(path, &send).await.0, 43101, "one message");
 }
