@@ -266,7 +266,7 @@ impl Actor<'_> {
             follower.scene = scene.clone().unwrap_or_default();
             follower.subscribe_scene = came_by;
         });
-        self.buy(state, Bought::ByTap);
+        self.buy(state, Bought::Tap);
         let start = event(&state.accounts[self.account], self.openid, at, "subscribe");
         let xml = match (&scene, &ticket, &trade_no) {
             (Some(scene), Some(ticket), _) => {
@@ -298,7 +298,7 @@ impl Actor<'_> {
     }
 
     fn pay(&self, state: &mut State) -> Done {
-        self.buy(state, Bought::ByPayment);
+        self.buy(state, Bought::Payment);
         let draft = Draft::new(Direction::System, "pay", "付了一笔款");
         let entry = state.show(self.account, self.openid, self.at, draft);
         Done { entry, open: None }
@@ -327,7 +327,7 @@ impl Actor<'_> {
         if state.follower(self.account, self.openid).is_some_and(|follower| !follower.following) {
             return self.follow(state, Some(ticket), None, None);
         }
-        self.buy(state, Bought::ByTap);
+        self.buy(state, Bought::Tap);
         let account = &state.accounts[self.account];
         let xml = event(account, self.openid, self.at, "SCAN")
             .text("EventKey", &code.scene)
@@ -388,7 +388,7 @@ impl Actor<'_> {
     /// A tapped item arrives as a text message, but buys what a menu click buys.
     fn say_item(&self, state: &mut State, content: &str, id: &str) -> Result<Done, Refusal> {
         check_text(content)?;
-        self.buy(state, Bought::ByTap);
+        self.buy(state, Bought::Tap);
         let msg_id = state.next_message_id();
         let account = &state.accounts[self.account];
         let xml =

@@ -17,11 +17,11 @@ const PAYMENT_WINDOW: Duration = Duration::from_secs(48 * 3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bought {
     /// A message of any type.
-    ByMessage,
+    Message,
     /// A menu click of type click, scancode_push or scancode_waitmsg, an item of a 菜单消息, a follow, a scan.
-    ByTap,
+    Tap,
     /// A payment: without limit while it lasts.
-    ByPayment,
+    Payment,
 }
 
 /// Why a send is refused.
@@ -63,11 +63,11 @@ impl Allowance {
     /// An action happened: its window starts anew.
     pub(crate) fn buy(&mut self, bought: Bought, now: UnixMs) {
         match bought {
-            Bought::ByMessage => {
+            Bought::Message => {
                 self.message = Some(Window { until: now + MESSAGE_WINDOW, left: MESSAGE_SENDS_MAX });
             }
-            Bought::ByTap => self.tap = Some(Window { until: now + TAP_WINDOW, left: TAP_SENDS_MAX }),
-            Bought::ByPayment => self.paid_until = Some(now + PAYMENT_WINDOW),
+            Bought::Tap => self.tap = Some(Window { until: now + TAP_WINDOW, left: TAP_SENDS_MAX }),
+            Bought::Payment => self.paid_until = Some(now + PAYMENT_WINDOW),
         }
     }
 
@@ -122,7 +122,7 @@ mod tests {
     fn a_message_buys_five_for_48_hours() {
         let mut allowance = Allowance::default();
         assert_eq!(allowance.spend(NOW), Err(Refused::WindowClosed));
-        allowance.buy(Bought::ByMessage, NOW);
+        allowance.buy(Bought::Message, NOW);
         for _ in 0..5 {
             assert_eq!(allowance.spend(NOW), Ok(()));
         }
@@ -133,21 +133,21 @@ mod tests {
     #[test]
     fn a_tap_buys_three_for_a_minute_which_are_spent_first() {
         let mut allowance = Allowance::default();
-        allowance.buy(Bought::ByMessage, NOW);
-        allowance.buy(Bought::ByTap, NOW);
+        allowance.buy(Bought::Message, NOW);
+        allowance.buy(Bought::Tap, NOW);
         for _ in 0..4 {
             assert_eq!(allowance.spend(NOW), Ok(()));
         }
         assert_eq!((allowance.left(NOW).tap, allowance.left(NOW).message), (0, 4));
         let mut tapped = Allowance::default();
-        tapped.buy(Bought::ByTap, NOW);
+        tapped.buy(Bought::Tap, NOW);
         assert_eq!(tapped.spend(NOW + TAP_WINDOW), Err(Refused::WindowClosed));
     }
 
     #[test]
     fn a_payment_opens_48_hours_without_limit() {
         let mut allowance = Allowance::default();
-        allowance.buy(Bought::ByPayment, NOW);
+        allowance.buy(Bought::Payment, NOW);
         for _ in 0..50 {
             assert_eq!(allowance.spend(NOW), Ok(()));
         }

@@ -22,7 +22,7 @@ impl Actor<'_> {
         let msg_id = state.next_message_id();
         let account = &mut state.accounts[self.account];
         let (draft, kind, xml) = self.message_parts(account, action)?;
-        self.buy(state, Bought::ByMessage);
+        self.buy(state, Bought::Message);
         let kind = kind.to_owned();
         Ok(self.push(state, Act { draft, scene: Scene::Message, msg_id: Some(msg_id), kind, xml }))
     }
@@ -178,7 +178,7 @@ impl Actor<'_> {
         };
         let kind = name.to_owned();
         if bought {
-            self.buy(state, Bought::ByTap);
+            self.buy(state, Bought::Tap);
         }
         let draft =
             Draft::new(Direction::Follower, "menu", format!("点击菜单：{}", button.name)).hidden(true);

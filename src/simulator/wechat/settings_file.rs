@@ -2,6 +2,7 @@
 //! `[simulator]` and its accounts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use url::Url;
@@ -31,6 +32,8 @@ struct Table {
     #[serde(default = "one")]
     followers_at_start: usize,
     oauth_redirect_host: Option<String>,
+    /// IP白名单; without it anybody may fetch tokens.
+    token_callers: Option<Vec<IpAddr>>,
     accounts: Vec<Account>,
 }
 
@@ -121,6 +124,7 @@ impl From<Table> for Settings {
             receipt_delay_ms: table.receipt_delay_ms,
             followers_at_start: table.followers_at_start,
             oauth_redirect_host: table.oauth_redirect_host,
+            token_callers: table.token_callers,
             core_url: None,
             desk_url: None,
         }

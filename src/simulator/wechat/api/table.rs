@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::super::platform::Platform;
 use super::{
-    Answer, Answered, Call, Refused, agents, callback, custom, diagnose, mass, material, media, menu, one_time, people,
-    qrcode, quota, sessions, shorten, speech, subscribe, tags, template, token,
+    Answer, Answered, Call, Refused, agents, callback, custom, diagnose, mass, material, media, menu,
+    one_time, people, qrcode, quota, sessions, shorten, speech, subscribe, tags, template, token,
 };
 use crate::config::AccountKind;
 
