@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::domain::time::UnixMs;
+use crate::domain::trace::TraceId;
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -110,6 +111,18 @@ pub fn new_id(clock: &dyn Clock, random: &dyn Random) -> String {
     random.fill(&mut tail);
     let millis = u64::try_from(clock.now().0).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid().to_string()
+}
+
+/// A new trace: time-ordered like an id, and random at its end.
+#[must_use]
+pub fn new_trace(clock: &dyn Clock, random: &dyn Random) -> TraceId {
+    loop {
+        let id = new_id(clock, random).replace('-', "");
+        // The version digit of such an id is not zero, so this ends at once.
+        if let Some(trace) = TraceId::parse(&id) {
+            return trace;
+        }
+    }
 }
 
 /// A new unguessable token: 32 random bytes as 64 hexadecimal characters.

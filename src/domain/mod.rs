@@ -10,6 +10,7 @@ pub mod money;
 pub mod notice;
 pub mod secret;
 pub mod time;
+pub mod trace;
 pub mod transaction;
 pub mod verdict;
 pub mod window;
