@@ -12,6 +12,7 @@ use crate::domain::notice::Notice;
 use crate::domain::time::UnixMs;
 use crate::domain::transaction::{ID_CHARS_MAX, Transaction, Wrong};
 use crate::store::{Family, NewNotice, StoreError, Write};
+use crate::telemetry::trace;
 
 /// What became of a list of items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,6 +134,7 @@ impl Alerts {
             deadline,
             expires: (now + kind.keep_for).max(deadline).min(now + Kind::KEEP_FOR_MAX),
             payload: item.payload,
+            trace: trace::current_id(),
         }
     }
 

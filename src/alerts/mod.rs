@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::content::{Content, Fault};
 use crate::domain::ids::AccountId;
 use crate::outbound::Outbound;
-use crate::store::{Store, StoreError, Write};
+use crate::store::{Family, Store, StoreError, Write};
 
 /// The backlog is counted this often; in between, what was taken in is added.
 const COUNT_EVERY_MS: i64 = 1_000;
@@ -92,7 +92,14 @@ impl Alerts {
     }
 
     /// After an intake was committed: counts it and wakes the worker.
-    pub fn taken_in(&self, intake: &Intake) {
+    pub fn taken_in(&self, family: Family, intake: &Intake) {
+        let Taken { accepted, duplicates, rejected } = &intake.taken;
+        let rejected = rejected.len();
+        for (outcome, count) in [("accepted", *accepted), ("duplicate", *duplicates), ("rejected", rejected)] {
+            metrics::counter!("weikefu_alerts_taken_total", "family" => family.name(), "outcome" => outcome)
+                .increment(u64::try_from(count).unwrap_or(0));
+        }
+        tracing::info!(family = family.name(), accepted, duplicates, rejected, "the bank's items were taken in");
         self.backlog
             .pending
             .fetch_add(i64::try_from(intake.taken.accepted).unwrap_or(i64::MAX), Ordering::Relaxed);
@@ -107,6 +114,14 @@ impl Alerts {
             self.store.add_receipt(account, msgid, &status),
             self.store.poke_notice_by_receipt(account, msgid),
         ]
+    }
+
+    /// How many items have no verdict yet, counted now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pending(&self) -> Result<i64, StoreError> {
+        self.store.pending_notices(i64::try_from(self.config.api.backlog_max).unwrap_or(i64::MAX)).await
     }
 
     /// A hint after the commit of a receipt.

@@ -43,7 +43,7 @@ impl Bank {
         let mut commit = Commit::new(0);
         commit.extend(intake.writes.clone());
         self.world.store().commit(commit).await.unwrap();
-        self.alerts.taken_in(&intake);
+        self.alerts.taken_in(family, &intake);
         intake.taken
     }
 

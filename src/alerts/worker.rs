@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::Alerts;
 use super::fields::{self, Values};
@@ -20,6 +21,7 @@ use crate::domain::transaction::Transaction;
 use crate::domain::verdict::{State, Verdict, overall};
 use crate::outbound::{Cause, TemplateOrder};
 use crate::store::{Commit, CommitError, Family, Lane, Looked, NoticeRow, StoreError, Write};
+use crate::telemetry::trace::{self, SPANS};
 
 /// Notices of one lane read at a time.
 const LOOKS_MAX: usize = 200;
@@ -64,16 +66,16 @@ impl Alerts {
             let rows = match self.store.notices_to_look_at(owner, lane, now, LOOKS_MAX).await {
                 Ok(rows) => rows,
                 Err(error) => {
-                    tracing::warn!(%error, "notices could not be read");
+                    let lane = lane.name();
+                    tracing::warn!(%error, lane, retry = "later", "the database gave no notices to look at");
                     continue;
                 }
             };
             looked += rows.len();
             futures::stream::iter(rows)
                 .for_each_concurrent(LOOKS_AT_ONCE_MAX, |row| async move {
-                    if let Err(error) = self.look(&row).await {
-                        tracing::warn!(%error, kind = row.kind, "a notice could not be looked at");
-                    }
+                    let trace = row.trace.unwrap_or_else(|| self.outbound.new_trace());
+                    trace::carry(trace, self.try_look(&row)).await;
                 })
                 .await;
         }
@@ -103,7 +105,19 @@ impl Alerts {
         let mut commit = Commit::new(0);
         commit.extend(self.store.sweep_notices(now - REMEMBERED, now - CALLS_REMEMBERED));
         if let Err(error) = self.store.commit(commit).await {
-            tracing::warn!(%error, "old notices could not be swept");
+            tracing::warn!(%error, retry = "later", "old notices stay in the database until the next sweep");
+        }
+    }
+
+    async fn try_look(&self, row: &NoticeRow) {
+        let span = tracing::info_span!(target: SPANS, "alert", kind = row.kind);
+        if let Err(error) = self.look(row).instrument(span).await {
+            tracing::warn!(
+                %error,
+                kind = row.kind,
+                retry = "later",
+                "a notice could not be looked at; it is pending until its next look succeeds"
+            );
         }
     }
 
@@ -118,6 +132,7 @@ impl Alerts {
         commit.extend(look.writes);
         let fall_back = !row.fell_back && falls_back(kind, look.verdict.state, now >= row.deadline);
         let is_news = look.verdict != row.verdict && look.verdict.state.is_final();
+        let verdict = look.verdict.clone();
         for (event, wanted) in [("delivery", is_news), ("fallback", fall_back)] {
             if wanted {
                 let account = look.account.as_ref();
@@ -138,6 +153,9 @@ impl Alerts {
                 look.wake.iter().for_each(|part| self.outbound.wake(*part));
                 if is_news || fall_back {
                     self.outbound.wake(row.fence.part);
+                }
+                if verdict != row.verdict {
+                    tell(row, &verdict);
                 }
                 Ok(())
             }
@@ -227,6 +245,15 @@ impl Alerts {
         ];
         hex::encode(self.store.vault().index("client_msg_id", &parts))
     }
+}
+
+/// A new verdict, in the log and on the metrics page.
+fn tell(row: &NoticeRow, verdict: &Verdict) {
+    let (state, reason) = (verdict.state.name(), verdict.reason.as_deref().unwrap_or_default());
+    if verdict.state != State::Pending {
+        metrics::counter!("weikefu_alerts_settled_total", "state" => state).increment(1);
+    }
+    tracing::info!(kind = row.kind, state, reason, "an item of the bank has a new verdict");
 }
 
 fn told(row: &NoticeRow) -> Result<Told, StoreError> {

@@ -9,13 +9,15 @@ use reqwest::redirect::Policy;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tracing::{Instrument as _, field};
 
 use super::operations::{Effect, Operation, Operations};
 use super::tls::{self, TlsFault};
-use super::webhooks::Signer;
+use super::webhooks::{Signer, TRACEPARENT};
 use crate::clock::{SharedClock, SharedRandom, new_id};
 use crate::config;
 use crate::domain::ids::CustomerId;
+use crate::telemetry::trace::{self, SPANS};
 
 /// Failed calls in a row after which the core is left alone. Never a rate: one customer's bad luck, or one
 /// operation's, must not cut off the others.
@@ -34,7 +36,8 @@ const CODE_BYTES_MAX: usize = 64;
 /// Where a call comes from; told to the core with it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Context {
-    /// Joins our logs with the bank's; also the reference number that the customer reads.
+    /// Joins our logs with the bank's; its end is the reference number that the customer reads. Filled in from the
+    /// work that calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
     /// The official account.
@@ -79,6 +82,18 @@ pub enum Retry {
     Later,
     /// A write without idempotency key may or may not have happened: a person must look before it is repeated.
     Unclear,
+}
+
+impl Retry {
+    /// A word for the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Later => "later",
+            Self::Unclear => "unclear",
+        }
+    }
 }
 
 /// How the core failed to answer.
@@ -271,6 +286,12 @@ impl Core {
         self.breaker.is_open()
     }
 
+    /// Failed calls since the last one that succeeded.
+    #[must_use]
+    pub fn failures_in_row(&self) -> u32 {
+        self.breaker.failures.load(Ordering::SeqCst)
+    }
+
     /// Asks the core and checks its answer. Takes at most `core.timeout_ms`; may be dropped at any time.
     ///
     /// # Errors
@@ -279,15 +300,23 @@ impl Core {
         let known = self.operations.get(operation);
         let operation = known.ok_or_else(|| CoreError::Unknown { operation: operation.to_owned() })?;
         let started = Instant::now();
-        let outcome = self.ask(operation, call, started + self.timeout).await;
+        let span = tracing::info_span!(target: SPANS, "core call", operation = operation.name(), outcome = field::Empty);
+        let outcome = self.ask(operation, call, started + self.timeout).instrument(span.clone()).await;
         let class = outcome.as_ref().map_or_else(CoreError::class, |_| "answered");
+        span.record("outcome", class);
         let name = operation.name().to_owned();
         metrics::counter!("weikefu_core_calls_total", "operation" => name.clone(), "outcome" => class)
             .increment(1);
         metrics::histogram!("weikefu_core_call_seconds", "operation" => name).record(started.elapsed());
         match &outcome {
-            Ok(_) | Err(CoreError::Refused { .. }) => {}
-            Err(error) => tracing::warn!(operation = operation.name(), class, "{error}"),
+            Ok(_) | Err(CoreError::Refused { .. }) => {
+                let took_ms = started.elapsed().as_millis();
+                tracing::debug!(operation = operation.name(), outcome = class, took_ms, "the core answered");
+            }
+            Err(error) => {
+                let retry = error.retry().name();
+                tracing::warn!(operation = operation.name(), outcome = class, retry, %error, "the core gave no answer");
+            }
         }
         outcome
     }
@@ -305,10 +334,11 @@ impl Core {
         };
         let Some(permit) = self.breaker.enter() else { return Err(down(DownCause::Breaker)) };
         let body = request_body(call);
+        let traceparent = trace::traceparent();
         let attempts_max = if repeatable { ATTEMPTS_MAX } else { 1 };
         let mut attempt = 1;
         let answer = loop {
-            match self.attempt(operation, &body, deadline).await {
+            match self.attempt(operation, &body, traceparent.as_deref(), deadline).await {
                 Ok(answer) => break Ok(answer),
                 Err(cause) if attempt == attempts_max || cause == DownCause::Signature => break Err(cause),
                 Err(cause) => {
@@ -330,6 +360,7 @@ impl Core {
         &self,
         operation: &Operation,
         body: &str,
+        traceparent: Option<&str>,
         deadline: Instant,
     ) -> Result<Answer, DownCause> {
         let id = new_id(&*self.clock, &*self.random);
@@ -340,6 +371,9 @@ impl Core {
             .body(body.to_owned());
         for (header, value) in self.signer.headers(&id, self.clock.now(), body.as_bytes()) {
             request = request.header(header, value);
+        }
+        if let Some(traceparent) = traceparent {
+            request = request.header(TRACEPARENT, traceparent);
         }
         match tokio::time::timeout_at(deadline, receive(request)).await {
             Ok(answer) => answer,
@@ -392,6 +426,9 @@ async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, DownCause> 
 
 fn request_body(call: Call) -> String {
     let mut context = json!(call.context);
+    if let (None, Some(trace)) = (&call.context.trace_id, trace::current_id()) {
+        context["trace_id"] = json!(trace.to_string());
+    }
     context["channel"] = json!("wechat");
     let mut body = json!({
         "customer_id": call.customer_id.as_ref().map(CustomerId::reveal),
@@ -477,7 +514,8 @@ impl Permit<'_> {
             }
         } else if self.breaker.failures.fetch_add(1, Ordering::SeqCst) + 1 == BREAKER_FAILURES {
             tracing::error!(
-                "the core failed {BREAKER_FAILURES} times in a row; one call at a time is let through"
+                "the core failed {BREAKER_FAILURES} times in a row; one call at a time is let through until one succeeds: see \
+                 whether it runs and can be reached from here"
             );
         }
     }

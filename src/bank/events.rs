@@ -6,9 +6,10 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::tls::{self, TlsFault};
-use super::webhooks::{BadSecret, Signer};
+use super::webhooks::{BadSecret, Signer, TRACEPARENT};
 use crate::config;
 use crate::domain::time::UnixMs;
+use crate::telemetry::trace;
 
 /// A call is given up after this.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +52,9 @@ impl Receiver {
         let mut request = self.client.post(self.url.clone()).header("content-type", "application/json");
         for (name, value) in self.signer.headers(event_id, now, &body) {
             request = request.header(name, value);
+        }
+        if let Some(traceparent) = trace::traceparent() {
+            request = request.header(TRACEPARENT, traceparent);
         }
         match request.body(body).send().await {
             // Only the status counts; the body is not read.

@@ -20,6 +20,9 @@ pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// Header with one or more `v1,…` signatures, separated by spaces.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 
+/// Header by which both sides' logs are joined (W3C Trace Context); not signed, and trusted with nothing else.
+pub const TRACEPARENT: &str = "traceparent";
+
 /// How far the sender's clock may be from ours, either way. The specification's own figure.
 const SKEW_SECONDS_MAX: i64 = 300;
 /// Longest id: it is remembered against replay, so it must not be a way to fill memory.

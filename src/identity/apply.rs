@@ -68,9 +68,8 @@ impl Identity {
     }
 
     fn lied(&self, operation: &str) -> CoreFault {
-        let reference: String = self.store.new_id().chars().skip(28).collect();
-        tracing::warn!(operation, reference, "the core left out what a page needs");
-        CoreFault::Down { reference }
+        tracing::warn!(operation, "the core left out what a page needs; hold its answer against the schema");
+        CoreFault::Down { reference: self.reference() }
     }
 
     /// The application that was just submitted in this session.

@@ -252,9 +252,11 @@ impl Identity {
             Err(fault) => return Ok(Err(BindFault::Core(fault))),
         };
         let Some((customer, cards)) = read_customer(&result) else {
-            tracing::warn!("the core verified a code for binding and named no customer or no card");
-            let reference = self.store.new_id().chars().skip(28).collect();
-            return Ok(Err(BindFault::Core(CoreFault::Down { reference })));
+            tracing::warn!(
+                operation = "otp_verify",
+                "the core verified a code for binding and named no customer or no card; nothing was bound"
+            );
+            return Ok(Err(BindFault::Core(CoreFault::Down { reference: self.reference() })));
         };
         let binding = Binding {
             customer,

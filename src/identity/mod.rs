@@ -32,11 +32,13 @@ pub use progress::{Progress, ProgressStage};
 pub use session::{Arrival, Opening, Refusal, Visit};
 
 use crate::bank::{Call, Context, Core, CoreError};
+use crate::clock;
 use crate::config::{Account, Config};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
 use crate::store::{CommitError, Store, StoreError, Write};
+use crate::telemetry::trace;
 
 /// How long a page link is good.
 pub const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
@@ -257,16 +259,12 @@ impl Identity {
 
     /// One call to the bank in the name of whoever has this page open.
     async fn ask(&self, visit: &Visit, operation: &str, question: Question) -> Result<Value, CoreFault> {
-        let trace_id = self.store.new_id();
-        // The tail of a version 7 id is random: short enough to read out, long enough to find in the log.
-        let reference =
-            trace_id.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect::<String>();
         let call = Call {
             customer_id: question.customer,
             params: question.params,
             idempotency_key: Some(question.key),
             context: Context {
-                trace_id: Some(trace_id),
+                trace_id: None,
                 account: Some(visit.account().to_string()),
                 guard: Some("none".to_owned()),
                 verified_at: None,
@@ -281,10 +279,18 @@ impl Identity {
                 tries_left: details["tries_left"].as_u64(),
             },
             other => {
-                tracing::warn!(operation, class = other.class(), reference, "a page could not go on");
-                CoreFault::Down { reference }
+                let retry = other.retry().name();
+                tracing::warn!(operation, retry, error = %other, "a page cannot go on; its visitor was told to come again");
+                CoreFault::Down { reference: self.reference() }
             }
         })
+    }
+
+    /// The number by which the bank's staff finds what went wrong: the end of the present trace.
+    fn reference(&self) -> String {
+        let trace = trace::current_id()
+            .unwrap_or_else(|| clock::new_trace(self.store.clock().as_ref(), self.store.random().as_ref()));
+        trace.reference()
     }
 
     /// An idempotency key that says nothing about what it was made of.

@@ -39,13 +39,23 @@ impl Outbound {
                 let next = unclear_chat(sender, repeated, self.clock.now());
                 return self.conclude(&job, next, row.attempts + 1, None, lost).await;
             }
-            Err(error) => return tracing::warn!(%error, "a customer-service message could not be prepared"),
+            Err(error) => {
+                return tracing::warn!(
+                    %error,
+                    retry = "later",
+                    "the database did not say whether a customer-service message was tried before; it waits"
+                );
+            }
         }
         match self.book(row, sender, repeated).await {
             Ok(Booking::Booked) => {}
             Ok(Booking::Instead(next)) => return self.instead(&job, next).await,
             Err(error) => {
-                return tracing::info!(%error, "a customer-service message could not be booked; it is left");
+                return tracing::info!(
+                    %error,
+                    retry = "later",
+                    "the allowance for a customer-service message could not be booked; it waits"
+                );
             }
         }
         let (began, at) = (Instant::now(), self.clock.now());
@@ -134,7 +144,7 @@ impl Outbound {
         conversation.ledger.tap.used = Ledger::TAP_SENDS_MAX;
         let Ok(save) = self.store.save_conversation(&conversation) else { return };
         if let Err(error) = self.store.commit(Commit::new(row.fence.part).with(save)).await {
-            tracing::debug!(%error, "the allowance was not closed");
+            tracing::debug!(%error, "WeChat says that the allowance is used, and that could not be noted; its next answer says so again");
         }
     }
 
@@ -160,7 +170,9 @@ impl Outbound {
             match self.store.commit(commit).await {
                 Err(CommitError::Conflict(Conflict::Stale)) => {}
                 Ok(()) => return,
-                Err(error) => return tracing::info!(%error, "an owed answer could not be kept; it is left"),
+                Err(error) => {
+                    return tracing::info!(%error, retry = "later", "an owed answer could not be kept for later; it waits");
+                }
             }
         }
     }

@@ -21,13 +21,15 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::bank::events::{NotAReceiver, Receiver};
-use crate::clock::{SharedClock, SharedRandom};
+use crate::clock::{SharedClock, SharedRandom, new_trace};
 use crate::config::Config;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::time::UnixMs;
+use crate::domain::trace::TraceId;
 use crate::domain::window::Sender;
 use crate::parts::Parts;
 use crate::store::{Family, Lane, NewOutbox, OutChannel, Store, StoreError, Write};
+use crate::telemetry::trace;
 use crate::wechat::api::{Api, CustomMessage};
 
 /// WeChat's API, account by account.
@@ -177,6 +179,7 @@ impl Outbound {
             due,
             expires: due + CHAT_KEEP_FOR,
             payload: Zeroizing::new(content.to_json()),
+            trace: trace::current_id(),
         };
         Ok(vec![self.store.add_outbox(&row)?])
     }
@@ -210,6 +213,7 @@ impl Outbound {
             due: self.clock.now(),
             expires: order.expires,
             payload: json_of(&payload),
+            trace: trace::current_id(),
         };
         Ok(vec![self.store.add_outbox(&row)?])
     }
@@ -273,6 +277,7 @@ impl Outbound {
             due: now,
             expires: now + EVENT_KEEP_FOR,
             payload: json_of(&body),
+            trace: trace::current_id(),
             outbox_id: event_id,
         };
         Ok(vec![self.store.add_outbox(&row)?])
@@ -292,6 +297,12 @@ impl Outbound {
         match self.order.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised) {
             Ok(last) | Err(last) => last.saturating_add(1).max(now),
         }
+    }
+
+    /// A trace for work that none came with: rows from before, and what nobody asked for.
+    #[must_use]
+    pub fn new_trace(&self) -> TraceId {
+        new_trace(self.clock.as_ref(), self.random.as_ref())
     }
 
     fn jitter(&self) -> u8 {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::policy::{Next, Outcome, Try, after_event, after_template, cannot_be_sent};
 use super::{Outbound, TemplatePayload, sender_of};
@@ -17,6 +18,7 @@ use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
 use crate::parts::Working;
 use crate::store::{Attempt, Commit, CommitError, Fence, Lane, OutChannel, OutboxRow, StoreError, Write};
+use crate::telemetry::trace::{self, SPANS};
 use crate::wechat::api::TemplateMessage;
 
 /// Messages to WeChat that are unsettled at the same time.
@@ -112,7 +114,7 @@ impl Outbound {
     pub async fn step(&self) -> usize {
         let mut done = 0;
         if let Err(error) = self.parts.tend().await {
-            tracing::warn!(%error, "the leases could not be tended");
+            tracing::warn!(%error, retry = "later", "the leases of outgoing work could not be tended");
         }
         done += self.tidy().await;
         let jobs = self.take(SENDS_MAX, &HashSet::new()).await;
@@ -120,7 +122,7 @@ impl Outbound {
         futures::future::join_all(jobs.into_iter().map(|job| self.send(job))).await;
         let events = self.take_events(EVENTS_MAX, &HashSet::new()).await;
         done += events.len();
-        futures::future::join_all(events.into_iter().map(|job| self.post_event(job))).await;
+        futures::future::join_all(events.into_iter().map(|job| self.send(job))).await;
         done
     }
 
@@ -171,7 +173,7 @@ impl Outbound {
             if !stop.is_cancelled() && room > 0 {
                 for job in self.take_events(room, &posting.keys()).await {
                     let (outbound, id) = (Arc::clone(self), job.row.outbox_id.clone());
-                    posting.spawn(id, async move { outbound.post_event(job).await });
+                    posting.spawn(id, async move { outbound.send(job).await });
                 }
             }
             if stop.is_cancelled() && posting.len() == 0 {
@@ -233,7 +235,8 @@ impl Outbound {
         match self.store.due_outbox(self.parts.owner(), lane, now, rows_max).await {
             Ok(rows) => rows,
             Err(error) => {
-                tracing::warn!(%error, lane = lane.name(), "the outbox could not be read");
+                let lane = lane.name();
+                tracing::warn!(%error, lane, retry = "later", "the database gave nothing to send; what waits goes on waiting");
                 vec![]
             }
         }
@@ -274,14 +277,21 @@ impl Outbound {
         jobs
     }
 
+    /// One try, under the trace of what caused the row.
     async fn send(&self, job: Job) {
-        let lane = job.row.lane.name();
+        let (lane, channel) = (job.row.lane.name(), job.row.channel);
         let waited = self.clock.now().since(job.row.created);
         metrics::histogram!("weikefu_outbound_wait_seconds", "lane" => lane).record(waited.as_secs_f64());
-        match job.row.channel {
-            OutChannel::CustomerService => self.send_chat(job).await,
-            OutChannel::Template | OutChannel::Event => self.send_template(job).await,
-        }
+        let trace = job.row.trace.unwrap_or_else(|| self.new_trace());
+        let span = tracing::info_span!(target: SPANS, "outbox send", lane, channel = channel.name());
+        let send = async {
+            match channel {
+                OutChannel::CustomerService => self.send_chat(job).await,
+                OutChannel::Template => self.send_template(job).await,
+                OutChannel::Event => self.post_event(job).await,
+            }
+        };
+        trace::carry(trace, send.instrument(span)).await;
     }
 
     async fn send_template(&self, job: Job) {
@@ -289,7 +299,13 @@ impl Outbound {
         let message = match self.addressed(row).await {
             Ok(Ok(message)) => message,
             Ok(Err(verdict)) => return self.settle(&job, &verdict, None, row.attempts, vec![]).await,
-            Err(error) => return tracing::warn!(%error, "a template message could not be prepared"),
+            Err(error) => {
+                return tracing::warn!(
+                    %error,
+                    retry = "later",
+                    "the database did not say whom a template message goes to; it is tried again"
+                );
+            }
         };
         let Some(api) = row.account.as_ref().and_then(|account| self.apis.get(account)) else {
             let verdict = Verdict::new(State::Failed, "account_not_configured");
@@ -363,7 +379,11 @@ impl Outbound {
             }
             Next::Pause { until, reason } => {
                 if let Some(account) = &row.account {
-                    tracing::warn!(%account, api = row.channel.name(), %reason, "WeChat closed this API for a while");
+                    let until_ms = until.0;
+                    tracing::warn!(
+                        %account, channel = row.channel.name(), reason, until_ms,
+                        "WeChat takes no more of these for a while; what waits leaves afterwards, or the bank falls back"
+                    );
                     writes.push(self.store.pause_api(account, row.channel, until));
                 }
                 writes.push(self.store.delay_outbox(row, until, &reason, attempts));
@@ -386,6 +406,7 @@ impl Outbound {
         metrics::counter!("weikefu_outbound_settled_total", "lane" => row.lane.name(),
             "state" => verdict.state.name())
         .increment(1);
+        tell(row, verdict, attempts);
         writes.push(self.store.settle_outbox(row, verdict, msgid, attempts));
         writes.extend(self.settled_message(row, verdict));
         if matches!(row.cause_kind.as_str(), "transaction" | "notice") {
@@ -409,12 +430,17 @@ impl Outbound {
                     tracing::info!(
                         ?conflict,
                         part = job.row.fence.part,
-                        "a row was settled by another owner"
+                        "a row was settled by another owner; nothing is lost"
                     );
                     return;
                 }
                 Err(CommitError::Store(error)) => {
-                    tracing::warn!(%error, tries, "a sent row could not be settled yet");
+                    tracing::warn!(
+                        %error,
+                        tries,
+                        retry = "now",
+                        "what was sent is not noted yet; after {SETTLE_TRIES_MAX} tries it is found again and sent under the same id"
+                    );
                     sleep(SETTLE_PAUSE * tries).await;
                 }
             }
@@ -447,7 +473,7 @@ impl Outbound {
         let now = self.clock.now();
         let expired = self.store.expired_outbox(self.parts.owner(), now - ON_THE_WAY, TIDY_ROWS_MAX).await;
         let expired = expired.unwrap_or_else(|error| {
-            tracing::warn!(%error, "expired rows could not be read");
+            tracing::warn!(%error, retry = "later", "the database did not say what has expired");
             vec![]
         });
         let mut done = 0;
@@ -458,7 +484,7 @@ impl Outbound {
             done += 1;
         }
         if let Err(error) = self.recover().await {
-            tracing::warn!(%error, "intents left behind could not be read");
+            tracing::warn!(%error, retry = "later", "the database did not say what an earlier owner left unfinished");
         }
         done
     }
@@ -470,7 +496,7 @@ impl Outbound {
             metrics::counter!("weikefu_events_total", "outcome" => "given_up").increment(1);
             tracing::error!(
                 event_id = row.outbox_id,
-                "an event was not taken for three days and is given up"
+                "the bank's receiver did not take an event for three days: it is given up; compare [events] url and secret"
             );
         }
         if row.channel == OutChannel::CustomerService
@@ -508,20 +534,18 @@ impl Outbound {
         let mut commit = Commit::new(0);
         commit.extend(self.store.sweep_outbox(now - HISTORY, now - RECEIPTS, SWEEP_ROWS_MAX));
         if let Err(error) = self.store.commit(commit).await {
-            tracing::warn!(%error, "old rows of the outbox could not be swept");
-        }
-        match self.store.waiting_outbox().await {
-            Ok(waiting) => waiting.iter().for_each(|(lane, rows, oldest)| gauge(*lane, *rows, *oldest, now)),
-            Err(error) => tracing::warn!(%error, "the outbox could not be counted"),
+            tracing::warn!(%error, retry = "later", "old rows of the outbox stay until the next sweep");
         }
     }
 }
 
-fn gauge(lane: Lane, rows: i64, oldest: UnixMs, now: UnixMs) {
-    let rows = f64::from(i32::try_from(rows).unwrap_or(i32::MAX));
-    metrics::gauge!("weikefu_outbox_rows", "lane" => lane.name()).set(rows);
-    metrics::gauge!("weikefu_outbox_oldest_seconds", "lane" => lane.name())
-        .set(now.since(oldest).as_secs_f64());
+/// The end of a row, in the log: whom it went to shows as the keyed hash only.
+fn tell(row: &OutboxRow, verdict: &Verdict, attempts: i64) {
+    let (channel, lane, state) = (row.channel.name(), row.lane.name(), verdict.state.name());
+    let reason = verdict.reason.as_deref().unwrap_or_default();
+    let account = row.account.as_ref().map_or("", AccountId::as_str);
+    let follower = row.follower.map(|follower| follower.to_string()).unwrap_or_default();
+    tracing::info!(account, follower, channel, lane, state, reason, attempts, "an outgoing message came to its end");
 }
 
 fn whom(row: &OutboxRow) -> Option<Whom> {

@@ -10,6 +10,7 @@ use super::value::statements;
 use super::{Conflict, Row, Store, StoreError, Value, Write};
 use crate::domain::ids::{AccountId, CustomerId};
 use crate::domain::time::UnixMs;
+use crate::domain::trace::TraceId;
 use crate::domain::verdict::{State, Verdict};
 use crate::keys::Place;
 
@@ -21,17 +22,18 @@ const IDS_MAX: usize = 50;
 
 statements! {
     ADD = "INSERT INTO notice (family, notice_id, part, customer_ix, kind, lane, body_ix, accepted_ms, deadline_ms, \
-        expires_ms, look_ms, looks, planned, fell_back, state, changed_ms, payload_sealed) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $8, 0, 0, 0, 'pending', $8, $11) \
+        expires_ms, look_ms, looks, planned, fell_back, state, changed_ms, payload_sealed, trace_id) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $8, 0, 0, 0, 'pending', $8, $11, $12) \
         ON CONFLICT (family, notice_id) DO NOTHING";
     KNOWN = "SELECT notice_id, body_ix FROM notice WHERE family = $1 AND notice_id IN ($2, $3, $4, $5, $6, $7, $8, \
         $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, \
         $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51)";
     FIND = "SELECT n.family, n.notice_id, n.part, '', CAST(0 AS BIGINT), n.kind, n.accepted_ms, n.deadline_ms, n.expires_ms, \
-        n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed FROM notice n \
+        n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id FROM notice n \
         WHERE n.family = $1 AND n.notice_id = $2";
     TO_LOOK_AT = "SELECT n.family, n.notice_id, n.part, l.owner, l.epoch, n.kind, n.accepted_ms, n.deadline_ms, \
-        n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed \
+        n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, \
+        n.trace_id \
         FROM notice n JOIN part_lease l ON l.part = n.part AND l.owner = $1 \
         WHERE n.lane = $2 AND n.look_ms <= $3 ORDER BY n.look_ms LIMIT $4";
     LOOKED = "UPDATE notice SET look_ms = $6, looks = looks + 1, planned = 1, fell_back = $7, state = $8, reason = $9, \
@@ -98,6 +100,8 @@ pub struct NewNotice {
     pub expires: UnixMs,
     /// The checked item as JSON; sealed here.
     pub payload: Zeroizing<Vec<u8>>,
+    /// The trace of the call that brought it.
+    pub trace: Option<TraceId>,
 }
 
 /// Something to tell, as it was read.
@@ -129,6 +133,8 @@ pub struct NoticeRow {
     pub changed: UnixMs,
     /// The checked item as JSON.
     pub payload: Zeroizing<Vec<u8>>,
+    /// The trace of the call that brought it.
+    pub trace: Option<TraceId>,
 }
 
 /// What a look found.
@@ -209,6 +215,7 @@ impl Store {
             notice.deadline.into(),
             notice.expires.into(),
             sealed.into(),
+            notice.trace.into(),
         ];
         Ok(Write::one(ADD, args, Conflict::Duplicate))
     }
@@ -263,6 +270,7 @@ impl Store {
             },
             changed: row.time(14)?,
             payload,
+            trace: row.text_opt(16)?.and_then(TraceId::parse),
         })
     }
 

@@ -7,6 +7,7 @@ use super::value::statements;
 use super::{Conflict, Row, Statement, Store, StoreError, Write};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
+use crate::domain::trace::TraceId;
 use crate::domain::verdict::Verdict;
 use crate::keys::Place;
 
@@ -18,7 +19,7 @@ macro_rules! row {
         concat!(
             "SELECT o.outbox_id, o.part, l.owner, l.epoch, o.account, o.fkey, o.customer_ix, o.channel, o.cause_kind, \
              o.cause_id, o.log_seq, o.sender, o.client_msg_id, o.expires_ms, o.attempts, o.created_ms, \
-             o.payload_sealed, o.lane, o.reason FROM outbox o JOIN part_lease l ON l.part = o.part AND l.owner = $1 ",
+             o.payload_sealed, o.lane, o.reason, o.trace_id FROM outbox o JOIN part_lease l ON l.part = o.part AND l.owner = $1 ",
             $($rest),*
         )
     };
@@ -27,8 +28,8 @@ macro_rules! row {
 statements! {
     ADD = "INSERT INTO outbox (outbox_id, part, account, fkey, customer_ix, lane, channel, order_no, cause_kind, \
         cause_id, log_seq, sender, client_msg_id, due_ms, expires_ms, attempts, settled, state, created_ms, \
-        payload_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 'pending', \
-        $16, $17) ON CONFLICT (outbox_id) DO NOTHING";
+        payload_sealed, trace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, \
+        'pending', $16, $17, $18) ON CONFLICT (outbox_id) DO NOTHING";
     /// Of each follower only the first row of a channel: a chat keeps its order even while its head waits for its
     /// next try; templates only wait for those that may leave now.
     DUE = row!("WHERE o.settled = 0 AND o.lane = $2 AND o.due_ms <= $3 AND o.expires_ms > $3 \
@@ -176,6 +177,8 @@ pub struct NewOutbox {
     pub expires: UnixMs,
     /// What is sent; sealed here.
     pub payload: Zeroizing<Vec<u8>>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceId>,
 }
 
 /// A row that waits, as its owner reads it.
@@ -215,6 +218,8 @@ pub struct OutboxRow {
     pub reason: Option<String>,
     /// What is sent.
     pub payload: Zeroizing<Vec<u8>>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceId>,
 }
 
 /// An intent whose sender is gone.
@@ -253,6 +258,7 @@ impl Store {
             row.expires.into(),
             self.clock().now().into(),
             sealed.into(),
+            row.trace.into(),
         ];
         Ok(Write::one(ADD, args, Conflict::Duplicate))
     }
@@ -311,6 +317,7 @@ impl Store {
                 created: row.time(15)?,
                 lane: Lane::from_number(row.int(17)?).ok_or_else(|| bad(17))?,
                 reason: row.text_opt(18)?.map(str::to_owned),
+                trace: row.text_opt(19)?.and_then(TraceId::parse),
                 outbox_id,
                 payload,
             })

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::StoreError;
 use crate::domain::ids::FollowerKey;
 use crate::domain::time::UnixMs;
+use crate::domain::trace::TraceId;
 
 /// A value of one of the three column types that both databases share: BIGINT, TEXT, BLOB/BYTEA.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,6 +58,7 @@ from! {
     Option<Vec<u8>> => Blob |value| value;
     [u8; 16] => Blob |value| Some(value.to_vec());
     [u8; 32] => Blob |value| Some(value.to_vec());
+    Option<TraceId> => Text |value| value.map(|trace| trace.to_string());
     FollowerKey => Blob |value| Some(value.as_bytes().to_vec());
 }
 

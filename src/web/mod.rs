@@ -4,6 +4,7 @@ pub mod api;
 mod client;
 pub mod desk;
 pub mod domain_files;
+mod door;
 pub mod h5;
 pub mod probes;
 pub mod serve;

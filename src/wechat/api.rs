@@ -28,7 +28,7 @@ pub use send::{CustomMessage, CustomSend, MenuItem, MiniProgram, TemplateMessage
 pub use transport::NotAClient;
 use transport::{CALL_TIMEOUT, Call, Transport, json_of};
 
-use super::errcode::Class;
+use super::errcode::{self, Class};
 use super::token::{Token, TokenShelf, Tokens};
 use crate::clock::SharedClock;
 use crate::config::Account;
@@ -104,8 +104,11 @@ impl Api {
         read: impl Fn(transport::Answer) -> Result<T, Fault>,
         deadline: Instant,
     ) -> Result<T, ApiError> {
+        let began = Instant::now();
         let answer = self.transport.send(call, Some(token.text.reveal()), deadline).await;
-        answer.and_then(read).map_err(|fault| ApiError::with_token(call.path, fault))
+        let answer = answer.and_then(read).map_err(|fault| ApiError::with_token(call.path, fault));
+        self.count(call.path, began, answer.as_ref().err());
+        answer
     }
 
     /// Sends a call whose answer is JSON and nothing else.
@@ -132,18 +135,41 @@ impl Api {
             "force_refresh": false,
         });
         let call = Call::post("cgi-bin/stable_token", &body);
+        let began = Instant::now();
         let issued = self.transport.send(&call, None, deadline).await;
         let issued: Result<Issued, Fault> = issued.and_then(|answer| typed(json_of(&answer)?));
         let issued = issued.map_err(|fault| ApiError::before_sending("stable_token", fault));
+        self.count(call.path, began, issued.as_ref().err());
         let issued = issued.inspect_err(|error| self.log(error))?;
         let expires = UnixMs(asked_at.0.saturating_add(issued.expires_in.saturating_mul(1000)));
         Ok(Token { text: issued.access_token, expires })
     }
 
+    /// When the access token in use ends; `None` while there is none.
+    #[must_use]
+    pub fn token_expires(&self) -> Option<UnixMs> {
+        self.tokens.expires()
+    }
+
+    /// Counts one call by its code. A code that is not in WeChat's list counts as `other`.
+    fn count(&self, path: &'static str, began: Instant, error: Option<&ApiError>) {
+        let call = path.strip_prefix("cgi-bin/").unwrap_or(path);
+        let code = match error.map(|error| error.code()) {
+            None => "0".to_owned(),
+            Some(None) => "none".to_owned(),
+            Some(Some(code)) if errcode::meaning(code).is_empty() => "other".to_owned(),
+            Some(Some(code)) => code.to_string(),
+        };
+        metrics::counter!("weikefu_wechat_calls_total", "account" => self.account.to_string(), "call" => call,
+            "code" => code)
+        .increment(1);
+        metrics::histogram!("weikefu_wechat_call_seconds", "call" => call).record(began.elapsed());
+    }
+
     fn log(&self, error: &ApiError) {
         let (class, rid) = (error.class().label(), error.rid().unwrap_or_default());
         let code = error.code();
-        tracing::info!(account = %self.account, call = error.call(), code, class, rid, "a WeChat call failed");
+        tracing::info!(account = %self.account, call = error.call(), code, class, rid, %error, "a WeChat call failed");
     }
 }
 

@@ -176,7 +176,7 @@ impl Tokens {
         match self.renew(&mut flight, fetch, patience, RENEW_PAUSE).await {
             Ok(token) => Ok(token),
             Err(error) => {
-                tracing::warn!(account = %self.account, %error, "the access token could not be renewed early");
+                tracing::warn!(account = %self.account, %error, "the access token could not be renewed early; the old one is used until it ends, and renewal is tried again");
                 Ok(ageing)
             }
         }
@@ -263,7 +263,7 @@ impl Tokens {
             Ok(token) => {
                 flight.failed = None;
                 if self.shelf.save(&self.account, &token).await.is_err() {
-                    tracing::warn!(account = %self.account, "the access token is not shared: its shelf failed");
+                    tracing::warn!(account = %self.account, "the access token could not be put into the database; this process uses it, others fetch their own");
                 }
                 Ok(self.cache(token))
             }
@@ -275,6 +275,11 @@ impl Tokens {
                 Err(error)
             }
         }
+    }
+
+    /// When the token in memory ends.
+    pub(super) fn expires(&self) -> Option<UnixMs> {
+        self.cached().map(|token| token.expires)
     }
 
     fn cached(&self) -> Option<Token> {

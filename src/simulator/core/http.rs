@@ -18,6 +18,9 @@ use super::journal::JournalError;
 use super::operations::Request;
 use super::page;
 use super::swipe::Swipe;
+use crate::bank::webhooks::TRACEPARENT;
+use crate::domain::trace::TraceParent;
+use crate::telemetry::trace;
 
 const BODY_BYTES_MAX: usize = 256 * 1024;
 const SHUTDOWN_S: u64 = 2;
@@ -61,18 +64,35 @@ async fn operation(
     if !bank.core_key.vouches(|name| header(&request, name), &body, bank.now()) {
         return refused(Refusal::new("signature", "the signature does not fit"));
     }
+    in_trace(&request, async move { operate(bank, name.into_inner(), &body).await }).await
+}
+
+async fn operate(bank: Shared, name: String, body: &[u8]) -> HttpResponse {
     let fate = bank.faults.fate(&name);
     tokio::time::sleep(fate.delay).await;
     if fate.fails {
         return refused(Refusal::new("fault", "a fault is switched on"));
     }
-    let call: Request = match serde_json::from_slice(&body) {
+    let call: Request = match serde_json::from_slice(body) {
         Ok(call) => call,
         Err(error) => {
             return refused(Refusal::new("bad_request", error.to_string()));
         }
     };
-    in_background(move || bank.operate(&name, call), |result| json!({ "result": result })).await
+    let operation = name.clone();
+    let answer = in_background(move || bank.operate(&name, call), |result| json!({ "result": result })).await;
+    // What nobody knows is somebody else's text; it need not stand in a log.
+    let operation = if answer.status() == StatusCode::NOT_FOUND { "unknown" } else { operation.as_str() };
+    tracing::info!(operation, status = answer.status().as_u16(), "an operation was asked for");
+    answer
+}
+
+/// Under the trace that the caller names, so that both sides' logs can be joined.
+async fn in_trace(request: &HttpRequest, work: impl Future<Output = HttpResponse>) -> HttpResponse {
+    match header(request, TRACEPARENT).and_then(TraceParent::parse) {
+        Some(parent) => trace::carry_on(parent, work).await,
+        None => work.await,
+    }
 }
 
 async fn receive(bank: Shared, request: HttpRequest, body: web::Bytes) -> HttpResponse {
@@ -85,7 +105,13 @@ async fn receive(bank: Shared, request: HttpRequest, body: web::Bytes) -> HttpRe
     };
     match serde_json::from_slice::<Value>(&body) {
         Err(error) => refused(Refusal::new("bad_request", error.to_string())),
-        Ok(event) => in_background(move || bank.receive(message_id, event).map(Ok), |()| json!({})).await,
+        Ok(event) => {
+            let work = async {
+                tracing::info!(webhook_id = message_id, "an event was received");
+                in_background(move || bank.receive(message_id, event).map(Ok), |()| json!({})).await
+            };
+            in_trace(&request, work).await
+        }
     }
 }
 

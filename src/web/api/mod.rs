@@ -11,17 +11,21 @@ mod tests;
 use std::sync::Arc;
 
 use actix_web::http::header::RETRY_AFTER;
+use actix_web::middleware::from_fn;
 use actix_web::web::{Data, Path, Payload, ServiceConfig, get, post, resource};
 use actix_web::{HttpRequest, HttpResponse};
+use tracing::Instrument as _;
 
 use self::answers::{Refusal, StateBody, TakenBody};
 use self::signed::Call;
+use super::door;
 use crate::alerts::Alerts;
 use crate::bank::webhooks::{BadSecret, Verifier};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::store::{Commit, CommitError, Conflict, Family, Store};
+use crate::telemetry::trace::SPANS;
 
 /// Items of one call.
 pub const ITEMS_MAX: usize = 1_000;
@@ -59,17 +63,19 @@ impl BankApi {
 
 /// The routes. Handlers need `Data<BankApi>`.
 pub fn configure(routes: &mut ServiceConfig) {
-    routes
-        .service(resource("/api/v1/transactions").route(post().to(post_transactions)))
-        .service(resource("/api/v1/transactions/{transaction_id}").route(get().to(get_transaction)))
-        .service(resource("/api/v1/notices").route(post().to(post_notices)))
-        .service(resource("/api/v1/notices/{notice_id}").route(get().to(get_notice)))
-        .service(resource("/api/v1/bindings").route(post().to(bindings::post_bindings)))
-        .service(
-            resource("/api/v1/bindings/{account}/{openid}")
-                .route(actix_web::web::delete().to(bindings::delete_binding)),
-        )
-        .service(resource("/openapi.json").route(get().to(openapi::get_openapi)));
+    let calls = [
+        resource("/api/v1/transactions").route(post().to(post_transactions)),
+        resource("/api/v1/transactions/{transaction_id}").route(get().to(get_transaction)),
+        resource("/api/v1/notices").route(post().to(post_notices)),
+        resource("/api/v1/notices/{notice_id}").route(get().to(get_notice)),
+        resource("/api/v1/bindings").route(post().to(bindings::post_bindings)),
+        resource("/api/v1/bindings/{account}/{openid}")
+            .route(actix_web::web::delete().to(bindings::delete_binding)),
+    ];
+    for call in calls {
+        routes.service(call.wrap(from_fn(door::the_banks_trace)));
+    }
+    routes.service(resource("/openapi.json").route(get().to(openapi::get_openapi)));
 }
 
 /// Tell customers of transactions.
@@ -166,6 +172,16 @@ async fn take_in(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Refusal> {
+    let span = tracing::info_span!(target: SPANS, "bank call", family = family.name());
+    take_in_call(api, family, request, payload).instrument(span).await
+}
+
+async fn take_in_call(
+    api: &BankApi,
+    family: Family,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
     let call = Call::read(api, request, payload).await?;
     if let Some(answer) = call.seen(api).await? {
         return Ok(answer);
@@ -183,7 +199,7 @@ async fn take_in(
         commit.push(api.store.remember_call(&call.key, &call.body, 202, Some(&answer))?);
         match api.store.commit(commit).await {
             Ok(()) => {
-                api.alerts.taken_in(&intake);
+                api.alerts.taken_in(family, &intake);
                 return Ok(HttpResponse::Accepted().content_type("application/json").body(answer));
             }
             // The same call or one of its items came in at the same moment.

@@ -13,12 +13,13 @@ mod words;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::http::header;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Form, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use serde::Deserialize;
 
-use super::client;
+use super::{client, door};
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::domain::secret::Secret;
@@ -83,7 +84,8 @@ pub fn configure(services: &mut ServiceConfig) {
             .service(api::scope())
             .default_service(web::to(|request: HttpRequest| async move {
                 DeskFailure::new(StatusCode::NOT_FOUND, "not_found", Language::of(&request)).response()
-            })),
+            }))
+            .wrap(from_fn(door::new_trace_for_each)),
     );
 }
 

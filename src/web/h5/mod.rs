@@ -15,11 +15,12 @@ use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::error::UrlencodedError;
 use actix_web::http::{StatusCode, header};
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use super::client;
+use super::{client, door};
 use crate::config::{Account, Config};
 use crate::domain::secret::Secret;
 use crate::identity::{
@@ -59,7 +60,8 @@ pub fn configure(services: &mut ServiceConfig) {
             .route("/{account}/apply", web::get().to(apply::show))
             .route("/{account}/apply/{step}", web::post().to(apply::submit))
             .route("/{account}/progress", web::get().to(progress::show))
-            .default_service(web::to(|| async { no_such_page() })),
+            .default_service(web::to(|| async { no_such_page() }))
+            .wrap(from_fn(door::new_trace_for_each)),
     );
 }
 

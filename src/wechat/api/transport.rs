@@ -130,7 +130,8 @@ impl Transport {
                         host = name,
                         call = call.path,
                         by_proxy = self.by_proxy,
-                        "WeChat host not reachable; the next is asked"
+                        "this WeChat host cannot be reached; the next is asked, and this one again in 30 s. If it stays so, \
+                         see the outgoing firewall or proxy"
                     );
                     host.cool_until_ms.store((self.clock.now() + COOL_DOWN).0, Ordering::Relaxed);
                 }
