@@ -2,6 +2,7 @@
 
 mod backup;
 mod edited;
+mod gauges;
 mod glue;
 mod keyring;
 
@@ -24,6 +25,7 @@ use crate::outbound::{Apis, Outbound};
 use crate::staff::Staff;
 use crate::store::{Store, StoreError};
 use crate::web::api::BankApi;
+use gauges::Gauges;
 pub use crate::web::serve::Zones;
 use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
@@ -31,8 +33,12 @@ pub use backup::{back_up, restore};
 use edited::{Edited, InUse};
 pub use edited::{Reloaded, hours};
 
-/// In-flight answers finish within this time after a stop was asked for.
-const FINISH_WITHIN: Duration = Duration::from_secs(10);
+/// The parts of a stop, each with its end counted from the beginning. An answer that is under way takes at most the
+/// reply budget of 4.5 s; whatever hangs for longer is left to its lease.
+const CONNECTIONS_END: Duration = Duration::from_secs(6);
+const WORK_END: Duration = Duration::from_secs(8);
+const WORKERS_END: Duration = Duration::from_millis(11_500);
+const DATABASE_END: Duration = Duration::from_millis(12_500);
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +110,8 @@ pub(crate) struct Rooms {
     pub(crate) inbound: Arc<Inbound>,
     robots: Arc<arc_swap::ArcSwap<Robots>>,
     in_use: Arc<InUse>,
+    pub(crate) core: Arc<Core>,
+    pub(crate) apis: Arc<Apis>,
 }
 
 impl App {
@@ -138,6 +146,7 @@ impl App {
             tokio::spawn(rooms.alerts.clone().run(stop.clone())),
             tokio::spawn(rooms.inbound.clone().run(stop.clone())),
             tokio::spawn(keep_house(rooms.clone(), stop.clone())),
+            tokio::spawn(Gauges::new(rooms.clone()).run(stop.clone())),
         ];
         Ok(Self { serving, rooms, stop, workers })
     }
@@ -189,26 +198,55 @@ impl App {
         reloaded
     }
 
-    /// Stops: not ready at once, then in-flight answers finish, then the workers hand over, then the database closes.
+    /// Looks at everything that the metrics page tells, now.
+    pub async fn look(&self) {
+        Gauges::new(self.rooms.clone()).look(true).await;
+    }
+
+    /// `/readyz` says no from now on; everything else goes on, so that nobody who was sent here meets a closed door.
+    pub fn not_ready(&self) {
+        self.serving.not_ready();
+    }
+
+    /// Stops within 13 seconds, whatever hangs: not ready at once, then in-flight answers finish, then the workers hand
+    /// over, then the database closes. `/readyz` and `/metrics` answer on their own address until the end.
     pub async fn stop(self) {
-        let finish_by = tokio::time::Instant::now() + FINISH_WITHIN;
-        if !self.serving.stop(FINISH_WITHIN).await {
-            tracing::warn!("connections were still open when the time to finish was over");
+        let began = tokio::time::Instant::now();
+        self.serving.not_ready();
+        if !self.serving.finish(began + CONNECTIONS_END).await {
+            tracing::warn!("connections were still open when the time to finish was over; they are cut");
         }
         // Work whose connection has its answer already: `success`, or none because WeChat hung up.
-        if !self.rooms.inbound.finish(finish_by.saturating_duration_since(tokio::time::Instant::now())).await
-        {
+        let left = (began + WORK_END).saturating_duration_since(tokio::time::Instant::now());
+        if !self.rooms.inbound.finish(left).await {
             tracing::warn!(
-                "messages were still in work when the time to finish was over; their leases end soon"
+                in_work = self.rooms.inbound.in_work(),
+                "messages are still in work when the time to finish is over, waiting for the core or the database; \
+                 their answers are owed, and whoever takes over their leases sends them"
             );
         }
         self.stop.cancel();
-        for worker in self.workers {
-            if let Err(error) = worker.await {
-                tracing::error!(%error, "a worker ended badly");
+        for mut worker in self.workers {
+            match tokio::time::timeout_at(began + WORKERS_END, &mut worker).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a worker ended badly; its work is taken over by its lease"),
+                Err(_) => {
+                    worker.abort();
+                    tracing::warn!("a worker did not end in time and is cut off; what it was sending is looked at again");
+                }
             }
         }
-        self.rooms.store.close().await;
+        let close = async {
+            // Given back already, unless the worker was cut off: then others need not wait for the leases to end.
+            if let Err(error) = self.rooms.outbound.parts().leave().await {
+                tracing::warn!(%error, "the leases of outgoing work could not be given back; they end by themselves");
+            }
+            self.rooms.store.close().await;
+        };
+        if tokio::time::timeout_at(began + DATABASE_END, close).await.is_err() {
+            tracing::warn!("the database did not close in time; what was not confirmed to anybody may be missing");
+        }
+        self.serving.end().await;
     }
 }
 
@@ -285,7 +323,7 @@ impl Rooms {
             crate::inbound::Rooms {
                 config: config.clone(),
                 store: store.clone(),
-                core,
+                core: core.clone(),
                 robots: robots.clone(),
                 identity: identity.clone(),
                 outbound: outbound.clone(),
@@ -310,6 +348,8 @@ impl Rooms {
             inbound,
             robots,
             in_use,
+            core,
+            apis,
         })
     }
 }
@@ -326,13 +366,13 @@ async fn keep_house(rooms: Rooms, stop: CancellationToken) {
     while !stop.is_cancelled() {
         for account in &rooms.config.accounts {
             if let Err(error) = rooms.desk.tend(&account.id).await {
-                tracing::warn!(account = %account.id, %error, "cannot tend the desk; trying again");
+                tracing::warn!(account = %account.id, %error, "cannot tend the desk: waiting customers see no news; trying again in 10 s");
             }
         }
         if round.is_multiple_of(PURGE_EVERY)
             && let Err(error) = rooms.identity.purge(rooms.clock.now()).await
         {
-            tracing::warn!(%error, "cannot erase what has had its time; trying again later");
+            tracing::warn!(%error, "cannot erase what has had its time; trying again in 5 minutes");
         }
         round = round.wrapping_add(1);
         tokio::select! {

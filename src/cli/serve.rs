@@ -1,17 +1,29 @@
 //! `weikefu serve`: the production server.
 
+use std::time::Duration;
+
 use weikefu::app::{App, AppError};
 use weikefu::config::Config;
+use weikefu::telemetry::Export;
 use weikefu::web::serve::ServeError;
 
 use super::{Context, Failure, Lifetime, Outcome, signals};
+
+/// After a stop was asked for, calls are still taken in for this long: what a gateway has sent on its way before it
+/// heard that we are not ready meets an open door.
+const DOOR_STAYS_OPEN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(lifetime: Lifetime, context: &Context) -> Outcome {
     let config = context.config()?;
     // Before the line that says that it runs: whoever reads it may send the signal at once.
     let mut hangups = signals::hangups()?;
+    let otlp_url = config.telemetry.otlp_url.clone();
     let started = App::start(Config::clone(&config), context.clock.clone(), context.random.clone()).await;
     let app = started.map_err(failure)?;
+    let export = match &otlp_url {
+        Some(url) => Some(Export::start(url).map_err(|error| Failure::Usage(error.into()))?),
+        None => None,
+    };
     tell!("weikefu on http://{}", app.zones().listen);
     let stop = signals::until_told_to_stop(lifetime.until_stdin_closes);
     tokio::pin!(stop);
@@ -21,7 +33,12 @@ pub(super) async fn run(lifetime: Lifetime, context: &Context) -> Outcome {
             Some(()) = hangups.recv() => reload(&app, &config, context).await,
         }
     }
+    app.not_ready();
+    tokio::time::sleep(DOOR_STAYS_OPEN).await;
     app.stop().await;
+    if let Some(export) = export {
+        export.stop().await;
+    }
     Ok(())
 }
 

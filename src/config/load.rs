@@ -10,7 +10,7 @@ use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
     Account, AccountKind, Api, Config, Content, Core, Database, DeskKind, Encryption, Events, KeysConfig,
-    Network, NoticeTemplate, Sandbox, Server, Tls, form,
+    Network, NoticeTemplate, Sandbox, Server, Telemetry, Tls, form,
 };
 use crate::domain::secret::Secret;
 
@@ -93,6 +93,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
     let events = top.has("events").then(|| events(top.table("events")));
     let keys = top.has("keys").then(|| keys(top.table("keys")));
     let content = content(top.table("content"));
+    let telemetry = telemetry(top.table("telemetry"));
     let sandbox = sandbox(top.table("sandbox"));
     top.know(&["events", "keys"]);
     top.close();
@@ -111,6 +112,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
             None => None,
         },
         content: content?,
+        telemetry: telemetry?,
         sandbox: sandbox?,
     })
 }
@@ -118,6 +120,12 @@ fn root(mut top: Section<'_>) -> Option<Config> {
 /// All accounts reach WeChat by the same way.
 fn through(accounts: Vec<Account>, proxy: Option<&Secret>) -> Vec<Account> {
     accounts.into_iter().map(|account| Account { proxy: proxy.cloned(), ..account }).collect()
+}
+
+fn telemetry(mut section: Section<'_>) -> Option<Telemetry> {
+    let otlp_url = section.optional("otlp_url", form::base_url);
+    section.close();
+    Some(Telemetry { otlp_url })
 }
 
 fn server(mut section: Section<'_>) -> Option<Server> {

@@ -44,6 +44,10 @@ impl Config {
             page.section("content");
             page.path("dir", self.content.dir.as_deref());
         }
+        if let Some(url) = &self.telemetry.otlp_url {
+            page.section("telemetry");
+            page.text("otlp_url", url);
+        }
         if let Some(url) = &self.sandbox.server_url {
             page.section("sandbox");
             page.text("server_url", url);

@@ -47,6 +47,8 @@ pub struct Config {
     pub keys: Option<KeysConfig>,
     /// The bank's own content laid over the built-in one.
     pub content: Content,
+    /// What is told of the server's work besides logs and metrics.
+    pub telemetry: Telemetry,
     /// For the sandbox core and the simulator only.
     pub sandbox: Sandbox,
 }
@@ -236,6 +238,14 @@ pub struct KeysConfig {
 pub struct Content {
     /// A bank's own `templates` folder; its files go over the built-in ones of the same path.
     pub dir: Option<PathBuf>,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Default)]
+pub struct Telemetry {
+    /// The base address of an OpenTelemetry collector that takes OTLP over HTTP (`http://127.0.0.1:4318`); spans go to
+    /// `/v1/traces` below it. `None`: none are made.
+    pub otlp_url: Option<Url>,
 }
 
 /// `[sandbox]`

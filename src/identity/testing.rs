@@ -122,6 +122,7 @@ fn config(core: url::Url) -> Config {
         events: None,
         keys: None,
         content: config::Content::default(),
+        telemetry: config::Telemetry::default(),
         sandbox: config::Sandbox::default(),
     }
 }

@@ -234,6 +234,12 @@ impl Inbound {
         self.rooms.robots.load().of(account).clone()
     }
 
+    /// Pushes in work now.
+    #[must_use]
+    pub fn in_work(&self) -> usize {
+        *self.in_work.borrow()
+    }
+
     /// Waits until nothing is in work any more, at most this long. `false`: something still is; its lease lets
     /// another owner go on with it.
     pub async fn finish(&self, within: Duration) -> bool {

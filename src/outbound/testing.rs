@@ -294,6 +294,7 @@ pub(crate) fn config(outside: &Url) -> Config {
         }),
         keys: None,
         content: config::Content::default(),
+        telemetry: config::Telemetry::default(),
         sandbox: config::Sandbox::default(),
     }
 }

@@ -191,6 +191,15 @@ impl Database {
         }
     }
 
+    /// Connections that read: idle ones, and busy ones.
+    pub(super) fn readers(&self) -> (usize, usize) {
+        let (idle, all) = match &self.readers {
+            Readers::Sqlite(pool) => (pool.num_idle(), pool.size()),
+            Readers::Postgres(pool) => (pool.num_idle(), pool.size()),
+        };
+        (idle, usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(idle))
+    }
+
     pub(super) async fn close(&self) {
         match &self.readers {
             Readers::Sqlite(pool) => pool.close().await,

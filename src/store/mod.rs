@@ -237,6 +237,18 @@ impl Store {
         self.fetch(PING, vec![]).await.map(drop)
     }
 
+    /// Connections that read: idle ones, and busy ones.
+    #[must_use]
+    pub fn readers(&self) -> (usize, usize) {
+        self.inner.database.readers()
+    }
+
+    /// Commits that wait, lane by lane.
+    #[must_use]
+    pub fn waiting_commits(&self) -> Vec<usize> {
+        self.inner.writer.waiting()
+    }
+
     /// Waits for waiting commits, then closes every connection.
     pub async fn close(&self) {
         self.inner.writer.close().await;

@@ -65,6 +65,13 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Commits that wait, lane by lane.
+    pub(super) fn waiting(&self) -> Vec<usize> {
+        let lanes = self.lanes.load();
+        let lanes = lanes.as_ref().map(|lanes| lanes.as_slice()).unwrap_or_default();
+        lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).collect()
+    }
+
     pub(super) async fn close(&self) {
         self.lanes.store(None);
         for task in self.tasks.lock().await.drain(..) {

@@ -41,12 +41,26 @@ async fn alive() -> HttpResponse {
 
 async fn ready(health: web::Data<Health>) -> HttpResponse {
     if health.stopping.load(Ordering::SeqCst) {
-        return HttpResponse::ServiceUnavailable().body("stopping\n");
+        return not_ready("this process is stopping");
     }
     match tokio::time::timeout(PING_TIMEOUT, health.store.ping()).await {
         Ok(Ok(())) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ready\n"),
-        Ok(Err(_)) | Err(_) => HttpResponse::ServiceUnavailable().body("the database does not answer\n"),
+        // The error may name hosts and users: it is for the log.
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready: the database refuses; see that it runs and that [database] url is right");
+            not_ready("the database refuses; the log says why")
+        }
+        Err(_) => {
+            tracing::warn!(waited = ?PING_TIMEOUT, "not ready: the database does not answer in time");
+            not_ready("the database does not answer within 2 s")
+        }
     }
+}
+
+fn not_ready(what: &str) -> HttpResponse {
+    HttpResponse::ServiceUnavailable()
+        .content_type("text/plain; charset=utf-8")
+        .body(format!("not ready: {what}\n"))
 }
 
 async fn metrics() -> HttpResponse {

@@ -3,7 +3,6 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::{Compress, Condition};
@@ -11,6 +10,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App as Actix, HttpServer};
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::api::BankApi;
 use super::probes::Health;
@@ -26,7 +26,7 @@ use crate::store::Store;
 use crate::wechat::push::NotAWebhook;
 
 /// Answers that began before a stop may take this long, in seconds.
-const SHUTDOWN_SECONDS: u64 = 8;
+const SHUTDOWN_SECONDS: u64 = 6;
 /// A client has this long to send its request's head.
 const REQUEST_TIMEOUT_SECONDS: u64 = 10;
 /// Idle connections close after this long; gateways keep theirs shorter.
@@ -86,8 +86,16 @@ pub enum ServeError {
 pub struct Serving {
     zones: Zones,
     stopping: Arc<AtomicBool>,
-    handles: Vec<ServerHandle>,
-    servers: Vec<JoinHandle<std::io::Result<()>>>,
+    /// Those that carry work.
+    working: Vec<Listening>,
+    /// The one that tells of it.
+    watching: Option<Listening>,
+}
+
+/// One listener.
+struct Listening {
+    handle: ServerHandle,
+    task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Serving {
@@ -97,15 +105,28 @@ impl Serving {
         &self.zones
     }
 
-    /// Not ready from now on; nothing new is taken in, and in-flight answers finish. `false`: the time was too short.
-    pub async fn stop(&self, within: Duration) -> bool {
+    /// Not ready from now on.
+    pub fn not_ready(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        let stops = self.handles.iter().map(|handle| handle.stop(true));
-        let finished = tokio::time::timeout(within, futures::future::join_all(stops)).await.is_ok();
-        for server in &self.servers {
-            server.abort();
+    }
+
+    /// Nothing new is taken in, and in-flight answers finish; probes and metrics go on where they have an address of
+    /// their own. `false`: the time was too short.
+    pub async fn finish(&self, until: Instant) -> bool {
+        let stops = self.working.iter().map(|server| server.handle.stop(true));
+        let finished = tokio::time::timeout_at(until, futures::future::join_all(stops)).await.is_ok();
+        for server in &self.working {
+            server.task.abort();
         }
         finished
+    }
+
+    /// Ends what [`Serving::finish`] left.
+    pub async fn end(&self) {
+        if let Some(server) = &self.watching {
+            server.handle.stop(false).await;
+            server.task.abort();
+        }
     }
 }
 
@@ -167,8 +188,7 @@ pub fn serve(rooms: &Rooms) -> Result<Serving, ServeError> {
         staff: find(|carries| carries.staff).unwrap_or(main),
         metrics: find(|carries| carries.metrics),
     };
-    let mut handles = Vec::new();
-    let mut servers = Vec::new();
+    let (mut working, mut watching) = (Vec::new(), None);
     for (listener, address, carries) in bound {
         let rooms = rooms.clone();
         let webhooks = webhooks.clone();
@@ -185,10 +205,14 @@ pub fn serve(rooms: &Rooms) -> Result<Serving, ServeError> {
         let serve = if carries.metrics { serve.workers(1) } else { serve };
         let serve = serve.listen(listener).map_err(|source| ServeError::Listen { address, source })?;
         let server = serve.run();
-        handles.push(server.handle());
-        servers.push(tokio::spawn(server));
+        let listening = Listening { handle: server.handle(), task: tokio::spawn(server) };
+        if carries.metrics {
+            watching = Some(listening);
+        } else {
+            working.push(listening);
+        }
     }
-    Ok(Serving { zones, stopping, handles, servers })
+    Ok(Serving { zones, stopping, working, watching })
 }
 
 fn configure(
