@@ -1,6 +1,7 @@
 //! One question of one follower on its way to an outcome: the dialogue decides, the core is asked between.
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Inbound;
 use super::scene::Loaded;
@@ -8,6 +9,8 @@ use crate::bank::{Call, Context, CoreError};
 use crate::config::Account;
 use crate::dialogue::{Ask, AskError, Dialogue, Outcome, Said, Step};
 use crate::domain::ids::FollowerKey;
+use crate::telemetry::Stage;
+use crate::telemetry::trace::SPANS;
 
 /// Calls to the core that one question may make.
 const CALLS_MAX: usize = 6;
@@ -60,6 +63,14 @@ impl<'a> Question<'a> {
 
     /// Runs the dialogue over what is known so far: no I/O, the same input gives the same decision.
     pub(super) fn decide(&self, dialogue: &Dialogue, loaded: &Loaded) -> Decided {
+        let began = Instant::now();
+        let span = tracing::info_span!(target: SPANS, "decide");
+        let decided = span.in_scope(|| self.decide_now(dialogue, loaded));
+        Stage::Decide.took(began.elapsed());
+        decided
+    }
+
+    fn decide_now(&self, dialogue: &Dialogue, loaded: &Loaded) -> Decided {
         let scene = loaded.scene(self);
         let mut step = dialogue.decide(&scene);
         for _ in 0..=CALLS_MAX {
@@ -75,7 +86,7 @@ impl<'a> Question<'a> {
             }
         }
         // A service whose steps go in a circle: `weikefu check` refuses it; here it must not hang.
-        tracing::error!(trace_id = self.trace_id, "a service asks the core in a circle");
+        tracing::error!("a service asks the core in a circle and was stopped: run `weikefu check` on the content");
         Decided::Done(Box::new(Outcome::silent(loaded.state.clone())))
     }
 
@@ -96,9 +107,8 @@ impl Inbound {
         let number = question.answers.len();
         if number >= CALLS_MAX {
             tracing::error!(
-                trace_id = question.trace_id,
                 operation = ask.operation,
-                "asks the core too often"
+                "one question asks the core more than {CALLS_MAX} times and was stopped: look at its service's steps"
             );
             return Err(AskError::Down);
         }
@@ -125,19 +135,14 @@ impl Inbound {
                 client_ip: None,
             },
         };
-        self.rooms.core.call(&ask.operation, call).await.map_err(|error| {
-            let trace_id = &question.trace_id;
-            match error {
-                CoreError::Refused { code, message, .. } => AskError::Refused { code, message },
-                CoreError::Lied { .. } => {
-                    tracing::error!(account = %question.account.id, trace_id, %error, "the core lied");
-                    AskError::Lied
-                }
-                CoreError::Unknown { .. } | CoreError::BadParams { .. } | CoreError::Down { .. } => {
-                    tracing::warn!(account = %question.account.id, trace_id, %error, "the core gave no answer");
-                    AskError::Down
-                }
-            }
+        let began = Instant::now();
+        let answer = self.rooms.core.call(&ask.operation, call).await;
+        Stage::Core.took(began.elapsed());
+        // What went wrong, `bank` has logged under the same trace.
+        answer.map_err(|error| match error {
+            CoreError::Refused { code, message, .. } => AskError::Refused { code, message },
+            CoreError::Lied { .. } => AskError::Lied,
+            CoreError::Unknown { .. } | CoreError::BadParams { .. } | CoreError::Down { .. } => AskError::Down,
         })
     }
 

@@ -8,6 +8,7 @@
 mod carry_out;
 mod decide;
 mod followers;
+mod measure;
 mod notes;
 mod resume;
 mod scene;
@@ -22,18 +23,21 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch as channel;
 use tokio::time::Instant;
+use tracing::{Instrument as _, field};
 
 use crate::alerts::Alerts;
 use crate::bank::Core;
-use crate::clock::{SharedClock, SharedRandom};
+use crate::clock::{self, SharedClock, SharedRandom};
 use crate::config::{Account, Config};
 use crate::desk::Desk;
 use crate::dialogue::{Dialogue, Robots};
 use crate::domain::ids::{AccountId, FollowerKey, PushKey};
 use crate::domain::time::UnixMs;
+use crate::domain::trace::TraceId;
 use crate::identity::Identity;
 use crate::outbound::Outbound;
 use crate::store::{Commit, CommitError, Conflict, Store, StoreError};
+use crate::telemetry::trace::{self, SPANS};
 use crate::wechat::push::Push;
 use crate::wechat::reply::Reply;
 use followers::Followers;
@@ -204,6 +208,29 @@ impl Inbound {
 
     /// Takes in one verified delivery and says what leaves on its connection, within the reply budget.
     pub async fn receive(self: &Arc<Self>, account: &Account, push: Push) -> Answer {
+        let trace = self.trace_of(&account.id, &push.key);
+        let kind = push.content.name();
+        let span = tracing::info_span!(target: SPANS, "webhook push", account = account.id.as_str(), kind,
+            answer = field::Empty);
+        trace::carry(trace, self.receive_in_trace(account, push).instrument(span)).await
+    }
+
+    /// The trace of a push: the same for each delivery of it, and for whoever goes on with it.
+    fn trace_of(&self, account: &AccountId, key: &PushKey) -> TraceId {
+        let parts = [account.as_str().as_bytes(), key.as_str().as_bytes()];
+        TraceId::new(self.rooms.store.vault().index("trace", &parts)).unwrap_or_else(|| self.new_trace())
+    }
+
+    /// The trace of the present work; a new one for what nobody asked for.
+    fn present_trace(&self) -> TraceId {
+        trace::current_id().unwrap_or_else(|| self.new_trace())
+    }
+
+    fn new_trace(&self) -> TraceId {
+        clock::new_trace(self.rooms.clock.as_ref(), self.rooms.random.as_ref())
+    }
+
+    async fn receive_in_trace(self: &Arc<Self>, account: &Account, push: Push) -> Answer {
         let started = Instant::now();
         let kind = push.content.name();
         let key = push.key.clone();
@@ -218,13 +245,11 @@ impl Inbound {
             }
             None => Answer::Busy,
         };
-        let name = match &answer {
-            Answer::Nothing => "nothing",
-            Answer::Reply { .. } => "reply",
-            Answer::Busy => "busy",
-        };
-        metrics::counter!("weikefu_inbound_total", "kind" => kind, "answer" => name).increment(1);
-        metrics::histogram!("weikefu_inbound_seconds", "answer" => name).record(started.elapsed());
+        let took = started.elapsed();
+        let name = measure::answered(kind, &answer, took);
+        tracing::Span::current().record("answer", name);
+        tracing::debug!(account = %account.id, %follower, kind, answer = name, took_ms = took.as_millis(),
+            "a push was answered");
         answer
     }
 
@@ -250,6 +275,7 @@ impl Inbound {
     /// Joins the work on this push in this process, or starts it. The work goes on when the connection ends.
     fn join(self: &Arc<Self>, account: &Account, follower: FollowerKey, push: Push) -> Option<Joined> {
         let name = (account.id.clone(), push.key.clone());
+        let kind = push.content.name();
         let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(working) = joining.get(&name) {
             return Some(working.clone());
@@ -266,7 +292,8 @@ impl Inbound {
         let entry = Entry { inbound: self.clone(), name };
         let account = account.clone();
         let sent_away = joined.sent_away.clone();
-        self.runtime.spawn(async move {
+        let trace = self.trace_of(&entry.name.0, &entry.name.1);
+        let work = async move {
             // The entry leaves the map also when the work panics; then the sender is gone and joiners know.
             let entry = entry;
             match entry.inbound.work(&account, push, arrival).await {
@@ -280,10 +307,14 @@ impl Inbound {
                 }
                 Err(error) => {
                     metrics::counter!("weikefu_inbound_failed_total").increment(1);
-                    tracing::error!(account = %account.id, %follower, %error, "a push could not be worked on");
+                    tracing::error!(
+                        account = %account.id, %follower, kind, %error, retry = "with the next delivery",
+                        "a push could not be worked on; the customer was told that the house is busy, or hears nothing"
+                    );
                 }
             }
-        });
+        };
+        self.runtime.spawn(trace::carry(trace, work.in_current_span()));
         Some(joined)
     }
 
@@ -301,7 +332,11 @@ impl Inbound {
         commit.extend(self.rooms.store.owe_push(&account.id, key));
         let noted = async {
             match conflict(self.rooms.store.commit(commit).await)? {
-                None => Ok(Seen::Settled(Answer::Nothing)),
+                None => {
+                    metrics::counter!("weikefu_inbound_owed_total").increment(1);
+                    tracing::info!(account = %account.id, %follower, "the answer is owed and follows as a message");
+                    Ok(Seen::Settled(Answer::Nothing))
+                }
                 Some(_) => self.look(account, key).await,
             }
         };
@@ -310,11 +345,18 @@ impl Inbound {
             // Not claimed yet: the little time that is left decides.
             Ok(Ok(Seen::Never | Seen::Taken)) => settled(&mut joined, deadline).await.unwrap_or(Answer::Busy),
             Ok(Err(error)) => {
-                tracing::error!(account = %account.id, %error, "cannot note that an answer is owed");
+                tracing::error!(
+                    account = %account.id, %follower, %error, retry = "with the next delivery",
+                    "the database refused to note that an answer is owed; the customer was told that the house is busy"
+                );
                 Answer::Busy
             }
             Err(_) => {
-                tracing::error!(account = %account.id, "the database is too slow to note that an answer is owed");
+                tracing::error!(
+                    account = %account.id, %follower, retry = "with the next delivery",
+                    "the database is too slow to note that an answer is owed; the customer was told that the house is \
+                     busy. See weikefu_store_waiting and weikefu_store_transaction_seconds"
+                );
                 Answer::Busy
             }
         };

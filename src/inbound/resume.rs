@@ -15,6 +15,7 @@ use crate::domain::secret::Personal;
 use crate::identity::Resumer;
 use crate::outbound::Cause;
 use crate::store::{Channel, Commit, Conflict, Direction, Message, Resume};
+use crate::telemetry::trace;
 use crate::wechat::push::ArticlesMax;
 use crate::wechat::reply::Reply;
 
@@ -26,9 +27,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(20);
 impl Inbound {
     /// Goes on with a wish that nobody has finished.
     pub(super) async fn resume_due(&self, resume: &Resume) {
-        if let Err(error) = self.go_on_wish(resume).await {
-            tracing::warn!(account = %resume.account, follower = %resume.follower, %error, "a wish could not go on");
-        }
+        let go_on = async {
+            if let Err(error) = self.go_on_wish(resume).await {
+                tracing::warn!(
+                    account = %resume.account, follower = %resume.follower, %error, retry = "later",
+                    "what a binding interrupted could not go on; it is tried {TRIES_MAX} times"
+                );
+            }
+        };
+        trace::carry(self.new_trace(), go_on).await;
     }
 
     /// Answers one wish: in the log, in the chat if the allowance lets it, else as the first thing said next.
@@ -49,7 +56,7 @@ impl Inbound {
         }
         let said = Said::Resumed { wish };
         let root = format!("resume:{}", resume.resume_id);
-        let mut question = Question::new(account, resume.follower, said, store.new_id(), root);
+        let mut question = Question::new(account, resume.follower, said, self.present_trace().to_string(), root);
         let _place = self.followers.turn(&resume.account, resume.follower).come().await;
         for _ in 0..self.limits.attempts_max {
             let conversation = store.conversation(&resume.account, resume.follower).await?;
@@ -113,7 +120,7 @@ impl Resumer for Inbound {
             match self.resume_now(account, follower).await {
                 Ok(text) => text,
                 Err(error) => {
-                    tracing::warn!(account = %account.id, %follower, %error, "a wish goes on later");
+                    tracing::warn!(account = %account.id, %follower, %error, retry = "later", "what a binding interrupted goes on later");
                     None
                 }
             }

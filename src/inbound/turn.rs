@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use super::decide::{Decided, Question};
@@ -17,6 +18,8 @@ use crate::store::{
     Channel, Claim, Commit, Conflict, Conversation, Direction, Message, OpenPush, PushOutcome, SeenPush,
     Write,
 };
+use crate::telemetry::Stage;
+use crate::telemetry::trace::SPANS;
 use crate::wechat::push::Push;
 use crate::wechat::reply::Reply;
 
@@ -95,7 +98,7 @@ impl Inbound {
         let store = &self.rooms.store;
         let follower = store.follower_key(&account.app_id, &push.from);
         let root = push.key.as_str().to_owned();
-        let mut question = Question::new(account, follower, said, store.new_id(), root);
+        let mut question = Question::new(account, follower, said, self.present_trace().to_string(), root);
         question.masked = masked;
         question.opens_window = push.content.action().is_some();
         Turn {
@@ -110,7 +113,9 @@ impl Inbound {
     /// A push seen for the first time in this process. Alone and without a question to the core it is one commit; else
     /// it is claimed where it arrived, before the next one of its follower. `None`: it was seen elsewhere.
     async fn arrived(&self, turn: &mut Turn<'_>, arrival: Arrival) -> Result<Option<Answer>, Stopped> {
+        let arrived = Instant::now();
         let pen = arrival.pen.come().await;
+        Stage::Wait.took(arrived.elapsed());
         let place = match arrival.turn.now() {
             Ok(place) => match self.at_once(turn).await? {
                 Settled::Answered(answer) => return Ok(Some(answer)),
@@ -129,11 +134,13 @@ impl Inbound {
         let Question { account, follower, .. } = &turn.question;
         let robot = self.robot(&account.id);
         for _ in 0..self.limits.attempts_max {
+            let began = Instant::now();
             let conversation = self.rooms.store.conversation(&account.id, *follower).await?;
             if conversation.open_turns > 0 {
                 return Ok(Settled::Again);
             }
             let loaded = self.load(&account.id, *follower, conversation).await?;
+            Stage::Load.took(began.elapsed());
             let Decided::Done(outcome) = turn.question.decide(&robot, &loaded) else {
                 return Ok(Settled::Again);
             };
@@ -154,13 +161,17 @@ impl Inbound {
     ) -> Result<Option<Answer>, Stopped> {
         let account = turn.question.account;
         let follower = turn.question.follower;
+        let arrived = Instant::now();
         let Some(_place) = self.turn_comes(&mut ours, waiting).await? else { return Ok(None) };
+        Stage::Wait.took(arrived.elapsed());
         let mut open = Some(ours);
         let robot = self.robot(&account.id);
         for _ in 0..self.limits.attempts_max {
             let pen = self.followers.pen(&account.id, follower).await;
+            let began = Instant::now();
             let conversation = self.rooms.store.conversation(&account.id, follower).await?;
             let loaded = self.load(&account.id, follower, conversation).await?;
+            Stage::Load.took(began.elapsed());
             match turn.question.decide(&robot, &loaded) {
                 Decided::Done(outcome) => match self.settle(turn, loaded, *outcome, &mut open).await? {
                     Settled::Answered(answer) => return Ok(Some(answer)),
@@ -329,7 +340,10 @@ impl Inbound {
             Some(ours) => commit.extend(store.settle_push(ours, said.outcome, said.reply_seq)),
         }
         commit.push(store.save_conversation(&conversation)?);
-        match conflict(store.commit(commit).await)? {
+        let began = Instant::now();
+        let committed = store.commit(commit).instrument(tracing::info_span!(target: SPANS, "commit")).await;
+        Stage::Commit.took(began.elapsed());
+        match conflict(committed)? {
             None => {
                 self.rooms.outbound.wake(turn.question.follower.part());
                 self.rooms.desk.notify(&turn.question.account.id, turn.question.follower);
@@ -382,7 +396,7 @@ impl Inbound {
                 Ok(Some(_)) => return Ok(None),
                 // The database may come back before the lease ends; the epoch guards the commit.
                 Err(error) => {
-                    tracing::warn!(%error, "cannot renew the lease of a push");
+                    tracing::warn!(%error, retry = "now", "the lease of a push could not be renewed; if it ends, another goes on");
                     wait = self.limits.poll;
                 }
             }
@@ -438,7 +452,8 @@ impl Inbound {
     /// A reply that everyone was sent away from goes out as a customer-service message; later deliveries get `success`.
     pub(super) async fn reply_later(&self, account: &Account, key: &PushKey) {
         if let Err(error) = self.try_reply_later(account, key).await {
-            tracing::error!(account = %account.id, %error, "a reply that nobody waited for could not be sent later");
+            tracing::error!(account = %account.id, %error, "a reply that nobody waited for could not be put into the outbox; it is given when the customer writes again, if WeChat \
+                 delivers this push again");
         }
     }
 

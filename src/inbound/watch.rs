@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{Inbound, Stopped, conflict};
 use crate::domain::secret::Personal;
@@ -13,6 +14,7 @@ use crate::outbound::Cause;
 use crate::store::{
     Channel, Commit, CommitError, Conflict, Direction, Engine, Message, OpenPush, PushOutcome, StoreError,
 };
+use crate::telemetry::trace::{self, SPANS};
 use crate::wechat::reply::Reply;
 use crate::wechat::text::Text;
 
@@ -49,7 +51,7 @@ impl Inbound {
         let mut tasks = JoinSet::new();
         while !stop.is_cancelled() {
             if let Err(error) = self.look_for_owed(&mut tasks).await {
-                tracing::warn!(%error, "cannot go on with owed work; trying again");
+                tracing::warn!(%error, "the database does not say what work is owed; looking again in half a second");
             }
             if forget_at <= Instant::now() {
                 let forgotten = self.forget_old_keys().await.unwrap_or_else(|error| {
@@ -121,10 +123,18 @@ impl Inbound {
     }
 
     async fn go_on_owed(&self, dead: OpenPush) {
-        let (account, key) = (dead.account.clone(), dead.key.clone());
-        if let Err(error) = self.try_go_on_owed(dead).await {
-            tracing::error!(%account, %error, push = ?key, "cannot go on with a push");
-        }
+        let (account, follower) = (dead.account.clone(), dead.follower);
+        let trace = self.trace_of(&account, &dead.key);
+        let span = tracing::info_span!(target: SPANS, "owed push", account = account.as_str());
+        let go_on = async {
+            if let Err(error) = self.try_go_on_owed(dead).await {
+                tracing::error!(
+                    %account, %follower, %error, retry = "later",
+                    "the work on a push of a dead owner cannot go on; it is tried again when its lease ends"
+                );
+            }
+        };
+        trace::carry(trace, go_on.instrument(span)).await;
     }
 
     /// WeChat delivers this push no more, so its answer goes by customer service.
@@ -149,7 +159,10 @@ impl Inbound {
 
     /// Ends a push that nobody got to its end: the customer is told, and his next messages wait for it no more.
     async fn give_up_push(&self, ours: &OpenPush) -> Result<(), Stopped> {
-        tracing::error!(account = %ours.account, follower = %ours.follower, push = ?ours.key, "gives up a push");
+        tracing::error!(
+            account = %ours.account, follower = %ours.follower, owners = ours.epoch,
+            "a push outlived all its owners and is given up; the customer is told. Look for crashes under this trace"
+        );
         metrics::counter!("weikefu_inbound_given_up_total").increment(1);
         let store = &self.rooms.store;
         let Ok(text) = Text::new(GIVEN_UP) else { return Ok(()) };
@@ -190,6 +203,6 @@ impl Inbound {
 /// A task that panicked has left its lease behind; the next look finds it.
 fn told(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "work on a message stumbled");
+        tracing::error!(%error, "the work on a message panicked: a fault of ours, please report it; its lease lets it go on");
     }
 }

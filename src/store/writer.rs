@@ -1,14 +1,17 @@
 //! Group commit: many callers' commits become few durable transactions.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
+use metrics::Histogram;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::database::{Connection, Connector, Database};
 use super::value::{Commit, Conflict, Expect, Statement};
 use super::{CommitError, Engine, StoreError};
+use crate::telemetry::start_metrics;
 
 /// Commits waiting in one lane; beyond it callers are told that the database is too slow.
 const WAITING_MAX: usize = 4096;
@@ -22,6 +25,15 @@ const RELEASE: Statement = Statement { name: "RELEASE", sql: "RELEASE SAVEPOINT 
 const UNDO: Statement = Statement { name: "UNDO", sql: "ROLLBACK TO SAVEPOINT one" };
 const COMMIT: Statement = Statement { name: "COMMIT", sql: "COMMIT" };
 const ROLLBACK: Statement = Statement { name: "ROLLBACK", sql: "ROLLBACK" };
+
+static GROUP_COMMITS: LazyLock<Histogram> = LazyLock::new(|| {
+    start_metrics();
+    metrics::histogram!("weikefu_store_group_commits")
+});
+static TRANSACTION_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    start_metrics();
+    metrics::histogram!("weikefu_store_transaction_seconds")
+});
 
 struct Job {
     commit: Commit,
@@ -76,7 +88,7 @@ impl Writer {
         self.lanes.store(None);
         for task in self.tasks.lock().await.drain(..) {
             if let Err(error) = task.await {
-                tracing::error!(%error, "a writer ended badly");
+                tracing::error!(%error, "a writer of the database panicked: a fault of ours, please report it; its waiting commits failed");
             }
         }
     }
@@ -92,8 +104,8 @@ impl Lane {
         let mut group = Vec::with_capacity(GROUP_MAX);
         // While one transaction is made durable the next group gathers by itself: no timer is needed.
         while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
-            metrics::histogram!("weikefu_store_group_commits")
-                .record(f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)));
+            let began = Instant::now();
+            GROUP_COMMITS.record(f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)));
             let outcomes = match self.write(&group).await {
                 Ok(outcomes) => outcomes,
                 // One bad neighbour must not fail the others: each gets a transaction of its own.
@@ -106,6 +118,7 @@ impl Lane {
                 }
                 Err(error) => vec![Err(CommitError::Store(error))],
             };
+            TRANSACTION_SECONDS.record(began.elapsed());
             for (job, outcome) in group.drain(..).zip(outcomes) {
                 // The caller may have gone; its commit stands all the same.
                 drop(job.done.send(outcome));

@@ -33,6 +33,42 @@ impl Label {
     }
 }
 
+/// The kinds of pushes, as `wechat::push::Content::name` has them.
+pub const KINDS: [&str; 32] = [
+    "text",
+    "image",
+    "voice",
+    "video",
+    "shortvideo",
+    "location",
+    "link",
+    "file",
+    "unknown_message",
+    "event_subscribe",
+    "event_unsubscribe",
+    "event_scan",
+    "event_location",
+    "event_click",
+    "event_view",
+    "event_view_miniprogram",
+    "event_scancode_push",
+    "event_scancode_waitmsg",
+    "event_pictures",
+    "event_location_select",
+    "event_template_finish",
+    "event_mass_send_finish",
+    "event_publish_finish",
+    "event_subscription_popup",
+    "event_subscription_change",
+    "event_subscription_sent",
+    "event_agent_session_created",
+    "event_agent_session_closed",
+    "event_agent_session_switched",
+    "event_user_authorization",
+    "event_verification",
+    "event_unknown",
+];
+
 /// One metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
@@ -44,6 +80,18 @@ pub struct Metric {
     pub labels: &'static [Label],
     /// What it tells.
     pub help: &'static str,
+}
+
+impl Metric {
+    /// What a closed label may say; nothing for another one.
+    #[must_use]
+    pub fn values(&self, label: &str) -> &'static [&'static str] {
+        let closed = self.labels.iter().find_map(|of| match *of {
+            Closed(name, values) if name == label => Some(values),
+            _ => None,
+        });
+        closed.unwrap_or_default()
+    }
 }
 
 const fn metric(name: &'static str, kind: Kind, labels: &'static [Label], help: &'static str) -> Metric {
@@ -63,7 +111,7 @@ const ANSWER: Label = Closed("answer", &["nothing", "reply", "busy"]);
 /// All of them. Sorted by what they are about, from the door to the machine.
 pub const ALL: &[Metric] = &[
     // A message on its way.
-    metric("weikefu_inbound_total", Counter, &[Open("kind", 32), ANSWER], "Deliveries of pushes, by kind and by what left on the connection."),
+    metric("weikefu_inbound_total", Counter, &[Closed("kind", &KINDS), ANSWER], "Deliveries of pushes, by kind and by what left on the connection."),
     metric("weikefu_inbound_seconds", Histogram, &[ANSWER], "From the arrival of a verified push to its answer."),
     metric("weikefu_stage_seconds", Histogram, &[Closed("stage", &super::stage::NAMES)], "What the time of a push went into: open (verify, decrypt, read), wait (the follower's earlier messages), load, decide, core, commit."),
     metric("weikefu_inbound_in_work", Gauge, &[], "Pushes in work now."),

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -16,6 +16,7 @@ use crate::config::{Account, Config};
 use crate::domain::time::UnixMs;
 use crate::inbound::{Answer, Inbound};
 use crate::store::Store;
+use crate::telemetry::Stage;
 use crate::wechat::deliveries::{AccountReport, Deliveries, ServerReport};
 use crate::wechat::push::{BODY_BYTES_MAX, Mismatch, NotAWebhook, Query, Received, Webhook};
 use crate::wechat::reply::{self, Reply};
@@ -147,6 +148,7 @@ async fn receive(
     }
     let query = Query::parse(request.query_string());
     let now = webhooks.clock.now();
+    let began = Instant::now();
     let received = match entry.webhook.receive(&query, &body, now) {
         Ok(received) => received,
         Err(refusal) => {
@@ -156,6 +158,7 @@ async fn receive(
             return refuse(refusal.status(), refusal.reason);
         }
     };
+    Stage::Open.took(began.elapsed());
     drop(body);
     entry.note(&query, None, now);
     let Received { push, reply_mode } = received;
