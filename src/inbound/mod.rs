@@ -209,10 +209,12 @@ impl Inbound {
     /// Takes in one verified delivery and says what leaves on its connection, within the reply budget.
     pub async fn receive(self: &Arc<Self>, account: &Account, push: Push) -> Answer {
         let trace = self.trace_of(&account.id, &push.key);
-        let kind = push.content.name();
-        let span = tracing::info_span!(target: SPANS, "webhook push", account = account.id.as_str(), kind,
-            answer = field::Empty);
-        trace::carry(trace, self.receive_in_trace(account, push).instrument(span)).await
+        let in_trace = async {
+            let span = tracing::info_span!(target: SPANS, "webhook push", account = account.id.as_str(),
+                kind = push.content.name(), answer = field::Empty);
+            self.receive_in_trace(account, push).instrument(span).await
+        };
+        trace::carry(trace, in_trace).await
     }
 
     /// The trace of a push: the same for each delivery of it, and for whoever goes on with it.

@@ -125,16 +125,16 @@ impl Inbound {
     async fn go_on_owed(&self, dead: OpenPush) {
         let (account, follower) = (dead.account.clone(), dead.follower);
         let trace = self.trace_of(&account, &dead.key);
-        let span = tracing::info_span!(target: SPANS, "owed push", account = account.as_str());
         let go_on = async {
-            if let Err(error) = self.try_go_on_owed(dead).await {
+            let span = tracing::info_span!(target: SPANS, "owed push", account = account.as_str());
+            if let Err(error) = self.try_go_on_owed(dead).instrument(span).await {
                 tracing::error!(
                     %account, %follower, %error, retry = "later",
                     "the work on a push of a dead owner cannot go on; it is tried again when its lease ends"
                 );
             }
         };
-        trace::carry(trace, go_on.instrument(span)).await;
+        trace::carry(trace, go_on).await;
     }
 
     /// WeChat delivers this push no more, so its answer goes by customer service.

@@ -283,15 +283,15 @@ impl Outbound {
         let waited = self.clock.now().since(job.row.created);
         metrics::histogram!("weikefu_outbound_wait_seconds", "lane" => lane).record(waited.as_secs_f64());
         let trace = job.row.trace.unwrap_or_else(|| self.new_trace());
-        let span = tracing::info_span!(target: SPANS, "outbox send", lane, channel = channel.name());
         let send = async {
+            let span = tracing::info_span!(target: SPANS, "outbox send", lane, channel = channel.name());
             match channel {
-                OutChannel::CustomerService => self.send_chat(job).await,
-                OutChannel::Template => self.send_template(job).await,
-                OutChannel::Event => self.post_event(job).await,
+                OutChannel::CustomerService => self.send_chat(job).instrument(span).await,
+                OutChannel::Template => self.send_template(job).instrument(span).await,
+                OutChannel::Event => self.post_event(job).instrument(span).await,
             }
         };
-        trace::carry(trace, send.instrument(span)).await;
+        trace::carry(trace, send).await;
     }
 
     async fn send_template(&self, job: Job) {

@@ -262,16 +262,17 @@ mod tests {
             let said = format!("{said}\u{1b}[31m\r\n\u{9b}0m\u{202e}\u{2028}{}", said.repeat(repeated));
             for format in [LogFormat::Text, LogFormat::Json] {
                 let line = logged(format, || {
-                    tracing::info!(said, again = %said, more = ?said, rest = said, "{said}");
+                    tracing::info!(said = said.as_str(), again = %said, more = ?said, "{said}");
                 });
                 prop_assert_eq!(line.matches('\n').count(), 1);
                 prop_assert!(line.len() < 7 * VALUES_BYTES_MAX, "{}", line.len());
                 let body = line.strip_suffix('\n').unwrap();
-                prop_assert!(!body.chars().any(|c| c.is_control() || ('\u{2028}'..='\u{202E}').contains(&c)));
+                let steers = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202E}');
+                prop_assert!(!body.chars().any(steers), "steers");
                 if format == LogFormat::Json {
                     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
                     if said.len() < VALUE_BYTES_MAX {
-                        prop_assert_eq!(value["said"].as_str().unwrap(), said);
+                        prop_assert_eq!(value["said"].as_str(), Some(said.as_str()));
                     }
                 }
             }

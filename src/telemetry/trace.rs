@@ -28,7 +28,7 @@ tokio::task_local! {
     static CURRENT: Carried;
 }
 
-/// Does some work under a trace. What it spawns must be carried on its own.
+/// Does some work under a trace. What it spawns must be carried on its own, and its spans are made inside it.
 pub fn carry<F: Future>(trace: TraceId, work: F) -> TaskLocalFuture<Carried, F> {
     CURRENT.scope(Carried { trace, parent: None }, work)
 }

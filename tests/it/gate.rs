@@ -99,7 +99,7 @@ async fn pass(
     state.held.subscribe().wait_for(|held| !held.contains(&customer)).await.unwrap();
     let mut forward = state.http.post(format!("{}/v1/operations/{operation}", state.core_url));
     for (name, value) in request.headers() {
-        if name.as_str().starts_with("webhook-") {
+        if name.as_str().starts_with("webhook-") || name == "traceparent" {
             forward = forward.header(name.as_str(), value.to_str().unwrap());
         }
     }

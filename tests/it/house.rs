@@ -70,6 +70,19 @@ impl House {
         Self { world, gate, store, config, limits, apps: Vec::new() }
     }
 
+    /// The same with settings added, and `/metrics` on a port that is known; gives the name and that address.
+    pub(crate) fn write_watched_configuration(&self, added: &str) -> (String, String) {
+        let name = self.write_configuration();
+        let path = self.world.folder.path().join(&name);
+        let listen = format!("127.0.0.1:{}", crate::world::Ports::reserve().server);
+        let any = "metrics_listen = \"127.0.0.1:0\"";
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(any), "the configuration lets the system choose");
+        let text = text.replace(any, &format!("metrics_listen = \"{listen}\""));
+        std::fs::write(&path, format!("{text}\n{added}")).unwrap();
+        (name, format!("http://{listen}"))
+    }
+
     /// The configuration as a file in the folder, for a server that is a process; gives its name.
     pub(crate) fn write_configuration(&self) -> String {
         const NAME: &str = "gate.toml";

@@ -24,6 +24,7 @@ mod processes;
 mod reload;
 mod sealed;
 mod tls;
+mod watching;
 mod wechat;
 mod world;
 mod zones;

@@ -54,6 +54,25 @@ impl Browser {
         assert_eq!(status, 200, "{path}: {}", self.html.split("<main").last().unwrap_or_default());
     }
 
+    /// Calls as the script of the page that was shown last does.
+    pub(crate) async fn json(&self, method: &str, path: &str, body: Option<serde_json::Value>) -> serde_json::Value {
+        let (_, after) = self.html.split_once("data-csrf=\"").expect("the page holds a token");
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = self.http.request(method.parse().unwrap(), self.absolute(path));
+        let request = request.header(COOKIE, cookies.join("; ")).header("origin", self.server_url.clone());
+        let request = request.header("x-csrf-token", after.split('"').next().unwrap());
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "{method} {path}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
     fn absolute(&self, url: &str) -> String {
         if url.starts_with('/') { format!("{}{url}", self.server_url) } else { url.to_owned() }
     }

@@ -50,26 +50,29 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a program in this folder.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        Self::start_with(folder, arguments, Stdio::inherit())
+        Self::start_with(command(folder, arguments), Stdio::inherit())
     }
 
     /// The same with its log lines in a file.
     pub(crate) fn start_logging(folder: &Path, arguments: &[&str], log: &Path) -> Self {
-        Self::start_with(folder, arguments, std::fs::File::create(log).unwrap().into())
+        Self::start_with(command(folder, arguments), std::fs::File::create(log).unwrap().into())
+    }
+
+    /// The same, saying everything that it can.
+    pub(crate) fn start_telling_all(folder: &Path, arguments: &[&str], log: &Path) -> Self {
+        let mut command = command(folder, arguments);
+        command.env("WEIKEFU_LOG", "trace");
+        Self::start_with(command, std::fs::File::create(log).unwrap().into())
     }
 
     /// Starts another program than ours in this folder.
     pub(crate) fn start_program(folder: &Path, program: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
-        Self::watch(command, Stdio::inherit())
+        Self::start_with(command, Stdio::inherit())
     }
 
-    fn start_with(folder: &Path, arguments: &[&str], stderr: Stdio) -> Self {
-        Self::watch(command(folder, arguments), stderr)
-    }
-
-    fn watch(mut command: Command, stderr: Stdio) -> Self {
+    fn start_with(mut command: Command, stderr: Stdio) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -103,6 +106,16 @@ impl Process {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, without waiting.
+    pub(crate) fn ask_to_stop(&self) {
+        signal("TERM", self.child.id());
+    }
+
+    /// The exit code once it has ended; `None` while it runs.
+    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().unwrap().map(|status| status.code())
     }
 
     /// SIGTERM; gives the exit code.

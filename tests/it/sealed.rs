@@ -1,4 +1,5 @@
-//! P12 and P9: what people say and are is found nowhere at rest, in no log, no metric and no error body.
+//! P12 and P9: what people say and are is found nowhere at rest, in no log however talkative, no metric, no exported
+//! span and no error body.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,9 +10,10 @@ use weikefu::store::Direction;
 
 use crate::house::House;
 use crate::pages::Browser;
-use crate::processes::Process;
+use crate::processes::{Process, run_with, told};
+use crate::watching::collector::Collector;
 use crate::wechat::{Wechat, safe, text};
-use crate::world::{Engine, Ports, until};
+use crate::world::{Engine, until};
 
 const OPENID: &str = "oCANARYopenid55190000000001";
 const CUSTOMER: &str = "C10002";
@@ -27,6 +29,9 @@ const APPLICANT_PHONE: &str = "13900007712";
 const EMPLOYER: &str = "CANARY-employer-4410";
 const ADDRESS: &str = "示例省金丝雀路四四一零号";
 const MERCHANT: &str = "CANARY-merchant-9007";
+const SAID_BY_AGENT: &str = "CANARY-agent-6631";
+const AGENT: &str = "lin";
+const PASSWORD: &str = "CANARY password 5527";
 
 /// What stands in the configuration and in keys.
 const SECRETS: [&str; 6] = [
@@ -55,6 +60,8 @@ fn canaries(codes: &[String], tokens: &[String]) -> Vec<String> {
         EMPLOYER,
         ADDRESS,
         MERCHANT,
+        SAID_BY_AGENT,
+        PASSWORD,
     ];
     let words = fixed.iter().chain(&SECRETS).map(|word| (*word).to_owned());
     words.chain(codes.iter().cloned()).chain(tokens.iter().cloned()).collect()
@@ -83,6 +90,7 @@ struct Stage {
     process: Process,
     wechat: Wechat,
     metrics_url: String,
+    collector: Collector,
     log: std::path::PathBuf,
     /// What was answered to wrong calls.
     errors: Vec<u8>,
@@ -92,23 +100,22 @@ impl Stage {
     async fn start(engine: Engine, log_format: &str) -> Self {
         let house = House::prepared(engine, Limits::default()).await;
         let folder = house.world.folder.path().to_owned();
-        let config = house.write_configuration();
-        let metrics = Ports::reserve().server;
-        let path = folder.join(&config);
-        let own_port = format!("metrics_listen = \"127.0.0.1:{metrics}\"");
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("metrics_listen = \"127.0.0.1:0\"", &own_port)).unwrap();
+        let collector = Collector::start();
+        let (config, metrics_url) = house.write_watched_configuration(&collector.settings());
+        let add = ["user", "add", AGENT, "--role", "agent", "--config", &config];
+        let added = run_with(&folder, &add, PASSWORD);
+        assert!(added.status.success(), "{}", told(&added));
         let log = folder.join("server.log");
         let arguments = ["serve", "--config", &config, "--log-format", log_format];
-        let process = Process::start_logging(&folder, &arguments, &log);
+        let process = Process::start_telling_all(&folder, &arguments, &log);
         process.line("weikefu on ");
         let wechat = Wechat {
             http: house.world.http.clone(),
             url: format!("{}/wechat/card", house.world.server_url),
             is_safe: true,
         };
-        let metrics_url = format!("http://127.0.0.1:{metrics}/metrics");
-        Self { house, process, wechat, metrics_url, log, errors: Vec::new() }
+        let metrics_url = format!("{metrics_url}/metrics");
+        Self { house, process, wechat, metrics_url, collector, log, errors: Vec::new() }
     }
 
     fn browser(&self) -> Browser {
@@ -246,6 +253,24 @@ impl Stage {
         assert!(!answer.contains("本期应还"), "{answer}");
     }
 
+    /// Asks for a person, who answers at the desk.
+    async fn desk(&self) {
+        let world = &self.house.world;
+        let phone = world.phone(OPENID);
+        phone.say("人工").await;
+        let mut browser = self.browser();
+        assert_eq!(browser.open(&format!("{}/desk/sign-in", world.server_url)).await, 200);
+        browser.takes("/desk/sign-in", &[("name", AGENT), ("password", PASSWORD)]).await;
+        let queue = browser.json("GET", "/desk/api/queue", None).await;
+        let case = queue["cases"][0]["case_id"].as_str().unwrap_or_else(|| panic!("{queue}")).to_owned();
+        browser.json("POST", &format!("/desk/api/cases/{case}/claim"), Some(json!({}))).await;
+        phone.act(json!({ "action": "text", "text": CHAT })).await;
+        let answer = json!({ "text": SAID_BY_AGENT, "answer_id": "canary-answer-0001" });
+        browser.json("POST", &format!("/desk/api/cases/{case}/answer"), Some(answer)).await;
+        phone.wait("the agent's answer", |entry| entry["text"].as_str() == Some(SAID_BY_AGENT)).await;
+        browser.json("POST", &format!("/desk/api/cases/{case}/close"), Some(json!({ "reason": null }))).await;
+    }
+
     /// The access token in use.
     async fn tokens(&self) -> Vec<String> {
         let rows = "SELECT count(*) FROM wechat_token WHERE token_sealed IS NOT NULL";
@@ -277,12 +302,14 @@ fn at_rest(house: &House, folder: &Path) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_personal_and_no_secret_is_found_anywhere() {
-    for (engine, log_format) in Engine::at_hand().into_iter().zip(["text", "json"]) {
+    let last = Engine::at_hand().pop().expect("there is one");
+    for (engine, log_format) in [(Engine::Sqlite, "text"), (last, "json")] {
         let mut stage = Stage::start(engine, log_format).await;
         stage.follow().await;
         stage.chat().await;
         let codes = [stage.bind().await, stage.apply().await];
         stage.alert().await;
+        stage.desk().await;
         stage.err().await;
         let canaries = canaries(&codes, &stage.tokens().await);
 
@@ -299,9 +326,26 @@ async fn nothing_personal_and_no_secret_is_found_anywhere() {
         let rest = at_rest(&stage.house, &folder);
         assert_absent(&canaries, &rest, &format!("{engine:?} at rest after a stop"));
         let log = std::fs::read(&stage.log).unwrap();
-        assert!(log.len() > 100, "{engine:?}: something is logged");
+        assert!(log.len() > 1_000, "{engine:?}: much is logged");
         assert_absent(&canaries, &log, &format!("{engine:?} {log_format} log"));
+        assert_one_line_each(&log, log_format);
+        assert!(stage.collector.spans().len() > 10, "{engine:?}: spans are exported");
+        assert_absent(&canaries, &stage.collector.raw(), &format!("{engine:?} spans"));
+        stage.collector.stop().await;
         stage.house.stop().await;
+    }
+}
+
+/// Each line is whole, and in JSON an object that says when, how grave and what.
+fn assert_one_line_each(log: &[u8], log_format: &str) {
+    for line in std::str::from_utf8(log).unwrap().lines() {
+        assert!(!line.chars().any(char::is_control), "{line}");
+        if log_format == "json" {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+            assert!(["timestamp", "level", "message"].iter().all(|key| line[*key].is_string()), "{line}");
+        } else {
+            assert!(line.starts_with("20") && line.contains('Z'), "{line}");
+        }
     }
 }
 

@@ -160,6 +160,14 @@ impl World {
         app.zones()
     }
 
+    /// The server in this process.
+    pub(crate) fn app(&self) -> &App {
+        match &self.server {
+            Server::Inside(app) => app,
+            Server::Down | Server::Process(_) => panic!("the server does not run in this process"),
+        }
+    }
+
     /// Stops the server, or kills it with -9 where it is a process; phones, WeChat and the core live on.
     pub(crate) async fn end_server(&mut self) {
         match std::mem::replace(&mut self.server, Server::Down) {

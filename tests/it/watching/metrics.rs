@@ -1,0 +1,102 @@
+//! The metrics page after everything was used once: nothing on it that is not described, nothing described that is
+//! not on it, and no label beyond its bound.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use weikefu::telemetry::metric::{self, Label};
+
+use crate::world::{Engine, World};
+
+/// One line of the page.
+struct Sample {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+fn parse(page: &str) -> Vec<Sample> {
+    let lines = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let read = |line: &str| {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let labels = labels.trim_end_matches('}').split("\",").filter_map(|pair| pair.split_once("=\""));
+        Sample {
+            name: name.to_owned(),
+            labels: labels.map(|(key, value)| (key.to_owned(), value.trim_end_matches('"').to_owned())).collect(),
+            value: value.parse().unwrap(),
+        }
+    };
+    lines.map(read).collect()
+}
+
+/// The metric that a line belongs to: of a histogram there are three kinds of lines.
+fn metric_of(name: &str) -> Option<&'static metric::Metric> {
+    metric::of(name).or_else(|| {
+        let histogram = ["_bucket", "_sum", "_count"].into_iter().find_map(|end| name.strip_suffix(end))?;
+        metric::of(histogram).filter(|metric| metric.kind == metric::Kind::Histogram)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_holds_exactly_what_is_described_and_its_labels_are_bounded() {
+    let world = World::start(Engine::Sqlite).await;
+    let person = world.follower("量").await;
+    world.bind(&person.openid, "C10001").await;
+    assert!(person.say("查账单").await.contains("本期应还"));
+    let transaction = json!({
+        "transaction_id": "T-metrics", "customer_id": "C10001", "card_last4": "1234", "type": "purchase",
+        "amount": { "value": "88.00", "currency": "CNY" }, "merchant": { "name": "示例商户" },
+        "channel": "pos", "occurred_at": "2026-11-22T10:00:00+08:00",
+    });
+    world.bank(reqwest::Method::POST, "/api/v1/transactions", &transaction.to_string()).await;
+    person.wait("the alert", |entry| entry["kind"] == "template").await;
+    let forged = world.http.post(format!("{}/wechat/card?signature=x", world.server_url)).send().await.unwrap();
+    assert_eq!(forged.status().as_u16(), 401);
+    world.app().look().await;
+
+    let metrics = world.app().zones().metrics.unwrap();
+    let page = world.http.get(format!("http://{metrics}/metrics")).send().await.unwrap().text().await.unwrap();
+    let samples = parse(&page);
+    let mut values: BTreeMap<(&str, String), BTreeSet<String>> = BTreeMap::new();
+    for sample in &samples {
+        let metric = metric_of(&sample.name).unwrap_or_else(|| panic!("{} is not described", sample.name));
+        assert!(sample.value.is_finite(), "{}", sample.name);
+        for (name, value) in &sample.labels {
+            if name == "le" && metric.kind == metric::Kind::Histogram {
+                continue;
+            }
+            let label = metric.labels.iter().find(|label| label.name() == name);
+            let label = label.unwrap_or_else(|| panic!("{}: label {name} is not described", sample.name));
+            if let Label::Closed(_, allowed) = label {
+                assert!(allowed.contains(&value.as_str()), "{}: {name}={value}", sample.name);
+            }
+            values.entry((metric.name, name.clone())).or_default().insert(value.clone());
+        }
+    }
+    for metric in metric::ALL {
+        assert!(page.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{}: no HELP", metric.name);
+        assert!(
+            samples.iter().any(|sample| metric_of(&sample.name).is_some_and(|of| of.name == metric.name)),
+            "{} is described and never told",
+            metric.name
+        );
+        for label in metric.labels {
+            if let Label::Open(name, values_max) = label {
+                let found = values.get(&(metric.name, (*name).to_owned())).map_or(0, BTreeSet::len);
+                assert!((1..=*values_max).contains(&found), "{}: {name} has {found} values", metric.name);
+            }
+        }
+    }
+    let told = |name: &str| {
+        let found: Vec<f64> =
+            samples.iter().filter(|sample| sample.name == name).map(|sample| sample.value).collect();
+        found
+    };
+    assert_eq!(told("weikefu_ready"), [1.0]);
+    assert_eq!(told("weikefu_parts_held"), [256.0]);
+    assert!(told("weikefu_wechat_quota_left").iter().all(|left| *left > 1_000.0));
+    assert!(told("weikefu_wechat_token_left_seconds").iter().all(|left| *left > 6_000.0 && *left <= 7_200.0));
+    assert!(told("weikefu_stage_seconds_count").iter().all(|count| *count > 0.0), "every stage was measured");
+    world.stop().await;
+}
