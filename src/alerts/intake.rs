@@ -141,7 +141,7 @@ impl Alerts {
     fn audit_of_another_body(&self, family: Family, id: &str) -> Result<Write, StoreError> {
         tracing::warn!(
             family = family.name(),
-            "the bank sent a known id with another body; it is not told again"
+            "the bank sent a known id with another body; it is not told again. The audit names it: see that ids are not used twice"
         );
         let detail = format!("{} {id} came again with another body", family.name());
         self.store.audit("bank", "duplicate_with_another_body", &AccountId::new("-"), None, Some(&detail))

@@ -95,11 +95,18 @@ impl Alerts {
     pub fn taken_in(&self, family: Family, intake: &Intake) {
         let Taken { accepted, duplicates, rejected } = &intake.taken;
         let rejected = rejected.len();
-        for (outcome, count) in [("accepted", *accepted), ("duplicate", *duplicates), ("rejected", rejected)] {
+        for (outcome, count) in [("accepted", *accepted), ("duplicate", *duplicates), ("rejected", rejected)]
+        {
             metrics::counter!("weikefu_alerts_taken_total", "family" => family.name(), "outcome" => outcome)
                 .increment(u64::try_from(count).unwrap_or(0));
         }
-        tracing::info!(family = family.name(), accepted, duplicates, rejected, "the bank's items were taken in");
+        tracing::info!(
+            family = family.name(),
+            accepted,
+            duplicates,
+            rejected,
+            "the bank's items were taken in"
+        );
         self.backlog
             .pending
             .fetch_add(i64::try_from(intake.taken.accepted).unwrap_or(i64::MAX), Ordering::Relaxed);

@@ -25,7 +25,11 @@ pub(super) struct Shelf {
 }
 
 fn failed(error: &impl std::fmt::Display) -> ShelfFailed {
-    tracing::error!(%error, "the shared access token cannot be read or kept");
+    tracing::error!(
+        %error,
+        retry = "with the next call",
+        "the database does not give or keep the shared access token; this process fetches its own meanwhile"
+    );
     ShelfFailed
 }
 

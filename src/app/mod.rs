@@ -25,13 +25,13 @@ use crate::outbound::{Apis, Outbound};
 use crate::staff::Staff;
 use crate::store::{Store, StoreError};
 use crate::web::api::BankApi;
-use gauges::Gauges;
 pub use crate::web::serve::Zones;
 use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
 pub use backup::{back_up, restore};
 use edited::{Edited, InUse};
 pub use edited::{Reloaded, hours};
+use gauges::Gauges;
 
 /// The parts of a stop, each with its end counted from the beginning. An answer that is under way takes at most the
 /// reply budget of 4.5 s; whatever hangs for longer is left to its lease.
@@ -229,10 +229,14 @@ impl App {
         for mut worker in self.workers {
             match tokio::time::timeout_at(began + WORKERS_END, &mut worker).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "a worker ended badly; its work is taken over by its lease"),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a worker ended badly; its work is taken over by its lease")
+                }
                 Err(_) => {
                     worker.abort();
-                    tracing::warn!("a worker did not end in time and is cut off; what it was sending is looked at again");
+                    tracing::warn!(
+                        "a worker did not end in time and is cut off; what it was sending is looked at again"
+                    );
                 }
             }
         }
@@ -244,7 +248,9 @@ impl App {
             self.rooms.store.close().await;
         };
         if tokio::time::timeout_at(began + DATABASE_END, close).await.is_err() {
-            tracing::warn!("the database did not close in time; what was not confirmed to anybody may be missing");
+            tracing::warn!(
+                "the database did not close in time; what was not confirmed to anybody may be missing"
+            );
         }
         self.serving.end().await;
     }

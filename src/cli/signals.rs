@@ -28,7 +28,7 @@ async fn told_by(kind: SignalKind) {
             signals.recv().await;
         }
         Err(error) => {
-            tracing::error!(%error, "a signal cannot be heard");
+            tracing::error!(%error, "a signal cannot be heard, so a stop must be forced with SIGKILL; work is then taken over by its leases");
             std::future::pending::<()>().await;
         }
     }

@@ -161,7 +161,7 @@ impl Answers {
     /// then its name is said, which is better than nothing.
     pub(super) fn say(&self, key: Key, values: &Values) -> String {
         self.texts.render(key.name(), values).unwrap_or_else(|fault| {
-            tracing::error!(text = key.name(), %fault, "a fixed text could not be filled");
+            tracing::error!(text = key.name(), %fault, "a fixed text could not be filled and its name was said instead: run `weikefu check`");
             key.name().to_owned()
         })
     }

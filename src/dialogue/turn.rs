@@ -364,7 +364,7 @@ impl<'a> Turn<'a> {
         values: &Values,
     ) -> Result<String, AskError> {
         self.dialogue.catalogue.render(service, template, values).map_err(|fault| {
-            tracing::error!(service = service.id(), %fault, "a text could not be filled");
+            tracing::error!(service = service.id(), %fault, "a text could not be filled and the customer was told of a disturbance: run `weikefu check` on the content");
             AskError::Lied
         })
     }
@@ -390,7 +390,10 @@ impl<'a> Turn<'a> {
         }
         let composed = reply.compose(self.state.lists);
         if composed.cut {
-            tracing::warn!(service, "a reply was cut to WeChat's limit");
+            tracing::warn!(
+                service,
+                "a reply was cut to WeChat's limit of 2048 bytes: shorten the service's text"
+            );
         }
         if let Some(service) = service {
             self.state.last_service = Some(service.to_owned());

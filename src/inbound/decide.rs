@@ -86,7 +86,9 @@ impl<'a> Question<'a> {
             }
         }
         // A service whose steps go in a circle: `weikefu check` refuses it; here it must not hang.
-        tracing::error!("a service asks the core in a circle and was stopped: run `weikefu check` on the content");
+        tracing::error!(
+            "a service asks the core in a circle and was stopped: run `weikefu check` on the content"
+        );
         Decided::Done(Box::new(Outcome::silent(loaded.state.clone())))
     }
 
@@ -142,7 +144,9 @@ impl Inbound {
         answer.map_err(|error| match error {
             CoreError::Refused { code, message, .. } => AskError::Refused { code, message },
             CoreError::Lied { .. } => AskError::Lied,
-            CoreError::Unknown { .. } | CoreError::BadParams { .. } | CoreError::Down { .. } => AskError::Down,
+            CoreError::Unknown { .. } | CoreError::BadParams { .. } | CoreError::Down { .. } => {
+                AskError::Down
+            }
         })
     }
 

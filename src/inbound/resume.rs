@@ -56,7 +56,8 @@ impl Inbound {
         }
         let said = Said::Resumed { wish };
         let root = format!("resume:{}", resume.resume_id);
-        let mut question = Question::new(account, resume.follower, said, self.present_trace().to_string(), root);
+        let mut question =
+            Question::new(account, resume.follower, said, self.present_trace().to_string(), root);
         let _place = self.followers.turn(&resume.account, resume.follower).come().await;
         for _ in 0..self.limits.attempts_max {
             let conversation = store.conversation(&resume.account, resume.follower).await?;

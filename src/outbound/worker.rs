@@ -99,7 +99,7 @@ impl<K: Clone + Eq + Hash> InFlight<K> {
         let id = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
             Some(Err(error)) => {
-                tracing::error!(%error, "a send ended badly; its row is tried again");
+                tracing::error!(%error, "a send panicked: a fault of ours, please report it; its row is looked at again");
                 error.id()
             }
             None => return,
@@ -545,7 +545,16 @@ fn tell(row: &OutboxRow, verdict: &Verdict, attempts: i64) {
     let reason = verdict.reason.as_deref().unwrap_or_default();
     let account = row.account.as_ref().map_or("", AccountId::as_str);
     let follower = row.follower.map(|follower| follower.to_string()).unwrap_or_default();
-    tracing::info!(account, follower, channel, lane, state, reason, attempts, "an outgoing message came to its end");
+    tracing::info!(
+        account,
+        follower,
+        channel,
+        lane,
+        state,
+        reason,
+        attempts,
+        "an outgoing message came to its end"
+    );
 }
 
 fn whom(row: &OutboxRow) -> Option<Whom> {

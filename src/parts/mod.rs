@@ -172,7 +172,11 @@ impl Parts {
                 _ = round.tick() => {}
             }
             if let Err(error) = self.tend().await {
-                tracing::warn!(%error, "the leases of outgoing work could not be renewed; sending stops until they are");
+                tracing::warn!(
+                    %error,
+                    retry = "in a second",
+                    "the leases of outgoing work could not be renewed; sending stops until they are. See that the database answers"
+                );
             }
         }
     }

@@ -179,7 +179,7 @@ impl Store {
         let id = row.text(0)?;
         // One damaged row must not hide the others. It is given up, because nothing stands in it.
         let plain = self.vault().open(WISH, id.as_bytes(), row.blob(4)?).unwrap_or_else(|error| {
-            tracing::error!(resume = id, %error, "a waiting question cannot be read");
+            tracing::error!(resume = id, %error, retry = "never", "a question that waited for a binding does not open and is given up. Was a master key taken away?");
             Zeroizing::default()
         });
         Ok(Resume {

@@ -217,7 +217,12 @@ impl Store {
         let key = PushKey::new(row.text(1)?);
         // One damaged row must not hide the others. Its owners find nothing in it, and give it up in the end.
         let push = self.vault().open(PUSH, &push_row(&account, &key), row.blob(9)?).unwrap_or_else(|error| {
-            tracing::error!(%account, %error, push = ?key, "a push in work cannot be read");
+            tracing::error!(
+                %account,
+                %error,
+                retry = "never",
+                "a stored push does not open: its customer is told that it failed. Was a master key taken away?"
+            );
             Zeroizing::default()
         });
         Ok(OpenPush {

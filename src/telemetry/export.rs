@@ -154,9 +154,9 @@ struct Step {
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let outer = span.parent().and_then(|parent| {
-            parent.extensions().get::<Step>().map(|step| (step.trace, step.id))
-        });
+        let outer = span
+            .parent()
+            .and_then(|parent| parent.extensions().get::<Step>().map(|step| (step.trace, step.id)));
         let carried = trace::current();
         let (trace, parent, parent_is_remote) = match (outer, carried) {
             (Some((trace, parent)), _) => (trace, parent, false),
@@ -215,7 +215,10 @@ fn data(name: &'static str, step: Step) -> SpanData {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long a step takes on this machine; nothing is decided by it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a step takes on this machine; nothing is decided by it"
+)]
 fn now() -> SystemTime {
     SystemTime::now()
 }

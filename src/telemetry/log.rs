@@ -236,10 +236,7 @@ mod tests {
         let line = logged(LogFormat::Text, work);
         let (time, rest) = line.split_once(' ').unwrap();
         assert!(time.len() == 24 && time.ends_with('Z'), "{line}");
-        assert_eq!(
-            rest,
-            format!(" WARN {}: the core gave no answer account=card tries=3\n", module_path!())
-        );
+        assert_eq!(rest, format!(" WARN {}: the core gave no answer account=card tries=3\n", module_path!()));
         let line: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, work)).unwrap();
         assert_eq!(line["message"], "the core gave no answer");
         assert_eq!((&line["level"], &line["tries"]), (&"WARN".into(), &3.into()));
@@ -249,7 +246,8 @@ mod tests {
     #[tokio::test]
     async fn a_line_of_some_work_carries_its_trace() {
         let trace = TraceId::new([7; 16]).unwrap();
-        let work = super::super::trace::carry(trace, async { logged(LogFormat::Json, || tracing::info!("x")) });
+        let work =
+            super::super::trace::carry(trace, async { logged(LogFormat::Json, || tracing::info!("x")) });
         let line: serde_json::Value = serde_json::from_str(&work.await).unwrap();
         assert_eq!(line["trace_id"], "07".repeat(16));
         let outside = logged(LogFormat::Text, || tracing::info!("x"));

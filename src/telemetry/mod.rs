@@ -47,8 +47,8 @@ const LIBRARIES_MAX: tracing::Level = tracing::Level::INFO;
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 /// Bounds of histograms whose name ends in `_seconds`: from a decision to WeChat's longest patience.
 const SECONDS: [f64; 18] = [
-    0.000_025, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.5,
-    10.0, 30.0,
+    0.000_025, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 4.5, 10.0, 30.0,
 ];
 
 /// Bounds of every other histogram: how many.
@@ -81,8 +81,7 @@ pub fn render() -> String {
     for (level, lines) in log::LEVELS.into_iter().zip(log::written()) {
         metrics::counter!("weikefu_log_lines_total", "level" => level).absolute(lines);
     }
-    for (outcome, spans) in
-        [("sent", &export::SENT), ("dropped", &export::DROPPED), ("lost", &export::LOST)]
+    for (outcome, spans) in [("sent", &export::SENT), ("dropped", &export::DROPPED), ("lost", &export::LOST)]
     {
         let spans = spans.load(std::sync::atomic::Ordering::Relaxed);
         metrics::counter!("weikefu_spans_total", "outcome" => outcome).absolute(spans);
@@ -116,7 +115,10 @@ pub fn gauge(name: &'static str, value: u64) {
 
 /// A count as the page's numbers are, exact up to 2^53.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a gauge is read by people; beyond 2^53 its last digit is no news")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is read by people; beyond 2^53 its last digit is no news"
+)]
 pub fn number(value: u64) -> f64 {
     value as f64
 }

@@ -55,7 +55,12 @@ impl Browser {
     }
 
     /// Calls as the script of the page that was shown last does.
-    pub(crate) async fn json(&self, method: &str, path: &str, body: Option<serde_json::Value>) -> serde_json::Value {
+    pub(crate) async fn json(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> serde_json::Value {
         let (_, after) = self.html.split_once("data-csrf=\"").expect("the page holds a token");
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

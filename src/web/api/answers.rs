@@ -189,9 +189,17 @@ impl ResponseError for Refusal {
     fn error_response(&self) -> HttpResponse {
         metrics::counter!("weikefu_api_refused_total", "code" => self.code()).increment(1);
         match self {
-            Self::Store(error) => tracing::error!(%error, "a call of the bank met a failing database"),
+            Self::Store(error) => tracing::error!(
+                error,
+                retry = "by the bank",
+                "a call of the bank was answered 503: the database fails. See that it answers"
+            ),
             Self::Unsigned(why) => {
-                tracing::warn!(why, "a call with a signature that does not fit was refused")
+                tracing::warn!(
+                    why,
+                    "a call of the bank was refused (401): malformed or forged: compare [api] secrets; stale: both clocks; \
+                     replayed: each GET and DELETE needs a webhook-id of its own"
+                )
             }
             _ => {}
         }

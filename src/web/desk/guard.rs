@@ -79,7 +79,11 @@ impl ResponseError for DeskFailure {
 
 /// The database failed: told to the reader without a word of why, and to the log with it.
 pub(super) fn broken(request: &HttpRequest, error: &StoreError) -> DeskFailure {
-    tracing::error!(%error, "the desk could not be answered");
+    tracing::error!(
+        %error,
+        retry = "when the agent does",
+        "the desk could not be answered: agents see a notice of disturbance. See that the database answers"
+    );
     DeskFailure::new(StatusCode::SERVICE_UNAVAILABLE, "broken", Language::of(request))
 }
 

@@ -155,7 +155,11 @@ async fn sign_in(
         Err(error) => {
             let (status, trouble) = words::sign_in_trouble(language, &error);
             if let SignInError::Failed(reason) = &error {
-                tracing::error!(reason, "a sign-in could not be decided");
+                tracing::error!(
+                    reason,
+                    retry = "when the person does",
+                    "a sign-in could not be decided; see that the database answers"
+                );
             }
             sign_in_page(&config, language, status, Some(trouble), name)
         }
@@ -283,7 +287,7 @@ fn session_cookie(config: &Config, value: String) -> Cookie<'static> {
 
 fn set_cookie(response: &mut HttpResponse, cookie: Cookie<'_>) {
     if let Err(error) = response.add_cookie(&cookie) {
-        tracing::error!(%error, "a cookie could not be set");
+        tracing::error!(%error, "a cookie could not be set and nobody can sign in: a fault of ours, please report it");
     }
 }
 

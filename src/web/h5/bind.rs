@@ -156,7 +156,7 @@ async fn verify(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest, co
             && let Err(error) = identity.keep_answer(&mut guest.visit, answer).await
         {
             // The binding stands and the chat has the answer: only this page goes without.
-            tracing::warn!(%error, "an answer could not be kept for its page");
+            tracing::warn!(%error, retry = "never", "the answer after a binding is missing on its page; it stands in the chat");
         }
     }
     see_other(&guest.frame, "bind")

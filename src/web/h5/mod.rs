@@ -205,7 +205,7 @@ fn add_cookie(
         .max_age(CookieAge::seconds(life.as_secs().try_into().unwrap_or(0)))
         .finish();
     if let Err(error) = response.add_cookie(&cookie) {
-        tracing::error!(%error, name, "a cookie could not be set");
+        tracing::error!(%error, name, "a cookie could not be set, so its browser is sent to WeChat again: a fault of ours, please report it");
     }
 }
 
@@ -225,7 +225,11 @@ fn failure(frame: &Frame, error: &IdentityError) -> HttpResponse {
     match error {
         IdentityError::Contended => Notice::contended(frame).respond(StatusCode::CONFLICT),
         IdentityError::Store(_) | IdentityError::State(_) => {
-            tracing::error!(%error, "a page could not be answered");
+            tracing::error!(
+                %error,
+                retry = "when the visitor does",
+                "a page could not be answered: its visitor was asked to come again. See that the database answers"
+            );
             Notice::broken(frame).respond(StatusCode::SERVICE_UNAVAILABLE)
         }
     }

@@ -69,7 +69,7 @@ fn respond(frame: &Frame, status: StatusCode, page: &impl Template) -> HttpRespo
     let html = match page.render() {
         Ok(html) => html,
         Err(error) => {
-            tracing::error!(%error, "a page does not render");
+            tracing::error!(%error, "a page does not render and its visitor sees nothing: a fault of ours, please report it");
             return HttpResponse::InternalServerError().finish();
         }
     };

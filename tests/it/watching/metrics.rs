@@ -23,7 +23,9 @@ fn parse(page: &str) -> Vec<Sample> {
         let labels = labels.trim_end_matches('}').split("\",").filter_map(|pair| pair.split_once("=\""));
         Sample {
             name: name.to_owned(),
-            labels: labels.map(|(key, value)| (key.to_owned(), value.trim_end_matches('"').to_owned())).collect(),
+            labels: labels
+                .map(|(key, value)| (key.to_owned(), value.trim_end_matches('"').to_owned()))
+                .collect(),
             value: value.parse().unwrap(),
         }
     };
@@ -51,12 +53,14 @@ async fn the_page_holds_exactly_what_is_described_and_its_labels_are_bounded() {
     });
     world.bank(reqwest::Method::POST, "/api/v1/transactions", &transaction.to_string()).await;
     person.wait("the alert", |entry| entry["kind"] == "template").await;
-    let forged = world.http.post(format!("{}/wechat/card?signature=x", world.server_url)).send().await.unwrap();
+    let forged =
+        world.http.post(format!("{}/wechat/card?signature=x", world.server_url)).send().await.unwrap();
     assert_eq!(forged.status().as_u16(), 401);
     world.app().look().await;
 
     let metrics = world.app().zones().metrics.unwrap();
-    let page = world.http.get(format!("http://{metrics}/metrics")).send().await.unwrap().text().await.unwrap();
+    let page =
+        world.http.get(format!("http://{metrics}/metrics")).send().await.unwrap().text().await.unwrap();
     let samples = parse(&page);
     let mut values: BTreeMap<(&str, String), BTreeSet<String>> = BTreeMap::new();
     for sample in &samples {
@@ -75,7 +79,11 @@ async fn the_page_holds_exactly_what_is_described_and_its_labels_are_bounded() {
         }
     }
     for metric in metric::ALL {
-        assert!(page.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{}: no HELP", metric.name);
+        assert!(
+            page.contains(&format!("# HELP {} {}", metric.name, metric.help)),
+            "{}: no HELP",
+            metric.name
+        );
         assert!(
             samples.iter().any(|sample| metric_of(&sample.name).is_some_and(|of| of.name == metric.name)),
             "{} is described and never told",
@@ -99,4 +107,39 @@ async fn the_page_holds_exactly_what_is_described_and_its_labels_are_bounded() {
     assert!(told("weikefu_wechat_token_left_seconds").iter().all(|left| *left > 6_000.0 && *left <= 7_200.0));
     assert!(told("weikefu_stage_seconds_count").iter().all(|count| *count > 0.0), "every stage was measured");
     world.stop().await;
+}
+
+/// Who is woken at night finds each alarm in the guide, in both languages.
+#[test]
+fn every_alarm_stands_in_the_guide() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let rules = read("docker/prometheus/rules.yaml");
+    let alarms: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alarms.len() > 20);
+    for guide in ["README.md", "README.zh-CN.md"] {
+        let text = read(guide);
+        let told = text.lines().filter(|line| line.starts_with("| Weikefu")).count();
+        assert_eq!(told, alarms.len(), "{guide}");
+        for alarm in &alarms {
+            assert!(text.contains(&format!("| {alarm} |")), "{guide}: {alarm}");
+        }
+    }
+}
+
+/// Alarms and panels must not outlive the metrics that they look at.
+#[test]
+fn rules_and_dashboard_name_only_metrics_that_exist() {
+    for file in
+        ["docker/prometheus/rules.yaml", "docker/prometheus/rules_test.yaml", "docker/grafana/weikefu.json"]
+    {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let names: BTreeSet<&str> = words.filter(|word| word.starts_with("weikefu_")).collect();
+        assert!(names.len() > 20, "{file}");
+        for name in names {
+            assert!(metric_of(name).is_some(), "{file}: {name}");
+        }
+    }
 }

@@ -108,7 +108,10 @@ async fn under_load_with_a_slow_core_every_push_sent_before_the_stop_gets_its_an
         let (code, took) = stopping.end(asked).await;
         assert_eq!(code, Some(0), "{engine:?}");
         assert!(took < STOP_WITHIN, "{engine:?}: {took:?}");
-        assert!(stopping.wechat.try_deliver(&text("o-stop-refused", 100, "功能")).await.is_err(), "{engine:?}");
+        assert!(
+            stopping.wechat.try_deliver(&text("o-stop-refused", 100, "功能")).await.is_err(),
+            "{engine:?}"
+        );
         assert_eq!(stopping.house.number("SELECT count(*) FROM open_push").await, 0, "{engine:?}");
         for openid in &openids {
             assert_eq!(stopping.house.said(openid, Direction::Out).await.len(), 1, "{engine:?} {openid}");
@@ -151,7 +154,8 @@ async fn with_a_core_that_hangs_the_stop_keeps_its_time_and_the_answers_follow_o
             assert!(answer.contains("本期应还"), "{engine:?}: {answer}");
         }
         until("a settled outbox and no open push", || async {
-            let open = "SELECT (SELECT count(*) FROM open_push) + (SELECT count(*) FROM outbox WHERE settled = 0)";
+            let open =
+                "SELECT (SELECT count(*) FROM open_push) + (SELECT count(*) FROM outbox WHERE settled = 0)";
             (stopping.house.number(open).await == 0).then_some(())
         })
         .await;
