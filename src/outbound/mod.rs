@@ -8,6 +8,7 @@
 
 mod chat;
 mod policy;
+mod tidy;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::policy::{Next, Outcome, Try, after_event, after_template, cannot_be_sent};
-use super::{Outbound, TemplatePayload, sender_of};
+use super::policy::{Next, Outcome, Try, after_event, after_template};
+use super::{Outbound, TemplatePayload};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
@@ -29,18 +29,6 @@ const ROOM_MIN: usize = 24;
 const EVENTS_MAX: usize = 16;
 /// Without a hint, rows are looked for this often.
 const POLL: Duration = Duration::from_millis(250);
-/// Expired rows and intents left behind are looked for this often.
-const TIDY: Duration = Duration::from_secs(1);
-/// History is swept this often, this many rows at a time.
-const SWEEP: Duration = Duration::from_secs(60);
-const SWEEP_ROWS_MAX: usize = 5_000;
-/// How long history is kept.
-const HISTORY: Duration = Duration::from_secs(90 * 24 * 3600);
-const RECEIPTS: Duration = Duration::from_secs(14 * 24 * 3600);
-/// A row that expires while it is being sent is left alone for longer than a send can last.
-const ON_THE_WAY: Duration = Duration::from_secs(15);
-/// Rows of one tidying.
-const TIDY_ROWS_MAX: usize = 200;
 /// Settling is tried this often while the database fails, then the row is left to be found again.
 const SETTLE_TRIES_MAX: u32 = 6;
 const SETTLE_PAUSE: Duration = Duration::from_millis(200);
@@ -53,6 +41,11 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// A row that is not sent: only its end is written.
+    pub(super) fn not_sent(row: OutboxRow, working: Working) -> Self {
+        Self { row, batch: None, _working: working }
+    }
+
     /// Writes that end the batch's intent, for the commit of its last row.
     pub(super) fn end_of_batch(&self, outbound: &Outbound) -> Option<Write> {
         let batch = self.batch.as_ref()?;
@@ -184,20 +177,6 @@ impl Outbound {
                 () = self.events.notified() => {}
                 () = sleep(POLL) => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
-            }
-        }
-    }
-
-    async fn run_tidying(&self, stop: &CancellationToken) {
-        let mut swept = Instant::now();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(TIDY) => { self.tidy().await; }
-            }
-            if swept.elapsed() >= SWEEP {
-                swept = Instant::now();
-                self.sweep().await;
             }
         }
     }
@@ -466,76 +445,6 @@ impl Outbound {
             Attempt { at, duration_ms: millis(began.elapsed()), outcome, errcode: status.map(i64::from) };
         let this = Try { number: row.attempts + 1, now: self.clock.now(), jitter: self.jitter() };
         self.conclude(&job, after_event(delivered, this), this.number, None, attempt).await;
-    }
-
-    /// Settles rows whose time is over, and notes the tries of an earlier owner that nobody saw end.
-    async fn tidy(&self) -> usize {
-        let now = self.clock.now();
-        let expired = self.store.expired_outbox(self.parts.owner(), now - ON_THE_WAY, TIDY_ROWS_MAX).await;
-        let expired = expired.unwrap_or_else(|error| {
-            tracing::warn!(%error, retry = "later", "the database did not say what has expired");
-            vec![]
-        });
-        let mut done = 0;
-        for row in expired {
-            let Some(working) = self.parts.begin(row.fence.part) else { continue };
-            let job = Job { row, batch: None, _working: working };
-            self.expire(&job).await;
-            done += 1;
-        }
-        if let Err(error) = self.recover().await {
-            tracing::warn!(%error, retry = "later", "the database did not say what an earlier owner left unfinished");
-        }
-        done
-    }
-
-    async fn expire(&self, job: &Job) {
-        const EXPIRED: &str = "expired";
-        let row = &job.row;
-        if row.channel == OutChannel::Event {
-            metrics::counter!("weikefu_events_total", "outcome" => "given_up").increment(1);
-            tracing::error!(
-                event_id = row.outbox_id,
-                "the bank's receiver did not take an event for three days: it is given up; compare [events] url and secret"
-            );
-        }
-        if row.channel == OutChannel::CustomerService
-            && let Next::Keep { reason } = cannot_be_sent(sender_of(row.sender.as_deref()), EXPIRED)
-        {
-            return self.say_next(job, &reason, row.attempts, vec![]).await;
-        }
-        let verdict = Verdict::new(State::Failed, EXPIRED);
-        self.settle(job, &verdict, None, row.attempts, vec![]).await;
-    }
-
-    /// A batch that an earlier owner left behind was perhaps sent: each of its unsettled rows gets that try in its
-    /// list. They go out again under the same `client_msg_id`.
-    async fn recover(&self) -> Result<(), StoreError> {
-        for intent in self.store.left_intents(self.parts.owner(), TIDY_ROWS_MAX).await? {
-            let mut commit = Commit::new(0);
-            for outbox_id in &intent.outbox_ids {
-                if let Some(attempts) = self.store.open_attempts(outbox_id).await? {
-                    let lost = Attempt { at: intent.at, duration_ms: 0, outcome: "unclear", errcode: None };
-                    commit.push(self.store.add_attempt(outbox_id, attempts + 1, &lost));
-                    commit.push(self.store.count_attempt(outbox_id, attempts + 1));
-                }
-            }
-            commit.push(self.store.end_intent(&intent.intent_id));
-            match self.store.commit(commit).await {
-                Ok(()) | Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(error)) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    async fn sweep(&self) {
-        let now = self.clock.now();
-        let mut commit = Commit::new(0);
-        commit.extend(self.store.sweep_outbox(now - HISTORY, now - RECEIPTS, SWEEP_ROWS_MAX));
-        if let Err(error) = self.store.commit(commit).await {
-            tracing::warn!(%error, retry = "later", "old rows of the outbox stay until the next sweep");
-        }
     }
 }
 

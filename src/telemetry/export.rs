@@ -229,8 +229,7 @@ pub(super) fn current_span() -> Option<u64> {
         .with_subscriber(|(id, dispatch)| {
             let registry = dispatch.downcast_ref::<Registry>()?;
             let span = registry.span(id)?;
-            let step = span.extensions().get::<Step>().map(|step| step.id);
-            step
+            span.extensions().get::<Step>().map(|step| step.id)
         })
         .flatten()
 }

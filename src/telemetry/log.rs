@@ -226,8 +226,7 @@ mod tests {
         let write = move |line: &str| into.lock().unwrap().push_str(line);
         let subscriber = tracing_subscriber::registry().with(Lines { format, write });
         tracing::subscriber::with_default(subscriber, work);
-        let text = lines.lock().unwrap().clone();
-        text
+        lines.lock().unwrap().clone()
     }
 
     #[test]
