@@ -156,6 +156,12 @@ pub const ALL: &[Metric] = &[
         "Pushes of a kind that we do not know; acknowledged.",
     ),
     metric(
+        "weikefu_webhook_mismatch_total",
+        Counter,
+        &[ACCOUNT, Open("fault", 16)],
+        "Refused calls by the setting that seems to differ from the console of WeChat; see /deliveries.",
+    ),
+    metric(
         "weikefu_webhook_refused_total",
         Counter,
         &[Open("reason", 64)],

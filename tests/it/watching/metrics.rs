@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use weikefu::telemetry::metric::{self, Label};
 
+use crate::wechat::{safe, text};
 use crate::world::{Engine, World};
 
 /// One line of the page.
@@ -53,9 +54,9 @@ async fn the_page_holds_exactly_what_is_described_and_its_labels_are_bounded() {
     });
     world.bank(reqwest::Method::POST, "/api/v1/transactions", &transaction.to_string()).await;
     person.wait("the alert", |entry| entry["kind"] == "template").await;
-    let forged =
-        world.http.post(format!("{}/wechat/card?signature=x", world.server_url)).send().await.unwrap();
-    assert_eq!(forged.status().as_u16(), 401);
+    let (query, body) = safe(&text("o-forged", 1, "功能"));
+    let url = format!("{}/wechat/card?{}", world.server_url, query.replace("signature=", "signature=0"));
+    assert_eq!(world.http.post(url).body(body).send().await.unwrap().status().as_u16(), 401);
     world.app().look().await;
 
     let metrics = world.app().zones().metrics.unwrap();
