@@ -182,6 +182,7 @@ fn waiting(house: &House, follower: FollowerKey) -> Vec<Write> {
         due: now,
         expires: now + Duration::from_secs(3600),
         payload: Zeroizing::new(b"{}".to_vec()),
+        trace: None,
     };
     vec![store.claim_push(&claim), store.take_push(&push).unwrap(), store.add_outbox(&outgoing).unwrap()]
 }

@@ -324,9 +324,9 @@ pub const ALL: &[Metric] = &[
         "Always 1; what runs here.",
     ),
     metric(
-        "weikefu_reloads_total",
+        "weikefu_content_reloads_total",
         Counter,
-        &[Closed("outcome", &["done", "refused"])],
+        &[Closed("outcome", &["taken", "unchanged", "refused"])],
         "Reloads of edited content; a refused one left the old in place.",
     ),
     metric(
