@@ -2,7 +2,6 @@
 //! `WEIKEFU_TEST_POSTGRES` names a server (the test command starts one).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{AssertSqlSafe, Connection as _};
 use zeroize::Zeroizing;
@@ -55,10 +54,10 @@ async fn open(name: &'static str, url: String, folder: Option<tempfile::TempDir>
 
 /// Creates a database of its own on the server that `WEIKEFU_TEST_POSTGRES` names.
 async fn fresh_postgres() -> Option<String> {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
     #[expect(clippy::disallowed_methods, reason = "tests learn of their server by the environment")]
     let server = std::env::var("WEIKEFU_TEST_POSTGRES").ok()?;
-    let name = format!("unit_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    // Not by process: a server that outlives many runs sees the same process numbers again.
+    let name = format!("unit_{}", crate::clock::new_token(&crate::clock::SystemRandom).split_at(24).0);
     let mut connection = sqlx::PgConnection::connect(&format!("{server}/postgres"))
         .await
         .expect("the named PostgreSQL answers");

@@ -80,7 +80,15 @@ async fn tls_front(own: &Pair, clients: &Authority, behind: SocketAddr) -> Socke
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                let Ok(mut near) = acceptor.accept(stream).await else { return };
+                let mut near = match acceptor.accept(stream).into_fallible().await {
+                    Ok(near) => near,
+                    // Closed with bytes unread, the connection would be reset, and the alert lost on its way.
+                    Err((_, mut refused)) => {
+                        let _ = refused.shutdown().await;
+                        let _ = tokio::io::copy(&mut refused, &mut tokio::io::sink()).await;
+                        return;
+                    }
+                };
                 let mut far = TcpStream::connect(behind).await.unwrap();
                 let _ = copy_bidirectional(&mut near, &mut far).await;
             });

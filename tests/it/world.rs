@@ -471,9 +471,9 @@ server_url = "http://127.0.0.1:{server}"
 /// A database of its own on the server that `WEIKEFU_TEST_POSTGRES` names.
 pub(crate) async fn fresh_postgres() -> String {
     use sqlx::Connection as _;
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
     let server = postgres_server().expect("WEIKEFU_TEST_POSTGRES names a server");
-    let name = format!("it_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    // Not by process: a server that outlives many runs sees the same process numbers again.
+    let name = format!("it_{}", weikefu::clock::new_token(&weikefu::clock::SystemRandom).split_at(24).0);
     let mut connection = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
     sqlx::query(create).execute(&mut connection).await.unwrap();
