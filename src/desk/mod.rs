@@ -11,10 +11,13 @@ mod live;
 mod tend;
 mod view;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 pub use actions::{Answered, DeskError};
 pub use hours::Hours;
@@ -132,6 +135,8 @@ pub struct Desk {
     hours: ArcSwap<Hours>,
     speak: Arc<dyn Speak>,
     live: Live,
+    /// How many waited in each account, and when they were counted.
+    counted: Mutex<HashMap<AccountId, (Instant, u32)>>,
 }
 
 impl Desk {
@@ -142,13 +147,22 @@ impl Desk {
     /// Groups that an agent can transfer to.
     pub const SKILLS: [&'static str; 6] =
         [Self::SKILL_GENERAL, "card", "loan", "fraud", "complaint", "english"];
+    /// The number of those who wait, told to customers in passing, is counted this often; a change in this process is
+    /// told at once.
+    const COUNT_EVERY: Duration = Duration::from_secs(1);
     /// What one place in the queue costs at most, for the estimate that customers are told.
     const MINUTES_PER_PLACE: u32 = 3;
 
     /// Over a store, with its clock and its randomness.
     #[must_use]
     pub fn new(store: Store, hours: Hours, speak: Arc<dyn Speak>) -> Self {
-        Self { store, hours: ArcSwap::from_pointee(hours), speak, live: Live::new() }
+        Self {
+            store,
+            hours: ArcSwap::from_pointee(hours),
+            speak,
+            live: Live::new(),
+            counted: Mutex::default(),
+        }
     }
 
     /// From now on these hours hold.
@@ -161,7 +175,7 @@ impl Desk {
     /// # Errors
     /// When the database fails.
     pub async fn status(&self, account: &AccountId) -> Result<Status, StoreError> {
-        let waiting = self.store.count_waiting(account).await?;
+        let waiting = self.waiting(account).await?;
         let hours = self.hours.load();
         Ok(Status {
             open: hours.is_open(account, self.now()),
@@ -169,6 +183,20 @@ impl Desk {
             waiting,
             wait_minutes: estimate(waiting).minutes_max,
         })
+    }
+
+    async fn waiting(&self, account: &AccountId) -> Result<u32, StoreError> {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner).get(account).copied();
+        if let Some((at, waiting)) = counted
+            && at.elapsed() < Self::COUNT_EVERY
+        {
+            return Ok(waiting);
+        }
+        let at = Instant::now();
+        let waiting = self.store.count_waiting(account).await?;
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.insert(account.clone(), (at, waiting));
+        Ok(waiting)
     }
 
     /// Puts the conversation into the queue. Already waiting: the same place, nothing to write. With an agent:
@@ -280,6 +308,7 @@ impl Desk {
 
     /// After a commit: tells open screens that a conversation changed.
     pub fn notify(&self, account: &AccountId, follower: FollowerKey) {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
         self.live.tell(Hint { account: account.clone(), follower });
     }
 

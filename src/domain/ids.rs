@@ -123,7 +123,7 @@ impl fmt::Debug for FollowerKey {
 }
 
 /// The deduplication key of one push: `m:{MsgId}` for messages, else
-/// `e:{sha256(FromUserName ‖ CreateTime ‖ Event ‖ EventKey ‖ MsgID)}` in hex. Unique per AppID for 7 days.
+/// `e:{CreateTime}:{sha256(FromUserName ‖ CreateTime ‖ Event ‖ EventKey ‖ MsgID)}` in hex. Unique per AppID for 7 days.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PushKey(Arc<str>);
 

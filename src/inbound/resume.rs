@@ -14,7 +14,7 @@ use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::identity::Resumer;
 use crate::outbound::Cause;
-use crate::store::{Channel, Commit, Conflict, Direction, Message, Resume};
+use crate::store::{Channel, Commit, Conflict, Direction, Known, Message, Resume};
 use crate::telemetry::trace;
 use crate::wechat::push::ArticlesMax;
 use crate::wechat::reply::Reply;
@@ -61,7 +61,8 @@ impl Inbound {
         let _place = self.followers.turn(&resume.account, resume.follower).come().await;
         for _ in 0..self.limits.attempts_max {
             let conversation = store.conversation(&resume.account, resume.follower).await?;
-            let loaded = self.load(&resume.account, resume.follower, conversation).await?;
+            let binding = self.rooms.identity.binding(&resume.account, resume.follower).await?;
+            let loaded = self.load(Known { seen: None, met: true, conversation, binding }).await?;
             let outcome = self.decide_all(&mut question, &loaded).await;
             let mut conversation = loaded.conversation.clone();
             let mut state = outcome.state;

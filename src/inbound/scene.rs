@@ -1,5 +1,7 @@
 //! What a push means, and everything that its decision may look at.
 
+use std::sync::Arc;
+
 use crate::catalogue::Page;
 use crate::dialogue::{DeskStatus, DialogueState, Links, MediaKind, Said, Scene};
 use crate::domain::binding::Binding;
@@ -8,7 +10,7 @@ use crate::domain::mask;
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::identity::{self, Identity};
-use crate::store::{Conversation, StoreError};
+use crate::store::{Conversation, Known, StoreError};
 use crate::wechat::push::{Content, Event, FollowSource, Push};
 
 use super::Inbound;
@@ -127,15 +129,28 @@ pub(super) struct Loaded {
     pub(super) state: DialogueState,
     pub(super) binding: Option<Binding>,
     pub(super) desk: DeskStatus,
+    /// Whether the follower was noted before.
+    pub(super) met: bool,
     links: PageLinks,
     now: UnixMs,
 }
 
-struct PageLinks(Vec<(Page, String)>);
+/// Links are signed when a text asks for one: most do not.
+struct PageLinks {
+    identity: Arc<Identity>,
+    account: AccountId,
+    follower: FollowerKey,
+    now: UnixMs,
+}
 
 impl Links for PageLinks {
     fn page(&self, page: Page) -> String {
-        self.0.iter().find(|(made, _)| *made == page).map(|(_, link)| link.clone()).unwrap_or_default()
+        let page = match page {
+            Page::Bind => identity::Page::Bind,
+            Page::Apply => identity::Page::Apply,
+            Page::ApplyProgress => identity::Page::ApplyProgress,
+        };
+        self.identity.link(&self.account, self.follower, page, self.now)
     }
 }
 
@@ -166,39 +181,25 @@ pub(super) fn reference(trace_id: &str) -> &str {
 }
 
 impl Inbound {
-    /// Reads what belongs to a conversation.
-    pub(super) async fn load(
-        &self,
-        account: &AccountId,
-        follower: FollowerKey,
-        conversation: Conversation,
-    ) -> Result<Loaded, StoreError> {
+    /// Brings together what a decision may look at.
+    pub(super) async fn load(&self, known: Known) -> Result<Loaded, StoreError> {
         let now = self.rooms.clock.now();
-        let binding = self.rooms.identity.binding(account, follower).await?;
-        let status = self.rooms.desk.status(account).await?;
+        let Known { conversation, binding, met, .. } = known;
+        let status = self.rooms.desk.status(&conversation.account).await?;
         let desk = DeskStatus {
             open: status.open,
             hours: status.hours,
             waiting: status.waiting,
             wait_minutes: Some(status.wait_minutes),
         };
-        let links = PageLinks(links(&self.rooms.identity, account, follower, now));
+        let links = PageLinks {
+            identity: self.rooms.identity.clone(),
+            account: conversation.account.clone(),
+            follower: conversation.follower,
+            now,
+        };
         let state =
             conversation.dialogue.as_ref().map(|json| DialogueState::from_json(json)).unwrap_or_default();
-        Ok(Loaded { conversation, state, binding, desk, links, now })
+        Ok(Loaded { conversation, state, binding, desk, met, links, now })
     }
-}
-
-fn links(
-    identity: &Identity,
-    account: &AccountId,
-    follower: FollowerKey,
-    now: UnixMs,
-) -> Vec<(Page, String)> {
-    let link = |page| identity.link(account, follower, page, now);
-    vec![
-        (Page::Bind, link(identity::Page::Bind)),
-        (Page::Apply, link(identity::Page::Apply)),
-        (Page::ApplyProgress, link(identity::Page::ApplyProgress)),
-    ]
 }

@@ -135,11 +135,14 @@ impl Inbound {
         let robot = self.robot(&account.id);
         for _ in 0..self.limits.attempts_max {
             let began = Instant::now();
-            let conversation = self.rooms.store.conversation(&account.id, *follower).await?;
-            if conversation.open_turns > 0 {
+            let known = self.rooms.store.known(&account.id, *follower, &turn.key).await?;
+            if known.seen.is_some() {
+                return Ok(Settled::Elsewhere);
+            }
+            if known.conversation.open_turns > 0 {
                 return Ok(Settled::Again);
             }
-            let loaded = self.load(&account.id, *follower, conversation).await?;
+            let loaded = self.load(known).await?;
             Stage::Load.took(began.elapsed());
             let Decided::Done(outcome) = turn.question.decide(&robot, &loaded) else {
                 return Ok(Settled::Again);
@@ -169,8 +172,8 @@ impl Inbound {
         for _ in 0..self.limits.attempts_max {
             let pen = self.followers.pen(&account.id, follower).await;
             let began = Instant::now();
-            let conversation = self.rooms.store.conversation(&account.id, follower).await?;
-            let loaded = self.load(&account.id, follower, conversation).await?;
+            let known = self.rooms.store.known(&account.id, follower, &turn.key).await?;
+            let loaded = self.load(known).await?;
             Stage::Load.took(began.elapsed());
             match turn.question.decide(&robot, &loaded) {
                 Decided::Done(outcome) => match self.settle(turn, loaded, *outcome, &mut open).await? {
@@ -216,8 +219,11 @@ impl Inbound {
         let store = &self.rooms.store;
         let kept = Kept { push: turn.push.clone(), masked: turn.question.masked };
         for _ in 0..self.limits.attempts_max {
-            let mut conversation =
-                store.conversation(&turn.question.account.id, turn.question.follower).await?;
+            let known = store.known(&turn.question.account.id, turn.question.follower, &turn.key).await?;
+            if known.seen.is_some() {
+                return Ok(None);
+            }
+            let mut conversation = known.conversation;
             conversation.turn += 1;
             conversation.open_turns += 1;
             let now = self.rooms.clock.now();
@@ -244,7 +250,7 @@ impl Inbound {
                 reply_seq: None,
             }));
             commit.push(store.take_push(&open)?);
-            commit.extend(self.arrival(turn, &mut conversation)?);
+            commit.extend(self.arrival(turn, &mut conversation, known.met)?);
             commit.push(store.save_conversation(&conversation)?);
             match conflict(store.commit(commit).await)? {
                 None => return Ok(Some(open)),
@@ -260,6 +266,7 @@ impl Inbound {
         &self,
         turn: &Turn<'_>,
         conversation: &mut Conversation,
+        met: bool,
     ) -> Result<Vec<Write>, Stopped> {
         let store = &self.rooms.store;
         let now = self.rooms.clock.now();
@@ -281,6 +288,7 @@ impl Inbound {
                 )?);
                 writes
             }
+            _ if met => Vec::new(),
             _ => vec![store.meet_follower(
                 &turn.question.account.id,
                 turn.question.follower,
@@ -321,7 +329,7 @@ impl Inbound {
         let owed = open.as_ref().is_some_and(|open| open.owed);
         if open.is_none() {
             conversation.turn += 1;
-            commit.extend(self.arrival(turn, &mut conversation)?);
+            commit.extend(self.arrival(turn, &mut conversation, loaded.met)?);
         } else {
             conversation.open_turns = (conversation.open_turns - 1).max(0);
         }
@@ -340,13 +348,19 @@ impl Inbound {
             Some(ours) => commit.extend(store.settle_push(ours, said.outcome, said.reply_seq)),
         }
         commit.push(store.save_conversation(&conversation)?);
+        let outgoing = commit.has_outgoing();
+        let on_a_screen = conversation.case_id.is_some() || loaded.conversation.case_id.is_some();
         let began = Instant::now();
         let committed = store.commit(commit).instrument(tracing::info_span!(target: SPANS, "commit")).await;
         Stage::Commit.took(began.elapsed());
         match conflict(committed)? {
             None => {
-                self.rooms.outbound.wake(turn.question.follower.part());
-                self.rooms.desk.notify(&turn.question.account.id, turn.question.follower);
+                if outgoing {
+                    self.rooms.outbound.wake(turn.question.follower.part());
+                }
+                if on_a_screen {
+                    self.rooms.desk.notify(&turn.question.account.id, turn.question.follower);
+                }
                 Ok(Settled::Answered(said.answer))
             }
             Some(Conflict::Stale) => Ok(Settled::Again),

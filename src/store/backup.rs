@@ -101,7 +101,7 @@ pub async fn copy(url: &Secret, to: &Path, keys: &dyn Keys) -> Result<(), Backup
 async fn make(from: &Path, partial: &Path, keys: &dyn Keys) -> Result<(), BackupError> {
     let path = partial.display().to_string();
     let mut connection = Connection::Sqlite(open(from).await?);
-    let copied = connection.execute(COPY, vec![path.as_str().into()]).await;
+    let copied = connection.execute(COPY, &[path.as_str().into()]).await;
     copied.map_err(|source| StoreError::Statement { statement: COPY.name, source: Arc::new(source) })?;
     check(partial, keys).await
 }

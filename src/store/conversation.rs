@@ -24,9 +24,14 @@ statements! {
     CREATE = "INSERT INTO conversation (account, fkey, version, turn, open_turns, seq, stage, case_id, dialogue_sealed, \
         say_next_sealed, message_ms, message_used, tap_ms, tap_used, changed_ms) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (account, fkey) DO NOTHING";
-    SAVE = "UPDATE conversation SET version = $3, turn = $4, open_turns = $5, seq = $6, stage = $7, case_id = $8, \
-        dialogue_sealed = $9, say_next_sealed = $10, message_ms = $11, message_used = $12, tap_ms = $13, tap_used = $14, \
-        changed_ms = $15 WHERE account = $1 AND fkey = $2 AND version = $16";
+    /// In the order of `CREATE`; both engines name the columns of a list so.
+    SAVE = "UPDATE conversation SET version = v.column3, turn = v.column4, open_turns = v.column5, seq = v.column6, \
+        stage = v.column7, case_id = v.column8, dialogue_sealed = v.column9, say_next_sealed = v.column10, \
+        message_ms = v.column11, message_used = v.column12, tap_ms = v.column13, tap_used = v.column14, \
+        changed_ms = v.column15 \
+        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)) AS v \
+        WHERE conversation.account = v.column1 AND conversation.fkey = v.column2 \
+        AND conversation.version = v.column16";
     APPEND = "INSERT INTO message (account, fkey, seq, direction, author, channel, content_sealed, at_ms, state) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (account, fkey, seq) DO NOTHING";
     AFTER = "SELECT seq, direction, author, channel, content_sealed, at_ms, state FROM message \
@@ -176,27 +181,39 @@ impl Store {
     ) -> Result<Conversation, StoreError> {
         let found = self.fetch_one(FIND, vec![account.as_str().into(), follower.into()]).await?;
         let Some(row) = found else { return Ok(Conversation::fresh(account.clone(), follower)) };
+        self.read_conversation(&row, 0, account, follower)
+    }
+
+    /// Reads the columns of a conversation, in the order of `FIND`, from a column on.
+    pub(super) fn read_conversation(
+        &self,
+        row: &Row,
+        first: usize,
+        account: &AccountId,
+        follower: FollowerKey,
+    ) -> Result<Conversation, StoreError> {
         let key = follower_row(account, follower);
         let open = |place, sealed: Option<&[u8]>| {
             sealed.map(|sealed| self.vault().open(place, &key, sealed)).transpose()
         };
-        let say_next = open(SAY_NEXT, row.blob_opt(7)?)?.map(|plain| row.utf8(7, &plain)).transpose()?;
+        let say_next = open(SAY_NEXT, row.blob_opt(first + 7)?)?;
+        let say_next = say_next.map(|plain| row.utf8(first + 7, &plain)).transpose()?;
         let used = |column| Ok::<_, StoreError>(u8::try_from(row.int(column)?).unwrap_or(u8::MAX));
         Ok(Conversation {
             account: account.clone(),
             follower,
-            version: row.int(0)?,
-            turn: row.int(1)?,
-            open_turns: row.int(2)?,
-            seq: row.int(3)?,
-            stage: Stage::parse(row.text(4)?)
-                .ok_or(StoreError::Decode { statement: FIND.name, column: 4 })?,
-            case_id: row.text_opt(5)?.map(str::to_owned),
-            dialogue: open(DIALOGUE, row.blob_opt(6)?)?,
+            version: row.int(first)?,
+            turn: row.int(first + 1)?,
+            open_turns: row.int(first + 2)?,
+            seq: row.int(first + 3)?,
+            stage: Stage::parse(row.text(first + 4)?)
+                .ok_or(StoreError::Decode { statement: row.statement, column: first + 4 })?,
+            case_id: row.text_opt(first + 5)?.map(str::to_owned),
+            dialogue: open(DIALOGUE, row.blob_opt(first + 6)?)?,
             say_next: say_next.map(Personal::new),
             ledger: Ledger {
-                message: Grant { granted: row.time(8)?, used: used(9)? },
-                tap: Grant { granted: row.time(10)?, used: used(11)? },
+                message: Grant { granted: row.time(first + 8)?, used: used(first + 9)? },
+                tap: Grant { granted: row.time(first + 10)?, used: used(first + 11)? },
             },
         })
     }

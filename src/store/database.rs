@@ -12,8 +12,11 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Column as _, ConnectOptions as _, Row as _, SqlSafeStr as _, TypeInfo as _, ValueRef as _};
+use sqlx::{
+    Column as _, ConnectOptions as _, Row as _, SqlSafeStr as _, SqlStr, TypeInfo as _, ValueRef as _,
+};
 
+use super::rows::ROWS_MAX;
 use super::value::{Row, Statement, Value};
 use super::{Engine, StoreError};
 use crate::domain::secret::Secret;
@@ -25,14 +28,20 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// SQLite waits this long for another process's lock (only `weikefu user` and the like hold one).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Memory for pages of the one connection that writes to SQLite; negative: in KiB.
+const WRITER_CACHE_KIB: &str = "-32768";
+/// Pages in SQLite's log before they are brought into the file: 32 MiB, so that a page that changes often is
+/// brought there seldom.
+const CHECKPOINT_PAGES: &str = "8192";
+
 macro_rules! bind {
     ($query:expr, $args:expr) => {{
         let mut query = $query;
         for arg in $args {
             query = match arg {
-                Value::Int(value) => query.bind(value),
-                Value::Text(value) => query.bind(value),
-                Value::Blob(value) => query.bind(value),
+                Value::Int(value) => query.bind(*value),
+                Value::Text(value) => query.bind(value.as_deref()),
+                Value::Blob(value) => query.bind(value.as_deref()),
             };
         }
         query
@@ -61,7 +70,16 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
         let open = |error| StoreError::Open(Arc::new(error));
         match self {
-            Self::Sqlite(options) => options.connect().await.map(Connection::Sqlite).map_err(open),
+            Self::Sqlite(options) => {
+                let options = options
+                    .clone()
+                    .pragma("cache_size", WRITER_CACHE_KIB)
+                    .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+                    .row_buffer_size(ROWS_MAX)
+                    // What a statement of many rows would need to undo itself stays in memory.
+                    .pragma("temp_store", "memory");
+                options.connect().await.map(Connection::Sqlite).map_err(open)
+            }
             Self::Postgres(options) => options.connect().await.map(Connection::Postgres).map_err(open),
         }
     }
@@ -177,15 +195,15 @@ impl Database {
     }
 
     pub(super) async fn fetch(&self, statement: Statement, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        let (text, args) = (statement.sql, &args);
         let failed = |source| StoreError::Statement { statement: statement.name, source: Arc::new(source) };
         match &self.readers {
             Readers::Sqlite(readers) => {
-                let rows =
-                    bind!(sqlx::query(statement.sql), args).fetch_all(readers).await.map_err(failed)?;
+                let rows = bind!(sqlx::query(text), args).fetch_all(readers).await.map_err(failed)?;
                 rows.iter().map(|row| sqlite_row(statement, row)).collect()
             }
             Readers::Postgres(pool) => {
-                let rows = bind!(sqlx::query(statement.sql), args).fetch_all(pool).await.map_err(failed)?;
+                let rows = bind!(sqlx::query(text), args).fetch_all(pool).await.map_err(failed)?;
                 rows.iter().map(|row| postgres_row(statement, row)).collect()
             }
         }
@@ -208,25 +226,61 @@ impl Database {
     }
 }
 
-const BEGIN: Statement = Statement { name: "BEGIN", sql: "BEGIN" };
+pub(super) const BEGIN: Statement = Statement { name: "BEGIN", sql: "BEGIN" };
 const BEGIN_IMMEDIATE: Statement = Statement { name: "BEGIN", sql: "BEGIN IMMEDIATE" };
 
 impl Connection {
     /// Runs one statement and tells how many rows it touched.
-    pub(super) async fn execute(
+    pub(super) async fn execute<'a>(
         &mut self,
         statement: Statement,
-        args: Vec<Value>,
+        args: impl IntoIterator<Item = &'a Value>,
+    ) -> Result<u64, sqlx::Error> {
+        self.execute_text(SqlStr::from_static(statement.sql), args).await
+    }
+
+    /// Runs the text of a statement over rows.
+    pub(super) async fn execute_rows<'a>(
+        &mut self,
+        text: Arc<str>,
+        args: impl IntoIterator<Item = &'a Value>,
+    ) -> Result<u64, sqlx::Error> {
+        self.execute_text(sqlx::AssertSqlSafe(text).into_sql_str(), args).await
+    }
+
+    /// Reads by the text of a statement over rows.
+    pub(super) async fn fetch_rows(
+        &mut self,
+        statement: Statement,
+        text: Arc<str>,
+        args: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        let failed = |source| StoreError::Statement { statement: statement.name, source: Arc::new(source) };
+        let text = sqlx::AssertSqlSafe(text).into_sql_str();
+        match self {
+            Self::Sqlite(connection) => {
+                let rows = bind!(sqlx::query(text), args).fetch_all(connection).await.map_err(failed)?;
+                rows.iter().map(|row| sqlite_row(statement, row)).collect()
+            }
+            Self::Postgres(connection) => {
+                let rows = bind!(sqlx::query(text), args).fetch_all(connection).await.map_err(failed)?;
+                rows.iter().map(|row| postgres_row(statement, row)).collect()
+            }
+        }
+    }
+
+    async fn execute_text<'a>(
+        &mut self,
+        text: SqlStr,
+        args: impl IntoIterator<Item = &'a Value>,
     ) -> Result<u64, sqlx::Error> {
         match self {
-            Self::Sqlite(connection) => bind!(sqlx::query(statement.sql), args)
-                .execute(connection)
-                .await
-                .map(|done| done.rows_affected()),
-            Self::Postgres(connection) => bind!(sqlx::query(statement.sql), args)
-                .execute(connection)
-                .await
-                .map(|done| done.rows_affected()),
+            Self::Sqlite(connection) => {
+                bind!(sqlx::query(text), args).execute(connection).await.map(|done| done.rows_affected())
+            }
+            Self::Postgres(connection) => {
+                bind!(sqlx::query(text), args).execute(connection).await.map(|done| done.rows_affected())
+            }
         }
     }
 
@@ -234,8 +288,8 @@ impl Connection {
     /// somebody else wrote in between.
     pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(_) => self.execute(BEGIN_IMMEDIATE, vec![]).await.map(drop),
-            Self::Postgres(_) => self.execute(BEGIN, vec![]).await.map(drop),
+            Self::Sqlite(_) => self.execute(BEGIN_IMMEDIATE, []).await.map(drop),
+            Self::Postgres(_) => self.execute(BEGIN, []).await.map(drop),
         }
     }
 

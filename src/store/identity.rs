@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::value::statements;
-use super::{Conflict, Row, Statement, Store, StoreError, Value, Write, follower_row};
+use super::{Conflict, Row, Store, StoreError, Value, Write, follower_row};
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::Card;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
@@ -122,7 +122,7 @@ impl Store {
         follower: FollowerKey,
     ) -> Result<Option<Binding>, StoreError> {
         let row = self.fetch_one(FIND, vec![account.as_str().into(), follower.into()]).await?;
-        row.map(|row| self.read_binding(FIND, &row).map(|(_, _, binding)| binding)).transpose()
+        row.map(|row| self.read_binding(&row, 0, account, follower)).transpose()
     }
 
     /// Everyone who is bound to a customer, in every account.
@@ -135,36 +135,43 @@ impl Store {
     ) -> Result<Vec<(AccountId, FollowerKey, Binding)>, StoreError> {
         let args = vec![self.customer_index(customer).into(), FOLLOWERS_MAX.into()];
         let rows = self.fetch(OF_CUSTOMER, args).await?;
-        rows.iter().map(|row| self.read_binding(OF_CUSTOMER, row)).collect()
+        rows.iter().map(|row| self.read_whose_binding(row)).collect()
     }
 
-    fn read_binding(
-        &self,
-        statement: Statement,
-        row: &Row,
-    ) -> Result<(AccountId, FollowerKey, Binding), StoreError> {
-        let bad = |column| StoreError::Decode { statement: statement.name, column };
+    fn read_whose_binding(&self, row: &Row) -> Result<(AccountId, FollowerKey, Binding), StoreError> {
         let account = AccountId::new(row.text(7)?);
         let follower = row.follower(8)?;
-        let key = follower_row(&account, follower);
-        let customer = self.vault().open(CUSTOMER, &key, row.blob(0)?)?;
-        let profile = self.vault().open(PROFILE, &key, row.blob(1)?)?;
-        let profile: Profile = serde_json::from_slice(&profile).map_err(|_| bad(1))?;
-        let binding = Binding {
-            customer: CustomerId::parse(&row.utf8(0, &customer)?).ok_or_else(|| bad(0))?,
+        let binding = self.read_binding(row, 0, &account, follower)?;
+        Ok((account, follower, binding))
+    }
+
+    /// Reads the columns of a binding, in the order of `FIND`, from a column on.
+    pub(super) fn read_binding(
+        &self,
+        row: &Row,
+        first: usize,
+        account: &AccountId,
+        follower: FollowerKey,
+    ) -> Result<Binding, StoreError> {
+        let bad = |column| StoreError::Decode { statement: row.statement, column };
+        let key = follower_row(account, follower);
+        let customer = self.vault().open(CUSTOMER, &key, row.blob(first)?)?;
+        let profile = self.vault().open(PROFILE, &key, row.blob(first + 1)?)?;
+        let profile: Profile = serde_json::from_slice(&profile).map_err(|_| bad(first + 1))?;
+        Ok(Binding {
+            customer: CustomerId::parse(&row.utf8(first, &customer)?).ok_or_else(|| bad(first))?,
             name_masked: Personal::new(profile.name_masked),
             cards: profile.cards,
-            default_card: row.text(2)?.to_owned(),
-            alerts: row.flag(3)?,
-            hide_amounts: row.flag(4)?,
-            bound: row.time(6)?,
-            source: match row.text(5)? {
+            default_card: row.text(first + 2)?.to_owned(),
+            alerts: row.flag(first + 3)?,
+            hide_amounts: row.flag(first + 4)?,
+            bound: row.time(first + 6)?,
+            source: match row.text(first + 5)? {
                 "page" => BindingSource::Page,
                 "import" => BindingSource::Import,
-                _ => return Err(bad(5)),
+                _ => return Err(bad(first + 5)),
             },
-        };
-        Ok((account, follower, binding))
+        })
     }
 
     fn binding_args(

@@ -3,6 +3,7 @@
 //! * Reads are [`Store::fetch`] with a constant statement.
 //! * A change is a [`Commit`]: data that says what must be true and what shall be written. A writer groups
 //!   commits of many callers into one durable transaction; one that meets a [`Conflict`] is undone alone.
+//! * What a push needs is one read, [`Store::known`], gathered like commits.
 //! * Personal columns are sealed by the [`Vault`] before they come here, and found by its keyed hashes.
 
 pub mod backup;
@@ -12,10 +13,12 @@ mod desk;
 mod follower;
 mod h5;
 mod identity;
+mod known;
 mod notice;
 mod outbox;
 mod parts;
 mod push;
+mod rows;
 mod sent;
 mod staff;
 mod value;
@@ -31,6 +34,7 @@ pub use desk::Case;
 pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
+pub use known::Known;
 pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
 pub use outbox::{Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow};
 pub use parts::{Fence, Lease};
@@ -316,6 +320,7 @@ pub fn all_statements() -> Vec<Statement> {
         follower::ALL,
         h5::ALL,
         identity::ALL,
+        known::ALL,
         notice::ALL,
         outbox::ALL,
         parts::ALL,

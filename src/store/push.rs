@@ -104,6 +104,18 @@ pub struct SeenPush {
     pub reply_seq: Option<i64>,
 }
 
+impl SeenPush {
+    /// Reads follower, outcome and place of the reply, from a column on.
+    pub(super) fn read(row: &Row, first: usize) -> Result<Self, StoreError> {
+        Ok(Self {
+            follower: row.follower(first)?,
+            outcome: PushOutcome::parse(row.text(first + 1)?)
+                .ok_or(StoreError::Decode { statement: row.statement, column: first + 1 })?,
+            reply_seq: row.int_opt(first + 2)?,
+        })
+    }
+}
+
 /// A push that is being worked on.
 #[derive(Clone, Debug)]
 pub struct OpenPush {
@@ -155,15 +167,7 @@ impl Store {
         key: &PushKey,
     ) -> Result<Option<SeenPush>, StoreError> {
         let row = self.fetch_one(FIND, vec![account.as_str().into(), key.as_str().into()]).await?;
-        row.map(|row| {
-            Ok(SeenPush {
-                follower: row.follower(0)?,
-                outcome: PushOutcome::parse(row.text(1)?)
-                    .ok_or(StoreError::Decode { statement: FIND.name, column: 1 })?,
-                reply_seq: row.int_opt(2)?,
-            })
-        })
-        .transpose()
+        row.map(|row| SeenPush::read(&row, 0)).transpose()
     }
 
     /// Opens a push for work under a lease. Goes with a claim as [`PushOutcome::Taken`] in one commit.

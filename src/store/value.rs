@@ -261,6 +261,12 @@ impl Commit {
         self.writes.extend(writes);
     }
 
+    /// Whether it brings work for the outbox, so that its workers need to look.
+    #[must_use]
+    pub fn has_outgoing(&self) -> bool {
+        self.writes.iter().any(|write| write.statement.sql == super::outbox::ADD.sql)
+    }
+
     /// The commit with one more write.
     #[must_use]
     pub fn with(mut self, write: Write) -> Self {

@@ -8,15 +8,18 @@ use metrics::Histogram;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::database::{Connection, Connector, Database};
-use super::value::{Commit, Conflict, Expect, Statement};
+use super::database::{BEGIN, Connection, Connector, Database};
+use super::known::{Asked, read_together};
+use super::rows::{OverRows, Texts, chunk};
+use super::value::{Commit, Conflict, Expect, Row, Statement, Write};
 use super::{CommitError, Engine, StoreError};
+use crate::domain::ids::{AccountId, FollowerKey, PushKey};
 use crate::telemetry::start_metrics;
 
-/// Commits waiting in one lane; beyond it callers are told that the database is too slow.
+/// Commits and reads waiting in one lane; beyond it callers are told that the database is too slow.
 const WAITING_MAX: usize = 4096;
-/// Commits in one transaction.
-const GROUP_MAX: usize = 64;
+/// Commits in one transaction, and reads before it.
+const GROUP_MAX: usize = 256;
 /// Connections that write on PostgreSQL; SQLite has one writer by nature.
 const POSTGRES_LANES: usize = 4;
 
@@ -40,9 +43,14 @@ struct Job {
     done: oneshot::Sender<Result<(), CommitError>>,
 }
 
-/// Sends commits to the tasks that hold the writing connections.
+enum Work {
+    Commit(Job),
+    Read(Asked),
+}
+
+/// Sends commits to the tasks that hold the writing connections, and the reads that come before most of them.
 pub(super) struct Writer {
-    lanes: ArcSwapOption<Vec<mpsc::Sender<Job>>>,
+    lanes: ArcSwapOption<Vec<mpsc::Sender<Work>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -56,7 +64,11 @@ impl Writer {
         let mut tasks = Vec::new();
         for _ in 0..count {
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
-            let lane = Lane { connector: database.connector(), connection: None };
+            let lane = Lane {
+                connector: database.connector(),
+                connection: None,
+                texts: Texts::new(database.engine()),
+            };
             lanes.push(sender);
             tasks.push(tokio::spawn(lane.run(receiver)));
         }
@@ -65,15 +77,7 @@ impl Writer {
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         let (done, answer) = oneshot::channel();
-        {
-            let lanes = self.lanes.load();
-            let lanes = lanes.as_ref().ok_or(StoreError::Closed)?;
-            let lane = lanes.get(usize::from(commit.lane) % lanes.len()).ok_or(StoreError::Closed)?;
-            lane.try_send(Job { commit, done }).map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => StoreError::Overloaded(WAITING_MAX),
-                mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-            })?;
-        }
+        self.send(commit.lane, Work::Commit(Job { commit, done }))?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -82,6 +86,28 @@ impl Writer {
         let lanes = self.lanes.load();
         let lanes = lanes.as_ref().map(|lanes| lanes.as_slice()).unwrap_or_default();
         lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).collect()
+    }
+
+    /// See [`super::Store::known`].
+    pub(super) async fn known(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        key: &PushKey,
+    ) -> Result<Row, StoreError> {
+        let (asked, answer) = Asked::new(account, follower, key);
+        self.send(follower.part(), Work::Read(asked))?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    fn send(&self, lane: u8, work: Work) -> Result<(), StoreError> {
+        let lanes = self.lanes.load();
+        let lanes = lanes.as_ref().ok_or(StoreError::Closed)?;
+        let lane = lanes.get(usize::from(lane) % lanes.len()).ok_or(StoreError::Closed)?;
+        lane.try_send(work).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded(WAITING_MAX),
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })
     }
 
     pub(super) async fn close(&self) {
@@ -97,13 +123,29 @@ impl Writer {
 struct Lane {
     connector: Connector,
     connection: Option<Connection>,
+    texts: Texts,
 }
 
 impl Lane {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
-        let mut group = Vec::with_capacity(GROUP_MAX);
+    async fn run(mut self, mut waiting: mpsc::Receiver<Work>) {
+        let mut work = Vec::with_capacity(GROUP_MAX);
+        let (mut group, mut asked) = (Vec::with_capacity(GROUP_MAX), Vec::with_capacity(GROUP_MAX));
         // While one transaction is made durable the next group gathers by itself: no timer is needed.
-        while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
+        while waiting.recv_many(&mut work, GROUP_MAX).await > 0 {
+            for work in work.drain(..) {
+                match work {
+                    Work::Commit(job) => group.push(job),
+                    Work::Read(read) => asked.push(read),
+                }
+            }
+            // On the writing connection: the pages that the commit will change are then in memory already, and
+            // SQLite forgets a reader's pages at each commit. Whoever is answered now commits in the next group.
+            if !asked.is_empty() {
+                self.read(std::mem::take(&mut asked)).await;
+            }
+            if group.is_empty() {
+                continue;
+            }
             let began = Instant::now();
             GROUP_COMMITS.record(f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)));
             let outcomes = match self.write(&group).await {
@@ -126,6 +168,21 @@ impl Lane {
         }
     }
 
+    async fn read(&mut self, asked: Vec<Asked>) {
+        let connection = match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.connector.connect().await,
+        };
+        match connection {
+            Ok(mut connection) => {
+                if read_together(&mut connection, &mut self.texts, asked).await.is_ok() {
+                    self.connection = Some(connection);
+                }
+            }
+            Err(error) => asked.into_iter().for_each(|asked| asked.fail(error.clone())),
+        }
+    }
+
     async fn write_alone(&mut self, job: &Job) -> Result<(), CommitError> {
         match self.write(std::slice::from_ref(job)).await {
             Ok(mut outcomes) => outcomes.pop().unwrap_or(Err(CommitError::Store(StoreError::Closed))),
@@ -140,7 +197,7 @@ impl Lane {
             Some(connection) => connection,
             None => self.connector.connect().await?,
         };
-        let outcome = transact(&mut connection, group).await;
+        let outcome = transact(&mut connection, &mut self.texts, group).await;
         match &outcome {
             Ok(_) => self.connection = Some(connection),
             Err(StoreError::Unconfirmed(_)) => {}
@@ -153,56 +210,139 @@ impl Lane {
     }
 }
 
+type Outcomes = Vec<Result<(), CommitError>>;
+
 async fn transact(
     connection: &mut Connection,
+    texts: &mut Texts,
     group: &[Job],
-) -> Result<Vec<Result<(), CommitError>>, StoreError> {
-    let failed = |statement: Statement| {
-        move |source: sqlx::Error| StoreError::Statement {
-            statement: statement.name,
-            source: Arc::new(source),
-        }
-    };
-    connection.begin().await.map_err(failed(SAVEPOINT))?;
+) -> Result<Outcomes, StoreError> {
+    connection.begin().await.map_err(failed(BEGIN))?;
     let mut outcomes = Vec::with_capacity(group.len());
-    let mut standing = 0_usize;
-    for job in group {
-        if group.len() > 1 {
-            connection.execute(SAVEPOINT, vec![]).await.map_err(failed(SAVEPOINT))?;
+    let together = together(connection, texts, group).await?;
+    for (job, stands) in group.iter().zip(together) {
+        if stands {
+            outcomes.push(Ok(()));
+            continue;
         }
-        let conflict = apply(connection, &job.commit).await?;
-        match conflict {
-            None => standing += 1,
-            Some(_) if group.len() > 1 => {
-                connection.execute(UNDO, vec![]).await.map_err(failed(UNDO))?;
-            }
-            Some(_) => {}
-        }
-        if group.len() > 1 {
-            connection.execute(RELEASE, vec![]).await.map_err(failed(RELEASE))?;
-        }
-        outcomes.push(conflict.map_or(Ok(()), |conflict| Err(CommitError::Conflict(conflict))));
+        let outcome = if group.len() > 1 {
+            within_savepoint(connection, &job.commit).await?
+        } else {
+            apply(connection, &job.commit).await?
+        };
+        outcomes.push(outcome.map_or(Ok(()), |conflict| Err(CommitError::Conflict(conflict))));
     }
-    if standing == 0 {
-        connection.execute(ROLLBACK, vec![]).await.map_err(failed(ROLLBACK))?;
+    if outcomes.iter().any(Result::is_ok) {
+        connection.execute(COMMIT, []).await.map_err(|error| StoreError::Unconfirmed(Arc::new(error)))?;
     } else {
-        connection.execute(COMMIT, vec![]).await.map_err(|error| StoreError::Unconfirmed(Arc::new(error)))?;
+        connection.execute(ROLLBACK, []).await.map_err(failed(ROLLBACK))?;
     }
     Ok(outcomes)
+}
+
+fn failed(statement: Statement) -> impl Fn(sqlx::Error) -> StoreError {
+    move |source| StoreError::Statement { statement: statement.name, source: Arc::new(source) }
+}
+
+/// One statement with the rows that several commits bring.
+struct Gathered<'a> {
+    statement: Statement,
+    over: OverRows,
+    writes: Vec<&'a Write>,
+    /// Rows that must be touched for every commit to stand; `None`: any number.
+    expected: Option<u64>,
+}
+
+/// Runs at once what the commits that consist of statements over rows write, and tells of each commit of the group
+/// whether it stands by that. When one of them meets a conflict none does: each is then tried alone.
+async fn together(
+    connection: &mut Connection,
+    texts: &mut Texts,
+    group: &[Job],
+) -> Result<Vec<bool>, StoreError> {
+    let none = vec![false; group.len()];
+    let (members, gathered) = gather(texts, group);
+    if members.iter().filter(|member| **member).count() < 2 {
+        return Ok(none);
+    }
+    for Gathered { statement, over, writes, expected } in gathered {
+        let mut touched = 0;
+        let mut left = writes.as_slice();
+        while !left.is_empty() {
+            let (now, later) = left.split_at(chunk(left.len()));
+            let text = texts.of(statement, over, now.len());
+            let args = now.iter().flat_map(|write| &write.args);
+            touched += connection.execute_rows(text, args).await.map_err(failed(statement))?;
+            left = later;
+        }
+        if expected.is_some_and(|expected| expected != touched) {
+            metrics::counter!("weikefu_store_groups_apart_total").increment(1);
+            // A savepoint would have every page copied that changes, for something that hardly ever happens.
+            connection.execute(ROLLBACK, []).await.map_err(failed(ROLLBACK))?;
+            connection.begin().await.map_err(failed(BEGIN))?;
+            return Ok(none);
+        }
+    }
+    Ok(members)
+}
+
+/// The commits that consist of statements over rows, and what they write by statement, in the order in which the
+/// statements first come. Such writes only add rows or change one by its key and version: two commits that
+/// touch the same row show as a row too few, whatever their order.
+fn gather<'a>(texts: &mut Texts, group: &'a [Job]) -> (Vec<bool>, Vec<Gathered<'a>>) {
+    let mut members = Vec::with_capacity(group.len());
+    let mut gathered: Vec<Gathered<'_>> = Vec::new();
+    for job in group {
+        let writes = &job.commit.writes;
+        let over: Option<Vec<OverRows>> =
+            writes.iter().map(|write| texts.over_rows(write.statement)).collect();
+        let over = over.filter(|over| !over.is_empty());
+        members.push(over.is_some());
+        let Some(over) = over else { continue };
+        for (write, over) in writes.iter().zip(over) {
+            let rows = match write.expect {
+                Expect::Any => None,
+                Expect::Rows(rows, _) => Some(rows),
+            };
+            let same = |one: &&mut Gathered<'_>| {
+                one.statement.sql == write.statement.sql && one.expected.is_some() == rows.is_some()
+            };
+            match gathered.iter_mut().find(same) {
+                Some(found) => {
+                    found.writes.push(write);
+                    found.expected = found.expected.zip(rows).map(|(sum, rows)| sum + rows);
+                }
+                None => gathered.push(Gathered {
+                    statement: write.statement,
+                    over,
+                    writes: vec![write],
+                    expected: rows,
+                }),
+            }
+        }
+    }
+    (members, gathered)
+}
+
+/// One commit of several: undone alone when it meets a conflict.
+async fn within_savepoint(
+    connection: &mut Connection,
+    commit: &Commit,
+) -> Result<Option<Conflict>, StoreError> {
+    connection.execute(SAVEPOINT, []).await.map_err(failed(SAVEPOINT))?;
+    let conflict = apply(connection, commit).await?;
+    if conflict.is_some() {
+        connection.execute(UNDO, []).await.map_err(failed(UNDO))?;
+    }
+    connection.execute(RELEASE, []).await.map_err(failed(RELEASE))?;
+    Ok(conflict)
 }
 
 /// Runs the writes of one commit until one meets a conflict.
 async fn apply(connection: &mut Connection, commit: &Commit) -> Result<Option<Conflict>, StoreError> {
     for write in &commit.writes {
-        let touched = match connection.execute(write.statement, write.args.clone()).await {
-            Ok(touched) => touched,
-            Err(source) => {
-                return Err(StoreError::Statement {
-                    statement: write.statement.name,
-                    source: Arc::new(source),
-                });
-            }
-        };
+        let touched =
+            connection.execute(write.statement, &write.args).await.map_err(failed(write.statement))?;
         match write.expect {
             Expect::Rows(rows, conflict) if rows != touched => return Ok(Some(conflict)),
             Expect::Rows(..) | Expect::Any => {}

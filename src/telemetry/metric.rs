@@ -290,6 +290,12 @@ pub const ALL: &[Metric] = &[
     metric("weikefu_wechat_quota_left", Gauge, &[ACCOUNT, CALL], "Calls left today, as WeChat counts."),
     metric("weikefu_wechat_quota_day", Gauge, &[ACCOUNT, CALL], "Calls allowed a day."),
     // The database.
+    metric(
+        "weikefu_store_groups_apart_total",
+        Counter,
+        &[],
+        "Groups of commits that were tried one by one because one of them met a conflict.",
+    ),
     metric("weikefu_store_group_commits", Histogram, &[], "Commits that became durable in one transaction."),
     metric(
         "weikefu_store_transaction_seconds",

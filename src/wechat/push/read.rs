@@ -60,7 +60,8 @@ fn message_key(message_id: &str) -> Result<PushKey, Refusal> {
 }
 
 /// Two events of one follower can share a second, so the key takes in what they are about. Each part goes in with
-/// its length in front: no two lists of parts read alike.
+/// its length in front: no two lists of parts read alike. The time stands in front of the hash, so that new keys are
+/// neighbours in an index.
 fn event_key(root: Element<'_>, from: &Openid, created: &str, event: &str) -> PushKey {
     let mut hasher = Sha256::new();
     let mut add = |part: &str| {
@@ -75,7 +76,7 @@ fn event_key(root: Element<'_>, from: &Openid, created: &str, event: &str) -> Pu
         Some(message_id) => add(&message_id),
         None => sent_results(root).iter().for_each(|result| add(&result.message_id)),
     }
-    PushKey::new(&format!("e:{}", hex::encode(hasher.finalize())))
+    PushKey::new(&format!("e:{created}:{}", hex::encode(hasher.finalize())))
 }
 
 fn message(root: Element<'_>, message_type: &str) -> Content {
