@@ -1,8 +1,11 @@
 //! The only reads of wall time and of the operating system's randomness. Everything else takes them as
 //! parameters, so that a test can move one and repeat the other.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::domain::time::UnixMs;
 use crate::domain::trace::TraceId;
@@ -35,18 +38,47 @@ impl Clock for SystemClock {
     }
 }
 
-/// The operating system's generator.
+/// The operating system's generator. Each thread fetches a supply at once, and every byte of it is given out once.
 #[derive(Debug, Default)]
 pub struct SystemRandom;
 
+/// What one thread has fetched: a message draws a dozen bytes several times, and each fetch is a system call.
+struct Supply {
+    bytes: Zeroizing<[u8; SUPPLY_BYTES]>,
+    used: usize,
+}
+
+const SUPPLY_BYTES: usize = 1_024;
+
+thread_local! {
+    static SUPPLY: RefCell<Supply> =
+        RefCell::new(Supply { bytes: Zeroizing::new([0; SUPPLY_BYTES]), used: SUPPLY_BYTES });
+}
+
 impl Random for SystemRandom {
     /// Ends the process when the operating system cannot give randomness: no key made after that would be safe.
-    #[expect(clippy::disallowed_methods, reason = "the one place where entropy is read")]
     fn fill(&self, buffer: &mut [u8]) {
-        if let Err(error) = getrandom::fill(buffer) {
-            tracing::error!(%error, "the operating system gives no randomness; stopping");
-            std::process::abort();
+        if buffer.len() > SUPPLY_BYTES / 8 {
+            return fetch(buffer);
         }
+        SUPPLY.with_borrow_mut(|supply| {
+            if supply.used + buffer.len() > SUPPLY_BYTES {
+                fetch(&mut supply.bytes[..]);
+                supply.used = 0;
+            }
+            let given = &mut supply.bytes[supply.used..supply.used + buffer.len()];
+            buffer.copy_from_slice(given);
+            given.zeroize();
+            supply.used += buffer.len();
+        });
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where entropy is read")]
+fn fetch(buffer: &mut [u8]) {
+    if let Err(error) = getrandom::fill(buffer) {
+        tracing::error!(%error, "the operating system gives no randomness; stopping");
+        std::process::abort();
     }
 }
 

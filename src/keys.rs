@@ -85,14 +85,14 @@ const WRAP_PLACE: &[u8] = b"data_key.wrapped";
 
 impl Keys for SoftKeys {
     fn wrap(&self, data_key: &[u8; 32]) -> Result<Vec<u8>, KeysError> {
-        encrypt(&self.current, self.random.as_ref(), WRAP_PLACE, data_key)
+        encrypt(&cipher(&self.current), self.random.as_ref(), WRAP_PLACE, data_key)
     }
 
     fn unwrap(&self, id: i64, wrapped: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeysError> {
         std::iter::once(&self.current)
             .chain(&self.previous)
             .find_map(|key| {
-                let plain = decrypt(key, WRAP_PLACE, wrapped)?;
+                let plain = decrypt(&cipher(key), WRAP_PLACE, wrapped)?;
                 Some(Zeroizing::new(<[u8; 32]>::try_from(plain.as_slice()).ok()?))
             })
             .ok_or(KeysError::Unwrap(id))
@@ -141,9 +141,11 @@ pub struct Place(pub &'static str);
 
 /// Seals, opens and indexes personal data with unwrapped data keys.
 pub struct Vault {
-    sealing: BTreeMap<i64, Zeroizing<[u8; 32]>>,
+    /// With their key schedules made, which would cost more than sealing a chat text.
+    sealing: BTreeMap<i64, Aes256Gcm>,
     newest: i64,
-    index: Zeroizing<[u8; 32]>,
+    /// Keyed, with nothing hashed yet.
+    index: Hmac<Sha256>,
     random: SharedRandom,
 }
 
@@ -157,6 +159,9 @@ impl Vault {
         random: SharedRandom,
     ) -> Option<Self> {
         let newest = *sealing.keys().next_back()?;
+        let sealing = sealing.into_iter().map(|(id, key)| (id, cipher(&key))).collect();
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let index = Hmac::<Sha256>::new_from_slice(&index[..]).expect("any key length");
         Some(Self { sealing, newest, index, random })
     }
 
@@ -165,9 +170,9 @@ impl Vault {
     /// # Errors
     /// When the cipher refuses (never for values below 64 GiB).
     pub fn seal(&self, place: Place, row: &[u8], plain: &[u8]) -> Result<Vec<u8>, KeysError> {
-        let key = self.sealing.get(&self.newest).ok_or(KeysError::Seal)?;
+        let cipher = self.sealing.get(&self.newest).ok_or(KeysError::Seal)?;
         let mut sealed = self.newest.to_be_bytes().to_vec();
-        sealed.extend(encrypt(key, self.random.as_ref(), &associated(place, row), plain)?);
+        sealed.extend(encrypt(cipher, self.random.as_ref(), &associated(place, row), plain)?);
         Ok(sealed)
     }
 
@@ -178,8 +183,8 @@ impl Vault {
     pub fn open(&self, place: Place, row: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeysError> {
         let failed = || KeysError::Open { place: place.0 };
         let (id, body) = sealed.split_first_chunk::<8>().ok_or_else(failed)?;
-        let key = self.sealing.get(&i64::from_be_bytes(*id)).ok_or_else(failed)?;
-        decrypt(key, &associated(place, row), body).ok_or_else(failed)
+        let cipher = self.sealing.get(&i64::from_be_bytes(*id)).ok_or_else(failed)?;
+        decrypt(cipher, &associated(place, row), body).ok_or_else(failed)
     }
 
     /// The keyed hash of `parts` for a purpose; equal inputs give equal hashes, nothing else shows.
@@ -194,8 +199,7 @@ impl Vault {
     /// Like [`Vault::index`] with all 32 bytes.
     #[must_use]
     pub fn keyed_hash(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.index[..]).expect("any key length");
+        let mut mac = self.index.clone();
         for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             mac.update(part);
@@ -211,15 +215,18 @@ fn associated(place: Place, row: &[u8]) -> Vec<u8> {
     data
 }
 
+fn cipher(key: &Zeroizing<[u8; 32]>) -> Aes256Gcm {
+    Aes256Gcm::new(&Key::<Aes256Gcm>::from(**key))
+}
+
 fn encrypt(
-    key: &Zeroizing<[u8; 32]>,
+    cipher: &Aes256Gcm,
     random: &dyn Random,
     associated: &[u8],
     plain: &[u8],
 ) -> Result<Vec<u8>, KeysError> {
     let mut nonce = [0_u8; 12];
     random.fill(&mut nonce);
-    let cipher = Aes256Gcm::new(&Key::<Aes256Gcm>::from(**key));
     let body = cipher
         .encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: associated })
         .map_err(|_| KeysError::Seal)?;
@@ -228,9 +235,8 @@ fn encrypt(
     Ok(sealed)
 }
 
-fn decrypt(key: &Zeroizing<[u8; 32]>, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+fn decrypt(cipher: &Aes256Gcm, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, body) = sealed.split_first_chunk::<12>()?;
-    let cipher = Aes256Gcm::new(&Key::<Aes256Gcm>::from(**key));
     cipher.decrypt(&Nonce::from(*nonce), Payload { msg: body, aad: associated }).ok().map(Zeroizing::new)
 }
 

@@ -1,5 +1,6 @@
 //! One message being decided: guards, the handler kinds, and the way back from the core.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -45,12 +46,20 @@ pub(super) struct Turn<'a> {
     pub(super) effects: Vec<Effect>,
     /// What is said before the answer.
     pub(super) before: Vec<String>,
+    /// As [`Turn::values`], once they were asked for.
+    values: OnceCell<Values>,
 }
 
 impl<'a> Turn<'a> {
     pub(super) fn new(dialogue: &'a Dialogue, scene: &'a Scene<'a>) -> Self {
-        let mut turn =
-            Self { dialogue, scene, state: scene.state.clone(), effects: Vec::new(), before: Vec::new() };
+        let mut turn = Self {
+            dialogue,
+            scene,
+            state: scene.state.clone(),
+            effects: Vec::new(),
+            before: Vec::new(),
+            values: OnceCell::new(),
+        };
         if scene.masked {
             let warning = turn.say(Key::masked, &turn.values());
             turn.before.push(warning);
@@ -65,7 +74,8 @@ impl<'a> Turn<'a> {
         answer: Result<Value, AskError>,
     ) -> Step {
         let Purpose { state, effects, before, what } = purpose;
-        Self { dialogue, scene, state, effects, before }.with_answer(what, answer)
+        let values = OnceCell::new();
+        Self { dialogue, scene, state, effects, before, values }.with_answer(what, answer)
     }
 
     /// Starts a service: its guard first.
@@ -334,6 +344,10 @@ impl<'a> Turn<'a> {
 
     /// The values that every text sees.
     pub(super) fn values(&self) -> Values {
+        self.values.get_or_init(|| self.values_of_scene()).clone()
+    }
+
+    fn values_of_scene(&self) -> Values {
         let scene = self.scene;
         let mut values = Values::new();
         values.set("account", &json!({ "name": scene.account.name }));

@@ -7,7 +7,7 @@
 mod filters;
 mod restrict;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 
@@ -80,6 +80,8 @@ impl Values {
 /// Compiled templates, by name.
 pub struct Texts {
     templates: Environment<'static>,
+    /// Those that show no value, as they read: most are said far more often than they are changed.
+    constant: HashMap<String, String>,
 }
 
 impl fmt::Debug for Texts {
@@ -100,7 +102,7 @@ impl Texts {
         templates.set_recursion_limit(DEPTH_MAX);
         templates.set_debug(true);
         filters::add(&mut templates, words);
-        Self { templates }
+        Self { templates, constant: HashMap::new() }
     }
 
     /// Compiles a template under a name; one of the same name is replaced.
@@ -114,6 +116,10 @@ impl Texts {
         }
         restrict::check(source, &filters::NAMES)?;
         let source = restrict::own_lines(source);
+        self.constant.remove(name);
+        if !source.contains('{') {
+            self.constant.insert(name.to_owned(), source.trim().to_owned());
+        }
         self.templates
             .add_template_owned(name.to_owned(), source.clone())
             .map_err(|error| fault(&error, &source))
@@ -137,6 +143,9 @@ impl Texts {
     /// # Errors
     /// A missing value, a value that a filter cannot show, or too much output.
     pub fn render(&self, name: &str, values: &Values) -> Result<String, TextFault> {
+        if let Some(text) = self.constant.get(name) {
+            return Ok(text.clone());
+        }
         let template = self.templates.get_template(name).map_err(|error| fault(&error, ""))?;
         let mut output = Bounded(Vec::new());
         template

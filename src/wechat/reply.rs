@@ -1,13 +1,11 @@
 //! Passive replies: the answer on the open connection. Their limits hold by construction.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::push::ArticlesMax;
 use super::text::Text;
-use super::xml::is_legal;
+use super::xml::legal;
 use crate::domain::ids::Openid;
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
@@ -217,10 +215,11 @@ pub fn encode(reply: &Reply, to: &Openid, from: &str, created: UnixMs) -> String
 pub(super) fn envelope(ciphertext: &str, signature: &str, timestamp: &str, nonce: &str) -> String {
     let mut xml = Xml(String::with_capacity(ciphertext.len() + 256));
     xml.0.push_str("<xml>");
-    xml.cdata("Encrypt", ciphertext);
-    xml.cdata("MsgSignature", signature);
+    // Base64, hexadecimal and decimal digits: nothing that XML could mistake.
+    xml.plain_cdata("Encrypt", ciphertext);
+    xml.plain_cdata("MsgSignature", signature);
     xml.digits("TimeStamp", timestamp);
-    xml.cdata("Nonce", nonce);
+    xml.plain_cdata("Nonce", nonce);
     xml.0.push_str("</xml>");
     xml.0
 }
@@ -231,6 +230,12 @@ struct Xml(String);
 impl Xml {
     fn digits(&mut self, name: &str, digits: &str) {
         for part in ["<", name, ">", digits, "</", name, ">"] {
+            self.0.push_str(part);
+        }
+    }
+
+    fn plain_cdata(&mut self, name: &str, text: &str) {
+        for part in ["<", name, "><![CDATA[", text, "]]></", name, ">"] {
             self.0.push_str(part);
         }
     }
@@ -292,14 +297,6 @@ impl Xml {
                 });
             }
         });
-    }
-}
-
-fn legal(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_legal) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(text.chars().filter(|character| is_legal(*character)).collect())
     }
 }
 

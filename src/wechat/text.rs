@@ -3,10 +3,12 @@
 //! The phone renders `<a href="…">…</a>` and nothing else, and does not promise to decode entities; so text that
 //! came from a customer or from the bank's core goes through [`plain`], which leaves no `<` behind.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::xml::is_legal;
+use super::xml::{is_legal, legal};
 use crate::domain::secret::Personal;
 
 /// The text cannot be sent as it is.
@@ -83,8 +85,11 @@ const ELLIPSIS: &str = "…";
 
 fn sendable(text: &str) -> Result<String, NotSendable> {
     // XML readers make every line break a line feed; doing it here keeps what is stored and what is read alike.
-    let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let text: String = text.chars().filter(|character| is_legal(*character)).collect();
+    let text = match text.contains('\r') {
+        true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
+        false => Cow::Borrowed(text),
+    };
+    let text = legal(&text).into_owned();
     if text.trim().is_empty() { Err(NotSendable::Empty) } else { Ok(text) }
 }
 

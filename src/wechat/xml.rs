@@ -119,6 +119,15 @@ pub fn is_legal(character: char) -> bool {
     !matches!(character, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
 }
 
+/// Text without what XML has no room for.
+pub(super) fn legal(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_legal) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.chars().filter(|character| is_legal(*character)).collect())
+    }
+}
+
 impl<'text> Document<'text> {
     /// Reads text that has passed [`gate`].
     ///
