@@ -61,16 +61,27 @@ impl Random for SystemRandom {
         if buffer.len() > SUPPLY_BYTES / 8 {
             return fetch(buffer);
         }
-        SUPPLY.with_borrow_mut(|supply| {
-            if supply.used + buffer.len() > SUPPLY_BYTES {
-                fetch(&mut supply.bytes[..]);
-                supply.used = 0;
-            }
-            let given = &mut supply.bytes[supply.used..supply.used + buffer.len()];
-            buffer.copy_from_slice(given);
-            given.zeroize();
-            supply.used += buffer.len();
-        });
+        // A thread that is ending has no supply any more.
+        let drawn =
+            SUPPLY.try_with(|supply| supply.try_borrow_mut().is_ok_and(|mut supply| supply.draw(buffer)));
+        if !drawn.unwrap_or(false) {
+            fetch(buffer);
+        }
+    }
+}
+
+impl Supply {
+    /// Gives out the next bytes, and forgets them. `false`: nothing was given.
+    fn draw(&mut self, buffer: &mut [u8]) -> bool {
+        if self.used + buffer.len() > SUPPLY_BYTES {
+            fetch(&mut self.bytes[..]);
+            self.used = 0;
+        }
+        let Some(given) = self.bytes.get_mut(self.used..self.used + buffer.len()) else { return false };
+        buffer.copy_from_slice(given);
+        given.zeroize();
+        self.used += buffer.len();
+        true
     }
 }
 
@@ -163,4 +174,36 @@ pub fn new_token(random: &dyn Random) -> String {
     let mut bytes = [0_u8; 32];
     random.fill(&mut bytes);
     hex::encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_byte_of_a_supply_is_given_out_twice() {
+        let draw = || (0..4 * SUPPLY_BYTES).map(|_| draw_twelve()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..2).map(|_| std::thread::spawn(draw)).collect();
+        let drawn: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let count = drawn.len();
+        assert_eq!(drawn.into_iter().collect::<HashSet<_>>().len(), count);
+    }
+
+    fn draw_twelve() -> [u8; 12] {
+        let mut bytes = [0; 12];
+        SystemRandom.fill(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn what_was_given_out_is_forgotten() {
+        let mut supply = Supply { bytes: Zeroizing::new([0; SUPPLY_BYTES]), used: SUPPLY_BYTES };
+        let mut bytes = [0; 100];
+        assert!(supply.draw(&mut bytes));
+        assert!(bytes.iter().any(|byte| *byte != 0));
+        assert!(supply.bytes[..100].iter().all(|byte| *byte == 0));
+        assert!(supply.bytes[100..].iter().any(|byte| *byte != 0));
+    }
 }

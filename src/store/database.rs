@@ -195,15 +195,15 @@ impl Database {
     }
 
     pub(super) async fn fetch(&self, statement: Statement, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
-        let (text, args) = (statement.sql, &args);
         let failed = |source| StoreError::Statement { statement: statement.name, source: Arc::new(source) };
         match &self.readers {
             Readers::Sqlite(readers) => {
-                let rows = bind!(sqlx::query(text), args).fetch_all(readers).await.map_err(failed)?;
+                let rows =
+                    bind!(sqlx::query(statement.sql), &args).fetch_all(readers).await.map_err(failed)?;
                 rows.iter().map(|row| sqlite_row(statement, row)).collect()
             }
             Readers::Postgres(pool) => {
-                let rows = bind!(sqlx::query(text), args).fetch_all(pool).await.map_err(failed)?;
+                let rows = bind!(sqlx::query(statement.sql), &args).fetch_all(pool).await.map_err(failed)?;
                 rows.iter().map(|row| postgres_row(statement, row)).collect()
             }
         }

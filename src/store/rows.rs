@@ -71,9 +71,15 @@ impl OverRows {
 /// The texts that one connection has used, each made once: it prepares a text only the first time.
 pub(super) struct Texts {
     engine: Engine,
-    /// By the address of a constant text, which is faster to look up than the text.
-    over: HashMap<usize, Option<OverRows>>,
-    texts: HashMap<(usize, usize), Arc<str>>,
+    over: HashMap<Constant, Option<OverRows>>,
+    texts: HashMap<(Constant, usize), Arc<str>>,
+}
+
+/// Address and length of a constant text: faster to look up than the text, and no two texts share both.
+type Constant = (usize, usize);
+
+fn constant(statement: Statement) -> Constant {
+    (statement.sql.as_ptr().addr(), statement.sql.len())
 }
 
 impl Texts {
@@ -83,12 +89,12 @@ impl Texts {
 
     /// As [`Statement::over_rows`], read once.
     pub(super) fn over_rows(&mut self, statement: Statement) -> Option<OverRows> {
-        *self.over.entry(statement.sql.as_ptr().addr()).or_insert_with(|| statement.over_rows())
+        *self.over.entry(constant(statement)).or_insert_with(|| statement.over_rows())
     }
 
     /// The text of a statement over rows, for a number of them.
     pub(super) fn of(&mut self, statement: Statement, over: OverRows, rows: usize) -> Arc<str> {
-        let key = (statement.sql.as_ptr().addr(), rows);
+        let key = (constant(statement), rows);
         self.texts.entry(key).or_insert_with(|| over.text(self.engine, rows).into()).clone()
     }
 }
