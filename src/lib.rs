@@ -15,6 +15,9 @@
 //! app  main
 //! ```
 
+// A server that strangers reach does not stop on what they send: nothing outside tests may panic in its own words.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::panic))]
+
 pub mod alerts;
 pub mod app;
 pub mod bank;

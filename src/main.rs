@@ -1,5 +1,8 @@
 //! The command line; everything else is in the library.
 
+// A server that strangers reach does not stop on what they send: nothing outside tests may panic in its own words.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::panic))]
+
 mod cli;
 
 use std::process::ExitCode;

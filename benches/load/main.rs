@@ -87,9 +87,6 @@ enum Part {
         #[arg(long)]
         reply: String,
     },
-    /// Runs on the generator's core.
-    #[command(hide = true)]
-    Generate,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -100,9 +97,7 @@ fn main() -> anyhow::Result<()> {
             actix_web::rt::System::new().block_on(floors::serve(*floor, &config, database, reply.clone()))
         }
         None if std::env::var_os("WEIKEFU_LOAD_PINNED").is_none() => again_on_its_core(),
-        None | Some(Part::Generate) => {
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(&load))
-        }
+        None => tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(&load)),
     }
 }
 
@@ -120,7 +115,7 @@ fn again_on_its_core() -> anyhow::Result<()> {
 }
 
 async fn measure(load: &Load) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir_in(std::env::current_dir()?)?;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     if !load.no_sqlite {
         let folder = folder.path().join("sqlite");
         let ours = format!("sqlite://{}", folder.join("ours.db").display());

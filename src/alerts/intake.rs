@@ -102,7 +102,7 @@ impl Alerts {
                     kind: transaction.kind.notice().to_owned(),
                     deadline: None,
                     body_ix,
-                    payload: json_of(&transaction),
+                    payload: json_of(&transaction)?,
                 })
             }
             Family::Notice => {
@@ -113,7 +113,7 @@ impl Alerts {
                     kind: notice.kind.clone(),
                     deadline: notice.deadline_ms,
                     body_ix,
-                    payload: json_of(&notice),
+                    payload: json_of(&notice)?,
                 })
             }
         }
@@ -171,7 +171,6 @@ fn canonical(value: &Value) -> String {
     }
 }
 
-#[expect(clippy::expect_used, reason = "maps with text keys and plain values always serialise")]
-fn json_of(item: &impl serde::Serialize) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(serde_json::to_vec(item).expect("a checked item serialises"))
+fn json_of(item: &impl serde::Serialize) -> Result<Zeroizing<Vec<u8>>, Wrong> {
+    serde_json::to_vec(item).map(Zeroizing::new).map_err(|_| Wrong::new("item", "cannot be kept as JSON"))
 }

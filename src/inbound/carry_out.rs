@@ -48,7 +48,7 @@ impl Inbound {
                     .await?,
             );
         }
-        conversation.dialogue = Some(Zeroizing::new(state.to_json()));
+        conversation.dialogue = Some(Zeroizing::new(state.to_json()?));
         if let Some(service) = &service {
             metrics::counter!("weikefu_services_total", "service" => service.clone()).increment(1);
         }
@@ -76,7 +76,7 @@ impl Inbound {
                 direction: Direction::Out,
                 author: "bot".into(),
                 channel,
-                content: Personal::new(String::from_utf8_lossy(&reply.to_json()).into_owned()),
+                content: Personal::new(reply.to_json()?),
                 at,
                 state: if passive { "replied" } else { "queued" }.into(),
             })?);

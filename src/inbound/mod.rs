@@ -152,9 +152,9 @@ enum Stopped {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A push that was written by a newer version, or is damaged.
-    #[error("a stored push does not read back: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    /// What was written by a newer version or is damaged; or what cannot be written.
+    #[error("a push or an answer does not read back, or cannot be kept, as JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
     /// The desk could not be involved.
     #[error(transparent)]
     Desk(#[from] crate::desk::EscalateError),

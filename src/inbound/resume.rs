@@ -12,6 +12,7 @@ use crate::config::Account;
 use crate::dialogue::{Said, Wish};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::secret::Personal;
+use crate::domain::time::UnixMs;
 use crate::identity::Resumer;
 use crate::outbound::Cause;
 use crate::store::{Channel, Commit, Conflict, Direction, Known, Message, Resume};
@@ -67,7 +68,7 @@ impl Inbound {
             let mut conversation = loaded.conversation.clone();
             let mut state = outcome.state;
             state.forget_wish();
-            conversation.dialogue = Some(Zeroizing::new(state.to_json()));
+            conversation.dialogue = Some(Zeroizing::new(state.to_json()?));
             let mut commit = Commit::new(resume.follower.part());
             commit.push(store.end_resume(&resume.resume_id));
             let mut text = None;
@@ -77,7 +78,7 @@ impl Inbound {
                     text = Some(said.reveal().to_owned());
                 }
                 let seq = conversation.next_seq();
-                commit.push(store.append_message(&answer(resume, seq, &reply, self.rooms.clock.now()))?);
+                commit.push(store.append_message(&answer(resume, seq, &reply, self.rooms.clock.now())?)?);
                 let cause = Cause::Message { seq };
                 commit.extend(self.say_later(&resume.account, resume.follower, &reply, cause)?);
             }
@@ -130,16 +131,16 @@ impl Resumer for Inbound {
     }
 }
 
-fn answer(resume: &Resume, seq: i64, reply: &Reply, at: crate::domain::time::UnixMs) -> Message {
-    Message {
+fn answer(resume: &Resume, seq: i64, reply: &Reply, at: UnixMs) -> Result<Message, Stopped> {
+    Ok(Message {
         account: resume.account.clone(),
         follower: resume.follower,
         seq,
         direction: Direction::Out,
         author: "bot".into(),
         channel: Channel::CustomerService,
-        content: Personal::new(String::from_utf8_lossy(&reply.to_json()).into_owned()),
+        content: Personal::new(reply.to_json()?),
         at,
         state: "queued".into(),
-    }
+    })
 }

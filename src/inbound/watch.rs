@@ -179,7 +179,7 @@ impl Inbound {
                 direction: Direction::Out,
                 author: "bot".into(),
                 channel: Channel::CustomerService,
-                content: Personal::new(String::from_utf8_lossy(&reply.to_json()).into_owned()),
+                content: Personal::new(reply.to_json()?),
                 at: self.rooms.clock.now(),
                 state: "queued".into(),
             })?);

@@ -179,7 +179,7 @@ impl Outbound {
             client_msg_id: None,
             due,
             expires: due + CHAT_KEEP_FOR,
-            payload: Zeroizing::new(content.to_json()),
+            payload: Zeroizing::new(content.to_json()?),
             trace: trace::current_id(),
         };
         Ok(vec![self.store.add_outbox(&row)?])
@@ -213,7 +213,7 @@ impl Outbound {
             client_msg_id: Some(order.id),
             due: self.clock.now(),
             expires: order.expires,
-            payload: json_of(&payload),
+            payload: json_of(&payload)?,
             trace: trace::current_id(),
         };
         Ok(vec![self.store.add_outbox(&row)?])
@@ -277,7 +277,7 @@ impl Outbound {
             client_msg_id: None,
             due: now,
             expires: now + EVENT_KEEP_FOR,
-            payload: json_of(&body),
+            payload: json_of(&body)?,
             trace: trace::current_id(),
             outbox_id: event_id,
         };
@@ -320,9 +320,8 @@ fn parts_of(cause: Cause, follower: FollowerKey) -> (&'static str, String, Optio
     }
 }
 
-#[expect(clippy::expect_used, reason = "maps with text keys and plain values always serialise")]
-fn json_of(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(serde_json::to_vec(value).expect("a payload serialises"))
+fn json_of(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    Ok(Zeroizing::new(serde_json::to_vec(value)?))
 }
 
 /// The moment as the bank reads it: RFC 3339 with Beijing's offset.

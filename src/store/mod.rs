@@ -88,6 +88,9 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
+    /// A value cannot be written as JSON, so there is nothing to store.
+    #[error("a value cannot be written as JSON: {0}")]
+    Encode(Arc<serde_json::Error>),
     /// A key is missing or a sealed value does not open.
     #[error(transparent)]
     Keys(Arc<KeysError>),
@@ -96,6 +99,12 @@ pub enum StoreError {
 impl From<KeysError> for StoreError {
     fn from(error: KeysError) -> Self {
         Self::Keys(Arc::new(error))
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Encode(Arc::new(error))
     }
 }
 

@@ -77,21 +77,6 @@ impl Push {
     pub fn is_trial(&self) -> bool {
         matches!(&self.content, Content::Event(Event::Unknown { name }) if name == TRIAL_EVENT)
     }
-
-    /// The push as JSON, to be sealed and stored. Holds personal text in the clear.
-    #[must_use]
-    #[expect(clippy::expect_used, reason = "maps with text keys and plain values always serialise")]
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a push serialises")
-    }
-
-    /// Reads what [`Push::to_json`] wrote.
-    ///
-    /// # Errors
-    /// When the bytes are something else.
-    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
-    }
 }
 
 /// How a reply to a push must leave.

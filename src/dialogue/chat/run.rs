@@ -281,7 +281,7 @@ impl<'a> Talk<'a> {
         for effect in &outcome.effects {
             self.carry_out(effect);
         }
-        self.state = DialogueState::from_json(&outcome.state.to_json());
+        self.state = outcome.state.to_json().map(|json| DialogueState::from_json(&json)).unwrap_or_default();
         self.reply = outcome.reply.map(|say| match say {
             Say::Text(text) => text,
             Say::News(articles) => format!("（{}条图文）", articles.len()),

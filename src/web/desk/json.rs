@@ -115,9 +115,9 @@ mod tests {
 
     #[test]
     fn replies_read_like_every_other_entry() {
-        let reply = Reply::Text(Text::new("您好").unwrap()).to_json();
+        let reply = Reply::Text(Text::new("您好").unwrap()).to_json().unwrap();
         assert_eq!(
-            with_kind(serde_json::from_slice(&reply).unwrap()),
+            with_kind(serde_json::from_str(&reply).unwrap()),
             json!({ "kind": "text", "text": "您好" })
         );
         let image = json!({ "kind": "image", "media_id": "m" });

@@ -144,10 +144,11 @@ impl CustomMessage {
     }
 
     /// The message as JSON, to be sealed and stored. Holds personal text in the clear.
-    #[must_use]
-    #[expect(clippy::expect_used, reason = "maps with text keys and plain values always serialise")]
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a message serialises")
+    ///
+    /// # Errors
+    /// When the message cannot be written as JSON.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
     }
 
     /// Reads what [`CustomMessage::to_json`] wrote; the limits are checked again.

@@ -47,6 +47,11 @@ pub(in crate::wechat) fn account(encryption: Encryption) -> Account {
     }
 }
 
+/// A push as whoever goes on with it finds it.
+fn read_back(push: &Push) -> Push {
+    serde_json::from_slice(&serde_json::to_vec(push).unwrap()).unwrap()
+}
+
 fn webhook(encryption: Encryption) -> Webhook {
     Webhook::new(&account(encryption)).unwrap()
 }
@@ -450,7 +455,7 @@ fn twenty_thousand_seeded_inputs_never_panic_and_are_never_taken() {
         let text = String::from_utf8_lossy(&bytes);
         let plain = Call::plain(&text);
         if let Ok(received) = hooks[0].receive(&plain.query, &bytes, NOW) {
-            assert_eq!(Push::from_json(&received.push.to_json()).unwrap(), received.push);
+            assert_eq!(read_back(&received.push), received.push);
         }
         let safe = Call::safe(&text);
         assert!(hooks[1].receive(&safe.query, &bytes, NOW).is_err());

@@ -95,7 +95,7 @@ async fn every_customer_service_message_is_written_as_the_documents_show_it() {
         let seen = fixture.seen(SEND_PATH).pop().unwrap();
         assert_eq!(seen.json(), expected);
         assert!(!String::from_utf8(seen.body).unwrap().contains("\\u"), "the platform wants plain UTF-8");
-        assert_eq!(CustomMessage::from_json(&message.to_json()).unwrap(), message);
+        assert_eq!(CustomMessage::from_json(&message.to_json().unwrap()).unwrap(), message);
     }
     let send = CustomSend {
         to: &follower(),
