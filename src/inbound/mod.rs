@@ -207,12 +207,12 @@ impl Inbound {
     }
 
     /// Takes in one verified delivery and says what leaves on its connection, within the reply budget.
-    pub async fn receive(self: &Arc<Self>, account: &Account, push: Push) -> Answer {
+    pub async fn receive(self: &Arc<Self>, account: &Arc<Account>, push: Push) -> Answer {
         let trace = self.trace_of(&account.id, &push.key);
         let in_trace = async {
             let span = tracing::info_span!(target: SPANS, "webhook push", account = account.id.as_str(),
                 kind = push.content.name(), answer = field::Empty);
-            self.receive_in_trace(account, push).instrument(span).await
+            self.receive_in_trace(account, push, trace).instrument(span).await
         };
         trace::carry(trace, in_trace).await
     }
@@ -232,12 +232,17 @@ impl Inbound {
         clock::new_trace(self.rooms.clock.as_ref(), self.rooms.random.as_ref())
     }
 
-    async fn receive_in_trace(self: &Arc<Self>, account: &Account, push: Push) -> Answer {
+    async fn receive_in_trace(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        push: Push,
+        trace: TraceId,
+    ) -> Answer {
         let started = Instant::now();
         let kind = push.content.name();
         let key = push.key.clone();
         let follower = self.rooms.store.follower_key(&account.app_id, &push.from);
-        let answer = match self.join(account, follower, push) {
+        let answer = match self.join(account, follower, push, trace) {
             Some(mut joined) => {
                 let budget = self.limits.reply_budget;
                 match settled(&mut joined, started + budget.saturating_sub(self.limits.owing)).await {
@@ -275,7 +280,13 @@ impl Inbound {
     }
 
     /// Joins the work on this push in this process, or starts it. The work goes on when the connection ends.
-    fn join(self: &Arc<Self>, account: &Account, follower: FollowerKey, push: Push) -> Option<Joined> {
+    fn join(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        follower: FollowerKey,
+        push: Push,
+        trace: TraceId,
+    ) -> Option<Joined> {
         let name = (account.id.clone(), push.key.clone());
         let kind = push.content.name();
         let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
@@ -294,11 +305,10 @@ impl Inbound {
         let entry = Entry { inbound: self.clone(), name };
         let account = account.clone();
         let sent_away = joined.sent_away.clone();
-        let trace = self.trace_of(&entry.name.0, &entry.name.1);
         let work = async move {
             // The entry leaves the map also when the work panics; then the sender is gone and joiners know.
             let entry = entry;
-            match entry.inbound.work(&account, push, arrival).await {
+            match entry.inbound.work(&account, follower, push, arrival).await {
                 Ok(answer) => {
                     let is_reply = matches!(answer, Answer::Reply { .. });
                     settle.send_replace(Some(answer));

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::followers::Waiting;
 use super::{Answer, Inbound, Stopped, conflict};
 use crate::config::Account;
+use crate::domain::ids::FollowerKey;
 use crate::store::{Claim, Commit, Conflict, PushOutcome, Write};
 use crate::wechat::push::{Content, Event, Push, TemplateDelivery};
 
@@ -13,11 +14,11 @@ impl Inbound {
     pub(super) async fn leave(
         &self,
         account: &Account,
+        follower: FollowerKey,
         push: &Push,
         turn: Waiting,
     ) -> Result<Answer, Stopped> {
         let store = &self.rooms.store;
-        let follower = store.follower_key(&account.app_id, &push.from);
         let _place = turn.come().await;
         let _pen = self.followers.pen(&account.id, follower).await;
         for _ in 0..self.limits.attempts_max {
@@ -51,7 +52,12 @@ impl Inbound {
     }
 
     /// Receipts join their notices; everything else is acknowledged and counted.
-    pub(super) async fn note(&self, account: &Account, push: &Push) -> Result<Answer, Stopped> {
+    pub(super) async fn note(
+        &self,
+        account: &Account,
+        follower: FollowerKey,
+        push: &Push,
+    ) -> Result<Answer, Stopped> {
         let store = &self.rooms.store;
         let Content::Event(Event::TemplateSendJobFinish { message_id, delivery }) = &push.content else {
             if matches!(push.content, Content::Unknown { .. } | Content::Event(Event::Unknown { .. })) {
@@ -59,7 +65,6 @@ impl Inbound {
             }
             return Ok(Answer::Nothing);
         };
-        let follower = store.follower_key(&account.app_id, &push.from);
         let mut commit = Commit::new(follower.part());
         commit.push(self.silent_claim(account, push, follower));
         commit.extend(self.rooms.alerts.receipt_writes(&account.id, message_id, status(delivery)));

@@ -11,7 +11,7 @@ use super::scene::{Loaded, Meaning};
 use super::{Answer, Inbound, Seen, Stopped, conflict};
 use crate::config::Account;
 use crate::dialogue::{Outcome, Said};
-use crate::domain::ids::{Openid, PushKey};
+use crate::domain::ids::{FollowerKey, Openid, PushKey};
 use crate::domain::time::UnixMs;
 use crate::outbound::Cause;
 use crate::store::{
@@ -55,22 +55,23 @@ impl Inbound {
     pub(super) async fn work(
         &self,
         account: &Account,
+        follower: FollowerKey,
         push: Push,
         arrival: Arrival,
     ) -> Result<Answer, Stopped> {
         match super::scene::meaning(&push) {
             Meaning::Turn { said, masked } => {
-                let mut turn = self.begin(account, push, said, masked, None);
+                let mut turn = self.begin(account, follower, push, said, masked);
                 match self.arrived(&mut turn, arrival).await? {
                     Some(answer) => Ok(answer),
                     // Nothing is held here: whoever works on it, in this process too, gets on.
                     None => self.seen(account, &turn.key).await,
                 }
             }
-            Meaning::Leave => self.leave(account, &push, arrival.for_a_turn()).await,
+            Meaning::Leave => self.leave(account, follower, &push, arrival.for_a_turn()).await,
             Meaning::Note => {
                 drop(arrival);
-                self.note(account, &push).await
+                self.note(account, follower, &push).await
             }
         }
     }
@@ -81,7 +82,8 @@ impl Inbound {
         let Meaning::Turn { said, masked: found } = super::scene::meaning(&push) else {
             return Ok(Some(Answer::Nothing));
         };
-        let mut turn = self.begin(account, push, said, masked || found, Some(ours.received));
+        let mut turn = self.begin(account, ours.follower, push, said, masked || found);
+        turn.received = ours.received;
         let place = self.followers.turn(&account.id, ours.follower);
         self.take_turn(&mut turn, ours, place).await
     }
@@ -89,14 +91,12 @@ impl Inbound {
     fn begin<'a>(
         &self,
         account: &'a Account,
+        follower: FollowerKey,
         mut push: Push,
         said: Said,
         masked: bool,
-        received: Option<UnixMs>,
     ) -> Turn<'a> {
         super::scene::mask(&mut push, &said);
-        let store = &self.rooms.store;
-        let follower = store.follower_key(&account.app_id, &push.from);
         let root = push.key.as_str().to_owned();
         let mut question = Question::new(account, follower, said, self.present_trace().to_string(), root);
         question.masked = masked;
@@ -106,7 +106,7 @@ impl Inbound {
             openid: push.from.clone(),
             key: push.key.clone(),
             push,
-            received: received.unwrap_or_else(|| self.rooms.clock.now()),
+            received: self.rooms.clock.now(),
         }
     }
 

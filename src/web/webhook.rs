@@ -38,7 +38,7 @@ pub struct Webhooks {
 }
 
 struct Entry {
-    account: Account,
+    account: Arc<Account>,
     webhook: Webhook,
     deliveries: Mutex<Deliveries>,
 }
@@ -70,7 +70,7 @@ impl Webhooks {
         let mut by_account = HashMap::new();
         for account in &config.accounts {
             let webhook = Webhook::new(account)?;
-            let entry = Entry { account: account.clone(), webhook, deliveries: Mutex::default() };
+            let entry = Entry { account: Arc::new(account.clone()), webhook, deliveries: Mutex::default() };
             by_account.insert(account.id.as_str().to_owned(), entry);
         }
         Ok(Self { by_account, inbound, store, clock })

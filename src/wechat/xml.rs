@@ -121,11 +121,20 @@ pub fn is_legal(character: char) -> bool {
 
 /// Text without what XML has no room for.
 pub(super) fn legal(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_legal) {
-        Cow::Borrowed(text)
-    } else {
+    if may_be_illegal(text.as_bytes()) {
         Cow::Owned(text.chars().filter(|character| is_legal(*character)).collect())
+    } else {
+        Cow::Borrowed(text)
     }
+}
+
+/// False for nearly every text, and quick to say: whole texts are looked at byte by byte, without decoding. What XML has
+/// no room for is a control character, or ends in BF BE or BF BF.
+fn may_be_illegal(text: &[u8]) -> bool {
+    let is_control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
+    let is_end = |pair: &[u8]| matches!(pair, [0xBF, 0xBE | 0xBF]);
+    text.iter().fold(false, |found, byte| found | is_control(byte))
+        || text.windows(2).fold(false, |found, pair| found | is_end(pair))
 }
 
 impl<'text> Document<'text> {
@@ -285,6 +294,15 @@ mod tests {
     fn read(body: &[u8]) -> Result<String, NotRead> {
         let document = Document::parse(gate(body)?)?;
         Ok(document.root().text_of("a").to_owned())
+    }
+
+    #[test]
+    fn the_quick_look_misses_no_character_that_has_no_room() {
+        for character in (0..=0x10_FFFF).filter_map(char::from_u32) {
+            let text = format!("中{character}文");
+            let expected = if is_legal(character) { text.as_str() } else { "中文" };
+            assert_eq!(legal(&text), expected, "{character:?}");
+        }
     }
 
     #[test]
