@@ -68,10 +68,12 @@ pub(crate) async fn up_to(database: &str, wanted: u64) -> anyhow::Result<u64> {
 }
 
 const COUNT: &str = "SELECT count(*) FROM message";
+// Followers of fifty entries each, one after another, so that a follower's entry before is the id before.
 const FILL_SQLITE: &str = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < $1) \
-    INSERT INTO message (account, fkey, seq, direction, author, channel, content_sealed, at_ms, state) \
-    SELECT 'card', CAST(printf('%016d', n / 50) AS BLOB), n % 50, 'in', 'customer', 'passive', zeroblob(120), n, 'received' \
-    FROM number";
-const FILL_POSTGRES: &str = "INSERT INTO message (account, fkey, seq, direction, author, channel, content_sealed, at_ms, state) \
-    SELECT 'card', convert_to(lpad((n / 50)::text, 16, '0'), 'UTF8'), n % 50, 'in', 'customer', 'passive', \
+    INSERT INTO message (message_id, previous_id, account, fkey, seq, direction, author, channel, content_sealed, at_ms, \
+    state) SELECT n, CASE WHEN n % 50 = 0 THEN NULL ELSE n - 1 END, 'card', CAST(printf('%016d', n / 50) AS BLOB), \
+    n % 50, 'in', 'customer', 'passive', zeroblob(120), n, 'received' FROM number";
+const FILL_POSTGRES: &str = "INSERT INTO message (message_id, previous_id, account, fkey, seq, direction, author, channel, \
+    content_sealed, at_ms, state) SELECT n, CASE WHEN n % 50 = 0 THEN NULL ELSE n - 1 END, 'card', \
+    convert_to(lpad((n / 50)::text, 16, '0'), 'UTF8'), n % 50, 'in', 'customer', 'passive', \
     decode(repeat('00', 120), 'hex'), n, 'received' FROM generate_series(1, $1) AS number (n)";

@@ -262,7 +262,7 @@ impl Desk {
             }
             let mut commit = Commit::new(case.follower.part());
             commit.extend(writes);
-            commit.push(self.store.save_conversation(&conversation)?);
+            commit.push(self.store.save_conversation(conversation)?);
             match self.store.commit(commit).await {
                 Ok(()) => {
                     self.speak.wake(case.follower.part());
@@ -353,17 +353,20 @@ impl Desk {
         text: &Text,
     ) -> Result<(i64, Vec<Write>), StoreError> {
         let seq = conversation.next_seq();
-        let append = self.store.append_message(&Message {
-            account: conversation.account.clone(),
-            follower: conversation.follower,
-            seq,
-            direction: Direction::Out,
-            author: format!("agent:{}", session.name),
-            channel: Channel::CustomerService,
-            content: Personal::new(json!({ "kind": "text", "text": text.reveal() }).to_string()),
-            at: self.now(),
-            state: "queued".to_owned(),
-        })?;
+        let append = self.store.append_message(
+            conversation,
+            &Message {
+                account: conversation.account.clone(),
+                follower: conversation.follower,
+                seq,
+                direction: Direction::Out,
+                author: format!("agent:{}", session.name),
+                channel: Channel::CustomerService,
+                content: Personal::new(json!({ "kind": "text", "text": text.reveal() }).to_string()),
+                at: self.now(),
+                state: "queued".to_owned(),
+            },
+        )?;
         let mut writes = self.speak.answer(&conversation.account, conversation.follower, seq, text)?;
         writes.push(append);
         Ok((seq, writes))

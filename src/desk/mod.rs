@@ -392,17 +392,20 @@ impl Desk {
             members.insert("kind".to_owned(), "case".into());
         }
         let seq = conversation.next_seq();
-        self.store.append_message(&Message {
-            account: conversation.account.clone(),
-            follower: conversation.follower,
-            seq,
-            direction: Direction::Out,
-            author: "system".to_owned(),
-            channel: Channel::Event,
-            content: Personal::new(content.to_string()),
-            at: self.now(),
-            state: "noted".to_owned(),
-        })
+        self.store.append_message(
+            conversation,
+            &Message {
+                account: conversation.account.clone(),
+                follower: conversation.follower,
+                seq,
+                direction: Direction::Out,
+                author: "system".to_owned(),
+                channel: Channel::Event,
+                content: Personal::new(content.to_string()),
+                at: self.now(),
+                state: "noted".to_owned(),
+            },
+        )
     }
 }
 

@@ -86,7 +86,7 @@ async fn customer_writes(test: &TestStore, desk: &Desk, who: FollowerKey, text: 
             at: test.store.clock().now(),
             state: "received".to_owned(),
         };
-        commit.push(test.store.append_message(&message).unwrap());
+        commit.push(test.store.append_message(&mut conversation, &message).unwrap());
         let conversation_now = &mut conversation;
         let writes = match wish {
             Wish::Talk => Ok(desk.customer_said(conversation_now, test.store.clock().now())),
@@ -97,7 +97,7 @@ async fn customer_writes(test: &TestStore, desk: &Desk, who: FollowerKey, text: 
         };
         let Ok(writes) = writes else { return false };
         commit.extend(writes);
-        commit.push(test.store.save_conversation(&conversation).unwrap());
+        commit.push(test.store.save_conversation(conversation).unwrap());
         match test.store.commit(commit).await {
             Ok(()) => return true,
             Err(crate::store::CommitError::Conflict(_)) => {}

@@ -184,7 +184,7 @@ impl Identity {
                 conversation.dialogue = None;
                 conversation.say_next = None;
                 conversation.open_turns = 0;
-                commit.push(self.store.save_conversation(&conversation)?);
+                commit.push(self.store.save_conversation(conversation)?);
             }
             match self.store.commit(commit).await {
                 Ok(()) => {

@@ -130,8 +130,8 @@ async fn fill(house: &House, openid: &str) {
     let application =
         crate::store::Application { number: Personal::new("A1"), submitted: house.identity.now() };
     let writes = vec![
-        store.save_conversation(&conversation).unwrap(),
-        store.append_message(&message).unwrap(),
+        store.append_message(&mut conversation, &message).unwrap(),
+        store.save_conversation(conversation).unwrap(),
         store.save_draft(&card(), follower, &draft).unwrap(),
         store.add_application(&card(), follower, "one", &application).unwrap(),
         store.insert_resume(&card(), follower, &Personal::new("{}"), house.identity.now()).unwrap(),

@@ -69,17 +69,20 @@ impl Inbound {
             let passive = number == 0 && !owed;
             let channel = if passive { Channel::Passive } else { Channel::CustomerService };
             let seq = conversation.next_seq();
-            said.writes.push(self.rooms.store.append_message(&Message {
-                account: turn.question.account.id.clone(),
-                follower: turn.question.follower,
-                seq,
-                direction: Direction::Out,
-                author: "bot".into(),
-                channel,
-                content: Personal::new(reply.to_json()?),
-                at,
-                state: if passive { "replied" } else { "queued" }.into(),
-            })?);
+            said.writes.push(self.rooms.store.append_message(
+                conversation,
+                &Message {
+                    account: turn.question.account.id.clone(),
+                    follower: turn.question.follower,
+                    seq,
+                    direction: Direction::Out,
+                    author: "bot".into(),
+                    channel,
+                    content: Personal::new(reply.to_json()?),
+                    at,
+                    state: if passive { "replied" } else { "queued" }.into(),
+                },
+            )?);
             if passive {
                 said.outcome = PushOutcome::Replied;
                 said.reply_seq = Some(seq);

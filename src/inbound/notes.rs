@@ -36,7 +36,7 @@ impl Inbound {
                 conversation.say_next = None;
                 conversation.open_turns = 0;
                 conversation.ledger = crate::domain::window::Ledger::default();
-                commit.push(store.save_conversation(&conversation)?);
+                commit.push(store.save_conversation(conversation)?);
             }
             match conflict(store.commit(commit).await)? {
                 None => {

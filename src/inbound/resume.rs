@@ -78,11 +78,14 @@ impl Inbound {
                     text = Some(said.reveal().to_owned());
                 }
                 let seq = conversation.next_seq();
-                commit.push(store.append_message(&answer(resume, seq, &reply, self.rooms.clock.now())?)?);
+                commit.push(store.append_message(
+                    &mut conversation,
+                    &answer(resume, seq, &reply, self.rooms.clock.now())?,
+                )?);
                 let cause = Cause::Message { seq };
                 commit.extend(self.say_later(&resume.account, resume.follower, &reply, cause)?);
             }
-            commit.push(store.save_conversation(&conversation)?);
+            commit.push(store.save_conversation(conversation)?);
             match conflict(store.commit(commit).await)? {
                 None => {
                     self.rooms.outbound.wake(resume.follower.part());

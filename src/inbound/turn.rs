@@ -251,7 +251,7 @@ impl Inbound {
             }));
             commit.push(store.take_push(&open)?);
             commit.extend(self.arrival(turn, &mut conversation, known.met)?);
-            commit.push(store.save_conversation(&conversation)?);
+            commit.push(store.save_conversation(conversation)?);
             match conflict(store.commit(commit).await)? {
                 None => return Ok(Some(open)),
                 Some(Conflict::Duplicate) => return Ok(None),
@@ -310,7 +310,7 @@ impl Inbound {
             at: now,
             state: "received".into(),
         };
-        writes.push(store.append_message(&message)?);
+        writes.push(store.append_message(conversation, &message)?);
         writes.extend(self.rooms.desk.customer_said(conversation, now));
         Ok(writes)
     }
@@ -347,9 +347,9 @@ impl Inbound {
             })),
             Some(ours) => commit.extend(store.settle_push(ours, said.outcome, said.reply_seq)),
         }
-        commit.push(store.save_conversation(&conversation)?);
-        let outgoing = commit.has_outgoing();
         let on_a_screen = conversation.case_id.is_some() || loaded.conversation.case_id.is_some();
+        commit.push(store.save_conversation(conversation)?);
+        let outgoing = commit.has_outgoing();
         let began = Instant::now();
         let committed = store.commit(commit).instrument(tracing::info_span!(target: SPANS, "commit")).await;
         Stage::Commit.took(began.elapsed());

@@ -172,21 +172,24 @@ impl Inbound {
             conversation.open_turns = (conversation.open_turns - 1).max(0);
             let seq = conversation.next_seq();
             let mut commit = Commit::new(ours.follower.part());
-            commit.push(store.append_message(&Message {
-                account: ours.account.clone(),
-                follower: ours.follower,
-                seq,
-                direction: Direction::Out,
-                author: "bot".into(),
-                channel: Channel::CustomerService,
-                content: Personal::new(reply.to_json()?),
-                at: self.rooms.clock.now(),
-                state: "queued".into(),
-            })?);
+            commit.push(store.append_message(
+                &mut conversation,
+                &Message {
+                    account: ours.account.clone(),
+                    follower: ours.follower,
+                    seq,
+                    direction: Direction::Out,
+                    author: "bot".into(),
+                    channel: Channel::CustomerService,
+                    content: Personal::new(reply.to_json()?),
+                    at: self.rooms.clock.now(),
+                    state: "queued".into(),
+                },
+            )?);
             let cause = Cause::Message { seq };
             commit.extend(self.say_later(&ours.account, ours.follower, &reply, cause)?);
             commit.extend(store.settle_push(ours, PushOutcome::Owed, None));
-            commit.push(store.save_conversation(&conversation)?);
+            commit.push(store.save_conversation(conversation)?);
             match conflict(store.commit(commit).await)? {
                 Some(Conflict::Stale) => {}
                 None => {

@@ -142,7 +142,7 @@ impl Outbound {
         let Ok(mut conversation) = self.store.conversation(account, follower).await else { return };
         conversation.ledger.message.used = Ledger::MESSAGE_SENDS_MAX;
         conversation.ledger.tap.used = Ledger::TAP_SENDS_MAX;
-        let Ok(save) = self.store.save_conversation(&conversation) else { return };
+        let Ok(save) = self.store.save_conversation(conversation) else { return };
         if let Err(error) = self.store.commit(Commit::new(row.fence.part).with(save)).await {
             tracing::debug!(%error, "WeChat says that the allowance is used, and that could not be noted; its next answer says so again");
         }
@@ -159,7 +159,7 @@ impl Outbound {
         for _ in 0..STALE_TRIES_MAX {
             let Ok(mut conversation) = self.store.conversation(account, follower).await else { return };
             conversation.say_next = Some(joined(conversation.say_next.as_ref(), &text));
-            let Ok(save) = self.store.save_conversation(&conversation) else { return };
+            let Ok(save) = self.store.save_conversation(conversation) else { return };
             let mut commit = Commit::new(row.fence.part).with(save);
             commit.extend(writes.clone());
             commit.push(self.store.settle_outbox(row, &failed, None, attempts));

@@ -224,7 +224,7 @@ impl World {
         let mut conversation = self.store().conversation(&self.account(), follower).await.unwrap();
         let now = crate::clock::Clock::now(self.test.clock.as_ref());
         conversation.ledger.grant(UserAction::Message, now);
-        self.commit(vec![self.store().save_conversation(&conversation).unwrap()]).await;
+        self.commit(vec![self.store().save_conversation(conversation).unwrap()]).await;
     }
 }
 

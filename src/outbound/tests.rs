@@ -56,8 +56,8 @@ async fn say(world: &World, outbound: &Outbound, follower: FollowerKey, sender: 
     };
     let content = CustomMessage::Text(Text::new(text).unwrap());
     let mut writes = vec![
-        world.store().save_conversation(&conversation).unwrap(),
-        world.store().append_message(&message).unwrap(),
+        world.store().append_message(&mut conversation, &message).unwrap(),
+        world.store().save_conversation(conversation).unwrap(),
     ];
     let cause = Cause::Message { seq };
     writes.extend(outbound.customer_service(&world.account(), follower, sender, &content, cause).unwrap());

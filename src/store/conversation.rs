@@ -1,4 +1,10 @@
 //! Conversations: one row a follower under one version, and the log of what was said.
+//!
+//! The log has no index but that of its ids, which grow with time, so that it is only ever written at its end: an index
+//! by follower changed a page of its own for nearly each message, half of all that a message cost SQLite. Instead each
+//! entry names its follower's entry before it, and his conversation the newest one.
+
+use std::sync::atomic::Ordering;
 
 use zeroize::Zeroizing;
 
@@ -15,31 +21,56 @@ const DIALOGUE: Place = Place("conversation.dialogue");
 const SAY_NEXT: Place = Place("conversation.say_next");
 const CONTENT: Place = Place("message.content");
 
+/// How much of a message's id is chance; above it stand the milliseconds.
+const MESSAGE_ID_CHANCE_BITS: u32 = 20;
+
 /// Messages that one read returns at most.
 pub const MESSAGES_MAX: u32 = 500;
 
+/// Walks a follower's log from its newest entry back to the one that is not above `$3` any more, then says what follows.
+macro_rules! entries_above {
+    ($then:literal) => {
+        concat!(
+            "WITH RECURSIVE entry (message_id, previous_id, seq) AS ( \
+             SELECT m.message_id, m.previous_id, m.seq FROM conversation c \
+             JOIN message m ON m.message_id = c.last_message_id WHERE c.account = $1 AND c.fkey = $2 \
+             UNION ALL SELECT m.message_id, m.previous_id, m.seq FROM entry e \
+             JOIN message m ON m.message_id = e.previous_id WHERE e.seq > $3) ",
+            $then
+        )
+    };
+}
+pub(super) use entries_above;
+
 statements! {
     FIND = "SELECT version, turn, open_turns, seq, stage, case_id, dialogue_sealed, say_next_sealed, message_ms, \
-        message_used, tap_ms, tap_used FROM conversation WHERE account = $1 AND fkey = $2";
+        message_used, tap_ms, tap_used, last_message_id FROM conversation WHERE account = $1 AND fkey = $2";
     CREATE = "INSERT INTO conversation (account, fkey, version, turn, open_turns, seq, stage, case_id, dialogue_sealed, \
-        say_next_sealed, message_ms, message_used, tap_ms, tap_used, changed_ms) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (account, fkey) DO NOTHING";
+        say_next_sealed, message_ms, message_used, tap_ms, tap_used, last_message_id, changed_ms) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (account, fkey) DO NOTHING";
     /// In the order of `CREATE`; both engines name the columns of a list so.
     SAVE = "UPDATE conversation SET version = v.column3, turn = v.column4, open_turns = v.column5, seq = v.column6, \
         stage = v.column7, case_id = v.column8, dialogue_sealed = v.column9, say_next_sealed = v.column10, \
         message_ms = v.column11, message_used = v.column12, tap_ms = v.column13, tap_used = v.column14, \
-        changed_ms = v.column15 \
-        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)) AS v \
+        last_message_id = v.column15, changed_ms = v.column16 \
+        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)) AS v \
         WHERE conversation.account = v.column1 AND conversation.fkey = v.column2 \
-        AND conversation.version = v.column16";
-    APPEND = "INSERT INTO message (account, fkey, seq, direction, author, channel, content_sealed, at_ms, state) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (account, fkey, seq) DO NOTHING";
-    AFTER = "SELECT seq, direction, author, channel, content_sealed, at_ms, state FROM message \
-        WHERE account = $1 AND fkey = $2 AND seq > $3 ORDER BY seq LIMIT $4";
-    LATEST = "SELECT seq, direction, author, channel, content_sealed, at_ms, state FROM message \
-        WHERE account = $1 AND fkey = $2 AND seq < $3 ORDER BY seq DESC LIMIT $4";
-    SET_STATE = "UPDATE message SET state = $4 WHERE account = $1 AND fkey = $2 AND seq = $3";
-    ERASE_MESSAGES = "DELETE FROM message WHERE account = $1 AND fkey = $2";
+        AND conversation.version = v.column17";
+    APPEND = "INSERT INTO message (message_id, previous_id, account, fkey, seq, direction, author, channel, \
+        content_sealed, at_ms, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+        ON CONFLICT (message_id) DO NOTHING";
+    AFTER = entries_above!("SELECT m.seq, m.direction, m.author, m.channel, m.content_sealed, m.at_ms, m.state \
+        FROM entry e JOIN message m ON m.message_id = e.message_id WHERE e.seq > $3 ORDER BY e.seq LIMIT $4");
+    BETWEEN = entries_above!("SELECT m.seq, m.direction, m.author, m.channel, m.content_sealed, m.at_ms, m.state \
+        FROM entry e JOIN message m ON m.message_id = e.message_id WHERE e.seq > $3 AND e.seq < $4 ORDER BY e.seq");
+    LAST_SEQ = "SELECT seq FROM conversation WHERE account = $1 AND fkey = $2";
+    SET_STATE = entries_above!("UPDATE message SET state = $4 \
+        WHERE message_id = (SELECT e.message_id FROM entry e WHERE e.seq = $3)");
+    ERASE_MESSAGES = "WITH RECURSIVE entry (message_id, previous_id) AS ( \
+        SELECT m.message_id, m.previous_id FROM conversation c \
+        JOIN message m ON m.message_id = c.last_message_id WHERE c.account = $1 AND c.fkey = $2 \
+        UNION ALL SELECT m.message_id, m.previous_id FROM entry e JOIN message m ON m.message_id = e.previous_id) \
+        DELETE FROM message WHERE message_id IN (SELECT message_id FROM entry)";
 }
 
 /// One follower's conversation as it was read. Save it under its version, or read again.
@@ -67,6 +98,8 @@ pub struct Conversation {
     pub say_next: Option<Personal>,
     /// What may still be sent.
     pub ledger: Ledger,
+    /// The newest entry of the log.
+    last_message_id: Option<i64>,
 }
 
 impl Conversation {
@@ -85,6 +118,7 @@ impl Conversation {
             dialogue: None,
             say_next: None,
             ledger: Ledger::default(),
+            last_message_id: None,
         }
     }
 
@@ -215,14 +249,16 @@ impl Store {
                 message: Grant { granted: row.time(first + 8)?, used: used(first + 9)? },
                 tap: Grant { granted: row.time(first + 10)?, used: used(first + 11)? },
             },
+            last_message_id: row.int_opt(first + 12)?,
         })
     }
 
-    /// Saves a conversation as its next version; [`Conflict::Stale`] when it changed since it was read.
+    /// Saves a conversation as its next version; [`Conflict::Stale`] when it changed since it was read. Takes it, since
+    /// what is appended to its log or changed in it afterwards would not be saved.
     ///
     /// # Errors
     /// When sealing fails.
-    pub fn save_conversation(&self, conversation: &Conversation) -> Result<Write, StoreError> {
+    pub fn save_conversation(&self, conversation: Conversation) -> Result<Write, StoreError> {
         let key = follower_row(&conversation.account, conversation.follower);
         let dialogue = conversation
             .dialogue
@@ -243,13 +279,14 @@ impl Store {
             conversation.open_turns.into(),
             conversation.seq.into(),
             conversation.stage.name().into(),
-            conversation.case_id.clone().into(),
+            conversation.case_id.into(),
             dialogue.into(),
             say_next.into(),
             ledger.message.granted.into(),
             ledger.message.used.into(),
             ledger.tap.granted.into(),
             ledger.tap.used.into(),
+            conversation.last_message_id.into(),
             self.clock().now().into(),
         ];
         if conversation.version == 0 {
@@ -266,20 +303,28 @@ impl Store {
     pub fn spend_allowance(&self, conversation: &Conversation, draw: Draw) -> Result<Write, StoreError> {
         let mut spent = conversation.clone();
         spent.ledger.spend(draw);
-        self.save_conversation(&spent)
+        self.save_conversation(spent)
     }
 
-    /// Adds an entry to the log.
+    /// Adds an entry to the log of a conversation, which is saved in the same commit.
     ///
     /// # Errors
     /// When sealing fails.
-    pub fn append_message(&self, message: &Message) -> Result<Write, StoreError> {
+    pub fn append_message(
+        &self,
+        conversation: &mut Conversation,
+        message: &Message,
+    ) -> Result<Write, StoreError> {
+        let message_id = self.new_message_id();
+        let previous_id = conversation.last_message_id.replace(message_id);
         let sealed = self.vault().seal(
             CONTENT,
             &message_row(&message.account, message.follower, message.seq),
             message.content.reveal().as_bytes(),
         )?;
         let args = vec![
+            message_id.into(),
+            previous_id.into(),
             message.account.as_str().into(),
             message.follower.into(),
             message.seq.into(),
@@ -304,6 +349,7 @@ impl Store {
         after_seq: i64,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
+        let limit = i64::from(limit.min(MESSAGES_MAX));
         self.read_messages(AFTER, account, follower, after_seq, limit).await
     }
 
@@ -318,9 +364,11 @@ impl Store {
         before_seq: i64,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
-        let mut messages = self.read_messages(LATEST, account, follower, before_seq, limit).await?;
-        messages.reverse();
-        Ok(messages)
+        let name = vec![account.as_str().into(), follower.into()];
+        let Some(row) = self.fetch_one(LAST_SEQ, name).await? else { return Ok(Vec::new()) };
+        let before = before_seq.min(row.int(0)?.saturating_add(1));
+        let above = before.saturating_sub(1 + i64::from(limit.min(MESSAGES_MAX)));
+        self.read_messages(BETWEEN, account, follower, above, before).await
     }
 
     async fn read_messages(
@@ -328,15 +376,10 @@ impl Store {
         statement: Statement,
         account: &AccountId,
         follower: FollowerKey,
+        above_seq: i64,
         bound: i64,
-        limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
-        let args = vec![
-            account.as_str().into(),
-            follower.into(),
-            bound.into(),
-            i64::from(limit.min(MESSAGES_MAX)).into(),
-        ];
+        let args = vec![account.as_str().into(), follower.into(), above_seq.into(), bound.into()];
         let rows = self.fetch(statement, args).await?;
         rows.iter().map(|row| self.message(statement, account, follower, row)).collect()
     }
@@ -362,6 +405,21 @@ impl Store {
             at: row.time(5)?,
             state: row.text(6)?.to_owned(),
         })
+    }
+
+    /// The next id of the log: larger than any that this process gave before, of the present millisecond if it can be, and
+    /// by chance another than those of other processes. Two that meet are a conflict: the later one decides anew.
+    fn new_message_id(&self) -> i64 {
+        let mut chance = [0; 4];
+        self.random().fill(&mut chance);
+        let now = self.clock().now().0;
+        let wanted = (now << MESSAGE_ID_CHANCE_BITS)
+            | i64::from(u32::from_be_bytes(chance) >> (32 - MESSAGE_ID_CHANCE_BITS));
+        let next = |last: i64| wanted.max(last.saturating_add(1));
+        self.inner
+            .last_message_id
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)))
+            .map_or(wanted, next)
     }
 
     /// Notes what became of an entry that was queued.

@@ -12,13 +12,13 @@ use crate::domain::ids::{AccountId, FollowerKey, PushKey};
 /// Columns before those of the conversation.
 const CONVERSATION: usize = 5;
 /// Columns before those of the binding.
-const BINDING: usize = 17;
+const BINDING: usize = 18;
 
 statements! {
     /// Each row of the list stands for one push: its number, account, follower and key.
     KNOWN = "SELECT v.column1, f.following, p.fkey, p.outcome, p.reply_seq, \
         c.version, c.turn, c.open_turns, c.seq, c.stage, c.case_id, c.dialogue_sealed, c.say_next_sealed, \
-        c.message_ms, c.message_used, c.tap_ms, c.tap_used, \
+        c.message_ms, c.message_used, c.tap_ms, c.tap_used, c.last_message_id, \
         b.customer_sealed, b.profile_sealed, b.default_card, b.alerts, b.hide_amounts, b.source, b.bound_ms \
         FROM (VALUES ($1, $2, $3, $4)) AS v \
         LEFT JOIN follower f ON f.account = v.column2 AND f.fkey = v.column3 \

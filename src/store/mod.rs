@@ -26,6 +26,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use zeroize::Zeroizing;
 
@@ -153,6 +154,7 @@ struct Inner {
     vault: Vault,
     clock: SharedClock,
     random: SharedRandom,
+    last_message_id: AtomicI64,
 }
 
 impl Store {
@@ -171,7 +173,16 @@ impl Store {
         let writer = Writer::start(&database).await?;
         ensure_data_keys(&writer, keys, &clock, &random).await?;
         let vault = unlock(&database, keys, random.clone()).await?;
-        Ok(Self { inner: Arc::new(Inner { database, writer, vault, clock, random }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                database,
+                writer,
+                vault,
+                clock,
+                random,
+                last_message_id: AtomicI64::new(0),
+            }),
+        })
     }
 
     /// Applies migrations only (`weikefu migrate`).

@@ -7,6 +7,7 @@
 
 use zeroize::Zeroizing;
 
+use super::conversation::entries_above;
 use super::value::statements;
 use super::{Conflict, Row, Store, StoreError, Write};
 use crate::domain::ids::{AccountId, FollowerKey, PushKey};
@@ -32,8 +33,8 @@ statements! {
     OWE = "UPDATE open_push SET owed = 1 WHERE account = $1 AND push_key = $2 AND owed = 0";
     OWE_REPLY = "UPDATE push SET outcome = 'owed', reply_seq = NULL \
         WHERE account = $1 AND push_key = $2 AND outcome = 'replied' AND reply_seq = $3";
-    QUEUE_REPLY = "UPDATE message SET channel = 'customer_service', state = 'queued' \
-        WHERE account = $1 AND fkey = $2 AND seq = $3";
+    QUEUE_REPLY = entries_above!("UPDATE message SET channel = 'customer_service', state = 'queued' \
+        WHERE message_id = (SELECT e.message_id FROM entry e WHERE e.seq = $3)");
     SILENCE = "UPDATE push SET outcome = 'silent', reply_seq = NULL WHERE account = $1 AND push_key IN \
         (SELECT push_key FROM open_push WHERE account = $1 AND fkey = $2)";
     DROP = "DELETE FROM open_push WHERE account = $1 AND fkey = $2";

@@ -1,15 +1,21 @@
 //! What the door promises on both engines.
 
+use super::testing::TestStore;
 use super::testing::stores;
 use super::value::statements;
-use super::{Claim, Commit, CommitError, Conflict, PushOutcome, Value, Write, all_statements};
+use super::{
+    Channel, Claim, Commit, CommitError, Conflict, Direction, MESSAGES_MAX, Message, PushOutcome, Value,
+    Write, all_statements,
+};
 use crate::domain::ids::{AccountId, FollowerKey, PushKey};
+use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 
 statements! {
     ADD = "INSERT INTO audit (audit_id, at_ms, actor, action, account) VALUES ($1, $2, 'a', 'b', 'card') \
         ON CONFLICT (audit_id) DO NOTHING";
     COUNT = "SELECT count(*) FROM audit WHERE audit_id LIKE $1";
+    LOG = "SELECT count(*) FROM message";
 }
 
 fn add(id: &str) -> Write {
@@ -29,7 +35,7 @@ async fn every_statement_prepares_on_both_engines() {
             assert!(outcome.is_ok(), "{} on {}: {outcome:?}", statement.name, test.name);
         }
     }
-    assert_eq!(ALL.len(), 2);
+    assert_eq!(ALL.len(), 3);
 }
 
 #[tokio::test]
@@ -113,5 +119,78 @@ async fn old_keys_are_forgotten_oldest_first_in_batches_and_never_while_somebody
         for (key, kept) in [("0", true), ("6", false), ("7", true)] {
             assert_eq!(store.seen_push(&account, &PushKey::new(key)).await.unwrap().is_some(), kept, "{key}");
         }
+    }
+}
+
+/// Adds so many entries to the log of a follower, in one commit.
+async fn say(test: &TestStore, account: &AccountId, follower: FollowerKey, entries: u32) {
+    let mut conversation = test.store.conversation(account, follower).await.unwrap();
+    let mut commit = Commit::new(0);
+    for _ in 0..entries {
+        let message = Message {
+            account: account.clone(),
+            follower,
+            seq: conversation.next_seq(),
+            direction: Direction::Out,
+            author: "bot".to_owned(),
+            channel: Channel::Passive,
+            content: Personal::new(format!("{} of {follower}", conversation.seq)),
+            at: test.store.clock().now(),
+            state: "replied".to_owned(),
+        };
+        commit.push(test.store.append_message(&mut conversation, &message).unwrap());
+    }
+    commit.push(test.store.save_conversation(conversation).unwrap());
+    test.store.commit(commit).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_followers_log_reads_back_from_anywhere_and_ends_alone() {
+    for test in stores().await {
+        let (store, account) = (&test.store, AccountId::new("card"));
+        let [first, second] = [1, 2].map(|byte| FollowerKey::new([byte; 16]));
+        for (follower, entries) in [(first, 3), (second, 2), (first, 1), (first, 5), (second, MESSAGES_MAX)] {
+            say(&test, &account, follower, entries).await;
+        }
+        let numbers = |messages: Vec<Message>| messages.iter().map(|message| message.seq).collect::<Vec<_>>();
+        for (after, limit, expected) in
+            [(0, 4, vec![1, 2, 3, 4]), (5, 9, vec![6, 7, 8, 9]), (9, 9, vec![]), (-3, 1, vec![1])]
+        {
+            let messages = store.messages(&account, first, after, limit).await.unwrap();
+            assert_eq!(numbers(messages), expected, "after {after}, at most {limit}, on {}", test.name);
+        }
+        for (before, limit, expected) in [
+            (i64::MAX, 2, vec![8, 9]),
+            (9, 3, vec![6, 7, 8]),
+            (3, 9, vec![1, 2]),
+            (1, 9, vec![]),
+            (i64::MIN, 9, vec![]),
+        ] {
+            let messages = store.messages_before(&account, first, before, limit).await.unwrap();
+            assert_eq!(numbers(messages), expected, "before {before}, at most {limit}, on {}", test.name);
+        }
+        let all = store.messages_before(&account, second, i64::MAX, u32::MAX).await.unwrap();
+        assert_eq!(all.len(), usize::try_from(MESSAGES_MAX).unwrap());
+        assert_eq!(all[0].content.reveal(), format!("3 of {second}"));
+
+        let queued = store.set_message_state(&account, first, 4, "sent");
+        store.commit(Commit::new(0).with(queued)).await.unwrap();
+        let states: Vec<_> = store
+            .messages(&account, first, 2, 3)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|message| message.state)
+            .collect();
+        assert_eq!(states, ["replied", "sent", "replied"], "{}", test.name);
+
+        store.commit(Commit::new(0).with(store.erase_messages(&account, first))).await.unwrap();
+        assert!(store.messages(&account, first, 0, 9).await.unwrap().is_empty());
+        assert_eq!(store.messages(&account, second, 0, u32::MAX).await.unwrap().len(), 500, "{}", test.name);
+        let left = store.fetch(LOG, vec![]).await.unwrap();
+        assert_eq!(left[0].int(0).unwrap(), i64::from(MESSAGES_MAX) + 2, "{}", test.name);
+        say(&test, &account, first, 1).await;
+        let since = store.messages(&account, first, 0, 9).await.unwrap();
+        assert_eq!(numbers(since), [10], "what is said afterwards begins a new log, on {}", test.name);
     }
 }

@@ -109,7 +109,7 @@ async fn deliver(test: &TestStore, who: FollowerKey) {
     };
     let commit = Commit::new(who.part())
         .with(test.store.set_message_state(&account(), who, queued.seq, state))
-        .with(test.store.save_conversation(&conversation).unwrap());
+        .with(test.store.save_conversation(conversation).unwrap());
     // Stale: somebody was first, the outbox tries again later.
     drop(test.store.commit(commit).await);
 }

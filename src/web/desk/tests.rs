@@ -88,12 +88,13 @@ async fn waiting(test: &TestStore, desk: &Desk, texts: &[&str]) -> String {
             at: test.store.clock().now(),
             state: "received".to_owned(),
         };
-        commit.push(test.store.append_message(&message).unwrap());
+        commit.push(test.store.append_message(&mut conversation, &message).unwrap());
     }
     commit.extend(desk.escalate(&mut conversation, "asked", "card", 0, None).await.unwrap().writes);
-    commit.push(test.store.save_conversation(&conversation).unwrap());
+    let case_id = conversation.case_id.clone().unwrap();
+    commit.push(test.store.save_conversation(conversation).unwrap());
     test.store.commit(commit).await.unwrap();
-    conversation.case_id.unwrap()
+    case_id
 }
 
 struct Rooms {

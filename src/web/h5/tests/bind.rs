@@ -44,7 +44,7 @@ async fn a_follower_binds_and_reads_the_answer_to_what_he_asked() {
         let mut conversation = Conversation::fresh(card(), follower);
         let dialogue = json!({ "pending_wish": { "service": "bill_current" } }).to_string().into_bytes();
         conversation.dialogue = Some(Zeroizing::new(dialogue));
-        let write = world.store.save_conversation(&conversation).unwrap();
+        let write = world.store.save_conversation(conversation).unwrap();
         world.store.commit(Commit::new(0).with(write)).await.unwrap();
 
         let mut browser = bind(&world, "oAnna").await;
