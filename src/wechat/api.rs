@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
-pub use account::{PrivateTemplate, QrCode, QrScene, Quota, UserInfo};
+pub use account::{PrivateTemplate, QrCode, QrScene, Quota, RateLimit, UserInfo};
 pub use connection::{CallbackCheck, Ping};
 pub use error::{ApiError, Fault};
 pub use media::{Media, MediaFile, MediaKind, NotUploadable};
@@ -143,6 +143,13 @@ impl Api {
         let issued = issued.inspect_err(|error| self.log(error))?;
         let expires = UnixMs(asked_at.0.saturating_add(issued.expires_in.saturating_mul(1000)));
         Ok(Token { text: issued.access_token, expires })
+    }
+
+    /// Whether every host has failed again and again and none has answered since: what can wait should. A call is
+    /// made all the same, and one that is answered ends this; [`Api::greet`] is one that does nothing.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.transport.is_cut_off()
     }
 
     /// When the access token in use ends; `None` while there is none.

@@ -98,8 +98,8 @@ pub struct QrCode {
     pub expire_seconds: Option<u32>,
 }
 
-/// What is left of a call's daily quota.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// What is left of a call's daily quota, and how fast it may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Calls a day.
     pub daily_limit: i64,
@@ -107,6 +107,26 @@ pub struct Quota {
     pub used: i64,
     /// Left today.
     pub remain: i64,
+    /// How fast; `None`: the platform names no bound.
+    pub rate: Option<RateLimit>,
+}
+
+/// So many calls in so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct RateLimit {
+    /// Calls.
+    pub call_count: u32,
+    /// Seconds after which they are granted anew.
+    pub refresh_second: u32,
+}
+
+impl Quota {
+    /// Calls a second, at least one; `None`: the platform names no bound.
+    #[must_use]
+    pub fn calls_per_second(&self) -> Option<u32> {
+        let rate = self.rate.filter(|rate| rate.call_count > 0 && rate.refresh_second > 0)?;
+        Some((rate.call_count / rate.refresh_second).max(1))
+    }
 }
 
 impl Api {
@@ -225,16 +245,24 @@ impl Api {
         Ok(self.json::<Listed>(&Call::get("cgi-bin/get_api_domain_ip", vec![])).await?.ip_list)
     }
 
-    /// What is left today of the call `path` (`/cgi-bin/message/custom/send`).
+    /// What is left today of the call `path` (`/cgi-bin/message/custom/send`), and how fast it may be made.
     ///
     /// # Errors
     /// As any call.
     pub async fn quota(&self, path: &str) -> Result<Quota, ApiError> {
         #[derive(Deserialize)]
         struct Told {
-            quota: Quota,
+            quota: Day,
+            rate_limit: Option<RateLimit>,
+        }
+        #[derive(Deserialize)]
+        struct Day {
+            daily_limit: i64,
+            used: i64,
+            remain: i64,
         }
         let call = Call::post("cgi-bin/openapi/quota/get", &json!({ "cgi_path": path }));
-        Ok(self.json::<Told>(&call).await?.quota)
+        let Told { quota: Day { daily_limit, used, remain }, rate_limit } = self.json(&call).await?;
+        Ok(Quota { daily_limit, used, remain, rate: rate_limit })
     }
 }

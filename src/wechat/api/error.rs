@@ -76,6 +76,12 @@ impl ApiError {
             || matches!(self.fault, Fault::NotConnected | Fault::Refused { .. })
     }
 
+    /// Whether it failed for want of a token: what it was to say was not looked at.
+    #[must_use]
+    pub fn is_before_sending(&self) -> bool {
+        self.stage == Stage::BeforeSending
+    }
+
     /// The platform's code; `None` when it did not answer.
     #[must_use]
     pub fn code(&self) -> Option<i64> {

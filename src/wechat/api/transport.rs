@@ -1,6 +1,6 @@
 //! HTTP to the platform: bounded in time and size, one host after the other, nothing of a query in any log.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,8 +22,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const READ_TIMEOUT: Duration = Duration::from_secs(9);
 /// Shorter than the platform keeps a silent connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// A host that could not be reached is asked last for this long.
+/// A host that could not be reached, or failed again and again, is asked last for this long; then in its place again.
 const COOL_DOWN: Duration = Duration::from_secs(30);
+/// Calls that a host may leave unanswered in a row. A host that cannot even be reached has no such credit.
+const FAILURES_MAX: u32 = 5;
 
 /// Largest answer in JSON.
 pub(super) const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -73,6 +75,36 @@ pub(super) struct Transport {
 struct Host {
     base: Url,
     cool_until_ms: AtomicI64,
+    failures_in_row: AtomicU32,
+}
+
+impl Host {
+    /// It answered, whatever it said.
+    fn answered(&self) {
+        if self.failures_in_row.swap(0, Ordering::Relaxed) >= FAILURES_MAX {
+            tracing::info!(host = self.name(), "this WeChat host answers again");
+        }
+        self.cool_until_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// It could not be reached (`failures` counts as all at once), or gave no answer of the platform.
+    fn failed(&self, failures: u32, now: UnixMs) -> bool {
+        let added = |before: u32| Some(before.saturating_add(failures));
+        let before = self.failures_in_row.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+        let opens = before.unwrap_or_default().saturating_add(failures) >= FAILURES_MAX;
+        if opens {
+            self.cool_until_ms.store((now + COOL_DOWN).0, Ordering::Relaxed);
+        }
+        opens
+    }
+
+    fn is_failing(&self) -> bool {
+        self.failures_in_row.load(Ordering::Relaxed) >= FAILURES_MAX
+    }
+
+    fn name(&self) -> &str {
+        self.base.host_str().unwrap_or_default()
+    }
 }
 
 impl<'a> Call<'a> {
@@ -105,7 +137,11 @@ impl Transport {
             client = client.proxy(Proxy::all(proxy.reveal())?);
         }
         let client = client.build()?;
-        let host = |base: &Url| Host { base: base.clone(), cool_until_ms: AtomicI64::new(0) };
+        let host = |base: &Url| Host {
+            base: base.clone(),
+            cool_until_ms: AtomicI64::new(0),
+            failures_in_row: AtomicU32::new(0),
+        };
         Ok(Self { client, hosts: bases.iter().map(host).collect(), by_proxy: proxy.is_some(), clock })
     }
 
@@ -122,24 +158,41 @@ impl Transport {
                 break;
             }
             let request = self.request(host, call, access_token)?;
-            match timeout_at(deadline, exchange(request, call.answer_bytes_max)).await {
-                Err(_) => return Err(Fault::TimedOut),
-                Ok(Err(Lost::NotConnected)) => {
-                    let name = host.base.host_str().unwrap_or_default();
+            let outcome = timeout_at(deadline, exchange(request, call.answer_bytes_max)).await;
+            match outcome.unwrap_or(Err(Lost::Fault(Fault::TimedOut))) {
+                Err(Lost::NotConnected) => {
+                    host.failed(FAILURES_MAX, self.clock.now());
                     tracing::warn!(
-                        host = name,
+                        host = host.name(),
                         call = call.path,
                         by_proxy = self.by_proxy,
                         "this WeChat host cannot be reached; the next is asked, and this one again in 30 s. If it stays so, \
                          see the outgoing firewall or proxy"
                     );
-                    host.cool_until_ms.store((self.clock.now() + COOL_DOWN).0, Ordering::Relaxed);
                 }
-                Ok(Err(Lost::Fault(fault))) => return Err(fault),
-                Ok(Ok(answer)) => return Ok(answer),
+                // The next host is not asked: this one may have done it.
+                Err(Lost::Fault(fault)) => {
+                    if host.failed(1, self.clock.now()) {
+                        tracing::warn!(
+                            host = host.name(),
+                            call = call.path,
+                            "this WeChat host leaves call after call without an answer; others are asked first for 30 s"
+                        );
+                    }
+                    return Err(fault);
+                }
+                Ok(answer) => {
+                    host.answered();
+                    return Ok(answer);
+                }
             }
         }
         Err(Fault::NotConnected)
+    }
+
+    /// Whether every host has failed again and again, and none has answered since.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.hosts.iter().all(Host::is_failing)
     }
 
     /// The hosts in the configured order, those that were not reachable a moment ago at the end.

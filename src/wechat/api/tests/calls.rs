@@ -266,7 +266,11 @@ async fn followers_codes_quotas_and_addresses_are_asked_for() {
     assert_eq!(api.api_domain_ips().await.unwrap(), ["101.0.0.1", "101.0.0.0/25"]);
     let quota = json!({ "daily_limit": 100000, "used": 1, "remain": 99999 });
     fixture.json("/cgi-bin/openapi/quota/get", json!({ "errcode": 0, "quota": quota }));
-    assert_eq!(api.quota(SEND_PATH).await.unwrap().remain, 99_999);
+    let told = api.quota(SEND_PATH).await.unwrap();
+    assert_eq!((told.remain, told.calls_per_second()), (99_999, None));
+    let rate = json!({ "call_count": 90_000, "refresh_second": 60 });
+    fixture.json("/cgi-bin/openapi/quota/get", json!({ "errcode": 0, "quota": quota, "rate_limit": rate }));
+    assert_eq!(api.quota(SEND_PATH).await.unwrap().calls_per_second(), Some(1_500));
     assert_eq!(fixture.seen("/cgi-bin/openapi/quota/get")[0].json(), json!({ "cgi_path": SEND_PATH }));
 }
 
