@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Rooms;
 use crate::domain::ids::AccountId;
-use crate::store::{Engine, Lane};
+use crate::store::{Engine, Lane, OutChannel};
 use crate::telemetry::{gauge, note_disk, number};
 
 /// How often everything is looked at; a scrape is rarely more frequent.
@@ -20,7 +20,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 const QUOTA_FIRST: Duration = Duration::from_secs(60);
 const QUOTA_EVERY: Duration = Duration::from_secs(600);
 /// The calls whose quota is watched: those that customers wait for.
-const WATCHED: [&str; 2] = ["message/template/send", "message/custom/send"];
+const WATCHED: [(&str, OutChannel); 2] =
+    [("message/template/send", OutChannel::Template), ("message/custom/send", OutChannel::CustomerService)];
 /// A token lives this long, as WeChat says.
 const TOKEN_LIFE_SECONDS: u64 = 7_200;
 /// The lanes of outgoing work.
@@ -129,6 +130,23 @@ impl Gauges {
             Ok(pending) => gauge("weikefu_alerts_pending", u64::try_from(pending).unwrap_or(0)),
             Err(error) => told(&error),
         }
+        for (account, (call, channel)) in
+            rooms.apis.keys().flat_map(|account| WATCHED.map(|watched| (account, watched)))
+        {
+            match rooms.outbound.quota_use(account, channel).await {
+                Ok(used) => {
+                    let drawn = number(u64::try_from(used.drawn).unwrap_or(0));
+                    metrics::gauge!("weikefu_quota_drawn", "account" => account.to_string(), "call" => call)
+                        .set(drawn);
+                    if let Some(calls_max) = used.calls_max {
+                        let calls_max = number(u64::try_from(calls_max).unwrap_or(0));
+                        metrics::gauge!("weikefu_quota_drawn_max", "account" => account.to_string(), "call" => call)
+                            .set(calls_max);
+                    }
+                }
+                Err(error) => told(&error),
+            }
+        }
         for account in &rooms.config.accounts {
             match rooms.store.count_waiting(&account.id).await {
                 Ok(waiting) => {
@@ -155,9 +173,14 @@ impl Gauges {
 
     async fn quotas(&self) {
         for (account, api) in self.rooms.apis.iter() {
-            for call in WATCHED {
+            for (call, channel) in WATCHED {
                 match api.quota(&format!("/cgi-bin/{call}")).await {
-                    Ok(quota) => set_quota(account, call, quota.remain, quota.daily_limit),
+                    Ok(quota) => {
+                        set_quota(account, call, quota.remain, quota.daily_limit);
+                        if let Err(error) = self.rooms.outbound.learn_limits(account, channel, &quota).await {
+                            tracing::warn!(%account, call, %error, retry = "later", "what WeChat says of the day's quota could not be kept");
+                        }
+                    }
                     Err(error) => tracing::info!(
                         %account, call, %error, retry = "later",
                         "WeChat does not say what is left of the day's quota; its metric keeps its last value"

@@ -32,6 +32,8 @@ pub const NOTICE_KINDS: [&str; 12] = [
 
 /// A core call may not outlive every answer it could serve.
 const CORE_TIMEOUT_MS_MAX: u64 = 60_000;
+/// Messages a second that anybody would configure.
+const RATE_MAX: u64 = 100_000;
 
 /// The process's variables that concern us. The one place where the environment is read.
 #[must_use]
@@ -198,6 +200,9 @@ fn account(mut section: Section<'_>, seen: &mut BTreeSet<String>) -> Option<Acco
     let oauth_base_url = section.optional("oauth_base_url", form::base_url);
     let notices = notices(section.table("notices"));
     let domain_files = section.list("domain_files", form::domain_file);
+    let mut rate = |key| section.number(key, 0..=RATE_MAX, 0);
+    let (template_rate, customer_service_rate) =
+        (rate("template_per_second"), rate("customer_service_per_second"));
     section.close();
     Some(Account {
         id: id?,
@@ -215,8 +220,15 @@ fn account(mut section: Section<'_>, seen: &mut BTreeSet<String>) -> Option<Acco
         oauth_base_url: oauth_base_url.or_else(|| Url::parse("https://open.weixin.qq.com").ok())?,
         proxy: None,
         notices: notices?,
+        template_per_second: rate_of(template_rate?),
+        customer_service_per_second: rate_of(customer_service_rate?),
         domain_files: domain_files?,
     })
+}
+
+/// 0 leaves the rate to WeChat.
+fn rate_of(per_second: u64) -> Option<u32> {
+    u32::try_from(per_second).ok().filter(|per_second| *per_second > 0)
 }
 
 fn or_default(urls: Vec<Url>, default: &str) -> Vec<Url> {

@@ -124,6 +124,12 @@ impl Page {
         );
         self.list("api_base_url", account.api_base_urls.iter());
         self.text("oauth_base_url", &account.oauth_base_url);
+        for (key, rate) in [
+            ("template_per_second", account.template_per_second),
+            ("customer_service_per_second", account.customer_service_per_second),
+        ] {
+            self.bare(key, rate.unwrap_or(0));
+        }
         self.list("domain_files", account.domain_files.iter().map(|file| file.path.display()));
         for (kind, template) in &account.notices {
             self.section(&format!("accounts.notices.{kind}"));

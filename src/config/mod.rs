@@ -163,6 +163,10 @@ pub struct Account {
     pub proxy: Option<Secret>,
     /// Notice kind (`spend`, `refund`, …) → this account's template.
     pub notices: BTreeMap<String, NoticeTemplate>,
+    /// Template messages a second that all instances send together at most; `None`: as WeChat says.
+    pub template_per_second: Option<u32>,
+    /// The same for customer-service messages.
+    pub customer_service_per_second: Option<u32>,
     /// Files by which WeChat checks who owns the host of `public_url`; served at its root.
     pub domain_files: Vec<DomainFile>,
 }

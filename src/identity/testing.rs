@@ -95,6 +95,8 @@ fn account(id: &str) -> Account {
         oauth_base_url: "https://open.wechat.example".parse().unwrap(),
         proxy: None,
         notices: BTreeMap::new(),
+        template_per_second: None,
+        customer_service_per_second: None,
         domain_files: vec![],
     }
 }

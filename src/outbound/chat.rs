@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::policy::{Next, Outcome, Try, UNCLEAR, after_chat, cannot_be_sent, unclear_chat};
-use super::worker::{Job, attempt, count_outcome};
+use super::worker::{Job, alarm, attempt, count_outcome};
 use super::{Outbound, sender_of};
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
@@ -65,6 +65,7 @@ impl Outbound {
         };
         let attempt = attempt(at, began, &outcome);
         count_outcome(row, &outcome);
+        alarm(row, &outcome);
         if let Outcome::Refused { class: Class::WindowClosed | Class::AllowanceUsed, .. } = outcome {
             self.believe_wechat(row).await;
         }

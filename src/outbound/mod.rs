@@ -7,15 +7,20 @@
 //! message once if it answers a question, else never.
 
 mod chat;
+mod gate;
+mod lanes;
 mod policy;
+mod rate;
+mod take;
 mod tidy;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gate::{Gate, Way, day_of};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -23,15 +28,17 @@ use zeroize::Zeroizing;
 
 use crate::bank::events::{NotAReceiver, Receiver};
 use crate::clock::{SharedClock, SharedRandom, new_trace};
-use crate::config::Config;
+use crate::config::{Account, Config};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::trace::TraceId;
 use crate::domain::window::Sender;
 use crate::parts::Parts;
-use crate::store::{Family, Lane, NewOutbox, OutChannel, Store, StoreError, Write};
+use crate::store::{
+    Commit, CommitError, Family, Lane, NewOutbox, OutChannel, QuotaDay, QuotaUse, Store, StoreError, Write,
+};
 use crate::telemetry::trace;
-use crate::wechat::api::{Api, CustomMessage};
+use crate::wechat::api::{Api, CustomMessage, Quota};
 
 /// WeChat's API, account by account.
 pub type Apis = BTreeMap<AccountId, Arc<Api>>;
@@ -99,6 +106,13 @@ pub struct Outbound {
     messages: Notify,
     events: Notify,
     order: AtomicI64,
+    gate: Gate,
+    /// Rounds of taking, so that the last lane gets its turn.
+    rounds: AtomicU64,
+    /// Calls a second that all instances may make together, as the bank configured them.
+    rates: BTreeMap<Way, u32>,
+    /// The same as WeChat says, for the others.
+    told_rates: Mutex<BTreeMap<Way, Option<u32>>>,
 }
 
 impl Outbound {
@@ -115,6 +129,15 @@ impl Outbound {
     ) -> Result<Self, NotAReceiver> {
         let receiver = config.events.as_ref().map(Receiver::new).transpose()?;
         let parts = Arc::new(Parts::new(store.clone()));
+        let configured = |account: &Account| {
+            let rates = [
+                (OutChannel::Template, account.template_per_second),
+                (OutChannel::CustomerService, account.customer_service_per_second),
+            ];
+            let id = account.id.clone();
+            rates.into_iter().filter_map(move |(channel, rate)| Some(((id.clone(), channel), rate?)))
+        };
+        let rates = config.accounts.iter().flat_map(configured).collect();
         Ok(Self {
             store,
             apis,
@@ -125,6 +148,10 @@ impl Outbound {
             messages: Notify::new(),
             events: Notify::new(),
             order: AtomicI64::new(0),
+            gate: Gate::default(),
+            rounds: AtomicU64::new(0),
+            rates,
+            told_rates: Mutex::default(),
         })
     }
 
@@ -284,6 +311,47 @@ impl Outbound {
         Ok(vec![self.store.add_outbox(&row)?])
     }
 
+    /// Whether template messages or customer-service messages of an account cannot leave for now, whatever they say:
+    /// the day's quota is gone, or WeChat has closed the API. Security has a share of the quota of its own.
+    #[must_use]
+    pub fn is_closed(&self, account: &AccountId, channel: OutChannel) -> bool {
+        self.gate.is_closed(&(account.clone(), channel), self.clock.now())
+    }
+
+    /// Keeps what WeChat says of an account's calls of one API: how many a day has, how many are counted, and how
+    /// many may be made at once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn learn_limits(
+        &self,
+        account: &AccountId,
+        channel: OutChannel,
+        quota: &Quota,
+    ) -> Result<(), StoreError> {
+        let way = (account.clone(), channel);
+        if !self.rates.contains_key(&way) {
+            self.told_rates().insert(way, quota.calls_per_second());
+        }
+        let day = day_of(self.clock.now());
+        let of = QuotaDay { account: account.clone(), channel, day };
+        let mut commit = Commit::new(0);
+        commit.extend(self.store.learn_quota(&of, quota.daily_limit, quota.used));
+        match self.store.commit(commit).await {
+            Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
+            Err(CommitError::Store(error)) => Err(error),
+        }
+    }
+
+    /// How many calls of one API of an account were drawn today, by all instances, and how many the day has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn quota_use(&self, account: &AccountId, channel: OutChannel) -> Result<QuotaUse, StoreError> {
+        let day = day_of(self.clock.now());
+        self.store.quota_use(&QuotaDay { account: account.clone(), channel, day }).await
+    }
+
     /// A hint after a commit that there is something to send. Losing it costs at most one poll.
     pub fn wake(&self, part: u8) {
         tracing::trace!(part, "there is something to send");
@@ -304,6 +372,10 @@ impl Outbound {
     #[must_use]
     pub fn new_trace(&self) -> TraceId {
         new_trace(self.clock.as_ref(), self.random.as_ref())
+    }
+
+    fn told_rates(&self) -> MutexGuard<'_, BTreeMap<Way, Option<u32>>> {
+        self.told_rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn jitter(&self) -> u8 {

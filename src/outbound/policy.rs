@@ -40,6 +40,8 @@ impl Outcome {
     pub(super) fn of(result: Result<Option<String>, ApiError>) -> Self {
         match result {
             Ok(msgid) => Self::Accepted(msgid),
+            // Without a token nothing was said about the message.
+            Err(error) if error.is_before_sending() => Self::NotSent,
             Err(error) => match (error.code(), error.is_certainly_not_done()) {
                 (Some(code), _) => Self::Refused { code, class: error.class() },
                 (None, true) => Self::NotSent,
@@ -91,7 +93,17 @@ pub(super) struct Try {
     pub(super) jitter: u8,
 }
 
-/// After a template message was tried. It may always be repeated: WeChat delivers one `client_msg_id` once.
+/// WeChat delivers one `client_msg_id` once within ten minutes. A message that may have arrived is repeated only
+/// within this time, so that its last repeat is on the way no longer when they are over.
+const SINGLE_FOR: Duration = Duration::from_secs(9 * 60);
+
+/// When a template message ends of which a try at this moment may have arrived: past it a repeat might be a second
+/// message. It has then failed as unclear, and the bank falls back.
+pub(super) fn template_ends(unclear_at: UnixMs) -> UnixMs {
+    unclear_at + SINGLE_FOR
+}
+
+/// After a template message was tried. Until [`template_ends`] it may be repeated.
 pub(super) fn after_template(outcome: &Outcome, this: Try) -> Next {
     let again = |reason: &str| Next::Again {
         due: this.now + pause(&MESSAGE_PAUSES_MS, this),

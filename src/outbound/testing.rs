@@ -260,6 +260,8 @@ pub(crate) fn config(outside: &Url) -> Config {
         desk: config::DeskKind::Own,
         api_base_urls: vec![outside.clone()],
         oauth_base_url: outside.clone(),
+        template_per_second: None,
+        customer_service_per_second: None,
         domain_files: vec![],
         proxy: None,
         notices: BTreeMap::from([

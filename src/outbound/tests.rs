@@ -11,8 +11,10 @@ use crate::clock::Clock as _;
 use crate::domain::secret::Secret;
 use crate::domain::verdict::State;
 use crate::store::testing::stores;
-use crate::store::{Channel, Commit, Direction, Message, SentRow};
+use crate::store::{Channel, Commit, Direction, Message, OutboxRow, SentRow};
 use crate::wechat::text::Text;
+
+mod limits;
 
 async fn worlds() -> Vec<World> {
     stores().await.into_iter().map(World::new).collect()
@@ -67,6 +69,12 @@ async fn say(world: &World, outbound: &Outbound, follower: FollowerKey, sender: 
 
 async fn state_of(world: &World, follower: FollowerKey, seq: i64) -> String {
     world.store().messages(&world.account(), follower, seq - 1, 1).await.unwrap().remove(0).state
+}
+
+/// What a sender would take now.
+async fn due(world: &World, outbound: &Outbound, channel: OutChannel, lane: Lane) -> Vec<OutboxRow> {
+    let (owner, account, now) = (outbound.parts().owner(), world.account(), world.test.clock.now());
+    world.store().due_outbox(owner, (&account, channel), lane, now, 9).await.unwrap()
 }
 
 /// The owner died: its leases end at once.
@@ -204,9 +212,7 @@ async fn after_a_take_over_nothing_is_sent_twice_and_the_old_owner_settles_nothi
         old.parts().tend().await.unwrap();
         enqueue(&world, &old, follower, "T1").await;
         // The old owner has read the row when it falls asleep; its leases end, and another takes them.
-        let read =
-            world.store().due_outbox(old.parts().owner(), Lane::Spend, world.test.clock.now(), 9).await;
-        let row = read.unwrap().remove(0);
+        let row = due(&world, &old, OutChannel::Template, Lane::Spend).await.remove(0);
         expire_leases(&world, &old).await;
         assert_eq!(new.step().await, 1);
         let verdict = crate::domain::verdict::Verdict::plain(State::Failed);
@@ -227,9 +233,7 @@ async fn a_crash_between_intent_and_settle_is_an_unclear_try_and_goes_out_under_
         let dead = world.outbound();
         dead.parts().tend().await.unwrap();
         enqueue(&world, &dead, follower, "T1").await;
-        let rows =
-            world.store().due_outbox(dead.parts().owner(), Lane::Spend, world.test.clock.now(), 9).await;
-        let row = rows.unwrap().remove(0);
+        let row = due(&world, &dead, OutChannel::Template, Lane::Spend).await.remove(0);
         let intent = world.store().add_intent("batch", &row.fence, &["T1"]);
         world.commit(vec![intent]).await;
         expire_leases(&world, &dead).await;
@@ -347,9 +351,7 @@ async fn a_crash_while_a_chat_message_was_on_its_way_leaves_it_unclear_and_unsen
         let dead = world.outbound();
         dead.parts().tend().await.unwrap();
         let agents = say(&world, &dead, follower, Sender::Agent, "您好").await;
-        let rows =
-            world.store().due_outbox(dead.parts().owner(), Lane::Answer, world.test.clock.now(), 9).await;
-        let row = rows.unwrap().remove(0);
+        let row = due(&world, &dead, OutChannel::CustomerService, Lane::Answer).await.remove(0);
         world.commit(vec![world.store().add_intent(&row.outbox_id, &row.fence, &[])]).await;
         expire_leases(&world, &dead).await;
         world.outbound().step().await;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::policy::{Next, cannot_be_sent};
+use super::gate::day_of;
+use super::policy::{Next, UNCLEAR, cannot_be_sent, template_ends};
 use super::worker::Job;
 use super::{Outbound, sender_of};
 use crate::domain::verdict::{State, Verdict};
@@ -20,6 +21,7 @@ const SWEEP_ROWS_MAX: usize = 5_000;
 /// How long history is kept.
 const HISTORY: Duration = Duration::from_secs(90 * 24 * 3600);
 const RECEIPTS: Duration = Duration::from_secs(14 * 24 * 3600);
+const QUOTA_DAYS: i64 = 7;
 /// A row that expires while it is being sent is left alone for longer than a send can last.
 const ON_THE_WAY: Duration = Duration::from_secs(15);
 /// Rows of one tidying.
@@ -52,7 +54,8 @@ impl Outbound {
         for row in expired {
             let Some(working) = self.parts.begin(row.fence.part) else { continue };
             let trace = row.trace.unwrap_or_else(|| self.new_trace());
-            let job = Job::not_sent(row, working);
+            // It is not sent: only its end is written.
+            let job = Job::new(row, working, None);
             trace::carry(trace, self.expire(&job)).await;
             done += 1;
         }
@@ -77,12 +80,14 @@ impl Outbound {
         {
             return self.say_next(job, &reason, row.attempts, vec![]).await;
         }
-        let verdict = Verdict::new(State::Failed, EXPIRED);
+        let is_unclear = row.channel == OutChannel::Template
+            && self.store.was_unclear(&row.outbox_id).await.unwrap_or(false);
+        let verdict = Verdict::new(State::Failed, if is_unclear { UNCLEAR } else { EXPIRED });
         self.settle(job, &verdict, None, row.attempts, vec![]).await;
     }
 
     /// A batch that an earlier owner left behind was perhaps sent: each of its unsettled rows gets that try in its
-    /// list. They go out again under the same `client_msg_id`.
+    /// list. They go out again under the same `client_msg_id`, as long as WeChat knows it.
     async fn recover(&self) -> Result<(), StoreError> {
         for intent in self.store.left_intents(self.parts.owner(), TIDY_ROWS_MAX).await? {
             let mut commit = Commit::new(0);
@@ -90,7 +95,7 @@ impl Outbound {
                 if let Some(attempts) = self.store.open_attempts(outbox_id).await? {
                     let lost = Attempt { at: intent.at, duration_ms: 0, outcome: "unclear", errcode: None };
                     commit.push(self.store.add_attempt(outbox_id, attempts + 1, &lost));
-                    commit.push(self.store.count_attempt(outbox_id, attempts + 1));
+                    commit.push(self.store.count_attempt(outbox_id, attempts + 1, template_ends(intent.at)));
                 }
             }
             commit.push(self.store.end_intent(&intent.intent_id));
@@ -106,6 +111,7 @@ impl Outbound {
         let now = self.clock.now();
         let mut commit = Commit::new(0);
         commit.extend(self.store.sweep_outbox(now - HISTORY, now - RECEIPTS, SWEEP_ROWS_MAX));
+        commit.push(self.store.forget_quotas(day_of(now) - QUOTA_DAYS));
         if let Err(error) = self.store.commit(commit).await {
             tracing::warn!(%error, retry = "later", "old rows of the outbox stay until the next sweep");
         }

@@ -11,27 +11,33 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::policy::{Next, Outcome, Try, after_event, after_template};
+use super::lanes::{SENDS_MAX, sends_max};
+use super::policy::{Next, Outcome, Try, UNCLEAR, after_event, after_template, template_ends};
 use super::{Outbound, TemplatePayload};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
 use crate::parts::Working;
-use crate::store::{Attempt, Commit, CommitError, Fence, Lane, OutChannel, OutboxRow, StoreError, Write};
+use crate::store::{Attempt, Commit, CommitError, Lane, OutChannel, OutboxRow, Write};
 use crate::telemetry::trace::{self, SPANS};
 use crate::wechat::api::TemplateMessage;
+use crate::wechat::errcode::Class;
 
-/// Messages to WeChat that are unsettled at the same time.
-const SENDS_MAX: usize = 96;
-/// Room that must be free before more rows are read, so that a busy loop does not read for each single send.
+/// Room that must be free before a backlog is read, so that a busy loop does not read for each single send.
 const ROOM_MIN: usize = 24;
 /// Events that are posted at the same time.
 const EVENTS_MAX: usize = 16;
 /// Without a hint, rows are looked for this often.
 const POLL: Duration = Duration::from_millis(250);
-/// Settling is tried this often while the database fails, then the row is left to be found again.
-const SETTLE_TRIES_MAX: u32 = 6;
+/// The same while a rate holds calls back.
+const RATE_POLL: Duration = Duration::from_millis(20);
+/// A WeChat that does not answer is asked this often whether it is back.
+const PROBE: Duration = Duration::from_secs(1);
+/// While the database fails, settling is tried again after this, then after twice this, and so on.
 const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+const SETTLE_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// After this the row is left to be found again.
+const SETTLE_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// A row that this process will send now.
 pub(super) struct Job {
@@ -41,26 +47,32 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// A row that is not sent: only its end is written.
-    pub(super) fn not_sent(row: OutboxRow, working: Working) -> Self {
-        Self { row, batch: None, _working: working }
+    /// A row that will be sent, with the intent that says so if it is shared with others.
+    pub(super) fn new(row: OutboxRow, working: Working, batch: Option<Arc<Batch>>) -> Self {
+        Self { row, batch, _working: working }
     }
 
     /// Writes that end the batch's intent, for the commit of its last row.
-    pub(super) fn end_of_batch(&self, outbound: &Outbound) -> Option<Write> {
+    fn end_of_batch(&self, outbound: &Outbound) -> Option<Write> {
         let batch = self.batch.as_ref()?;
         (batch.left.fetch_sub(1, Ordering::AcqRel) == 1).then(|| outbound.store.end_intent(&batch.intent_id))
     }
 }
 
 /// One intent and how many of its rows are unsettled.
-struct Batch {
+pub(super) struct Batch {
     intent_id: String,
     left: AtomicUsize,
 }
 
+impl Batch {
+    pub(super) fn new(intent_id: String, rows: usize) -> Self {
+        Self { intent_id, left: AtomicUsize::new(rows) }
+    }
+}
+
 /// Whom a message goes to.
-type Whom = (AccountId, FollowerKey);
+pub(super) type Whom = (AccountId, FollowerKey);
 
 /// Work that goes on in tasks of its own, by what it is about. A task that panics frees its key too.
 struct InFlight<K> {
@@ -110,7 +122,8 @@ impl Outbound {
             tracing::warn!(%error, retry = "later", "the leases of outgoing work could not be tended");
         }
         done += self.tidy().await;
-        let jobs = self.take(SENDS_MAX, &HashSet::new()).await;
+        self.probe().await;
+        let jobs = self.take(0, &HashSet::new(), false).await;
         done += jobs.len();
         futures::future::join_all(jobs.into_iter().map(|job| self.send(job))).await;
         let events = self.take_events(EVENTS_MAX, &HashSet::new()).await;
@@ -123,10 +136,18 @@ impl Outbound {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let leases = CancellationToken::new();
         let work = async {
-            tokio::join!(self.run_messages(&stop), self.run_events(&stop), self.run_tidying(&stop));
+            tokio::join!(
+                self.run_messages(&stop),
+                self.run_events(&stop),
+                self.run_tidying(&stop),
+                self.run_probing(&stop)
+            );
             leases.cancel();
         };
         tokio::join!(self.parts.run(leases.clone()), work);
+        if let Err(error) = self.gate.give_back(&self.store, self.clock.now()).await {
+            tracing::warn!(%error, "what is left of today's quota could not be given back; the others do without it");
+        }
         if let Err(error) = self.parts.leave().await {
             tracing::warn!(%error, "the partitions could not be given back; they are free when their leases end");
         }
@@ -134,12 +155,15 @@ impl Outbound {
 
     async fn run_messages(self: &Arc<Self>, stop: &CancellationToken) {
         let mut sending = InFlight::default();
-        let mut look = true;
+        // What there may be to read: nothing new, something new, or more of what there was.
+        let (mut hint, mut more) = (true, true);
         loop {
-            let room = SENDS_MAX - sending.len();
-            if look && !stop.is_cancelled() && room >= ROOM_MIN {
-                let jobs = self.take(room, &sending.keys()).await;
-                look = !jobs.is_empty();
+            let has_room = sends_max(Lane::Spend).saturating_sub(sending.len()) >= ROOM_MIN;
+            let urgent_only = !has_room;
+            if !stop.is_cancelled() && sending.len() < SENDS_MAX && (hint || (more && has_room)) {
+                let jobs = self.take(sending.len(), &sending.keys(), urgent_only).await;
+                hint = false;
+                more = urgent_only || !jobs.is_empty();
                 for job in jobs {
                     let outbound = Arc::clone(self);
                     if let Some(whom) = whom(&job.row) {
@@ -150,12 +174,39 @@ impl Outbound {
             if stop.is_cancelled() && sending.len() == 0 {
                 return;
             }
+            let poll = if self.is_held_by_rate() { RATE_POLL } else { POLL };
             tokio::select! {
-                () = sending.one_ends(), if sending.len() > 0 => look = true,
-                () = self.messages.notified() => look = true,
-                () = sleep(POLL) => look = true,
+                () = sending.one_ends(), if sending.len() > 0 => more = true,
+                () = self.messages.notified() => hint = true,
+                () = sleep(poll) => hint = true,
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
+        }
+    }
+
+    /// Asks each WeChat that does not answer for nothing, until it does: no message is put at risk for that.
+    async fn run_probing(&self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(PROBE) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.probe() => {}
+            }
+        }
+    }
+
+    async fn probe(&self) {
+        let down = self.apis.iter().filter(|(_, api)| api.is_cut_off());
+        let asked = futures::future::join_all(down.map(|(account, api)| async move {
+            if api.greet().await.is_ok() {
+                tracing::info!(%account, "WeChat answers again; what waits leaves now");
+            }
+        }));
+        if !asked.await.is_empty() {
+            self.messages.notify_one();
         }
     }
 
@@ -181,81 +232,6 @@ impl Outbound {
         }
     }
 
-    /// Reads due rows, the most urgent lane first, at most one for each follower, and says that they will be sent.
-    async fn take(&self, room: usize, busy: &HashSet<Whom>) -> Vec<Job> {
-        let mut rows: Vec<(OutboxRow, Working)> = Vec::new();
-        let mut followers = HashSet::new();
-        for lane in Lane::TO_WECHAT {
-            // Rows of followers that are busy are read again, each at most once a channel.
-            let read_max = room + 2 * busy.len();
-            for row in self.read(lane, read_max).await {
-                let Some(whom) = whom(&row) else { continue };
-                if rows.len() >= room || busy.contains(&whom) || !followers.insert(whom) {
-                    continue;
-                }
-                rows.extend(self.parts.begin(row.fence.part).map(|working| (row, working)));
-            }
-        }
-        self.intend(rows).await
-    }
-
-    async fn take_events(&self, room: usize, busy: &HashSet<String>) -> Vec<Job> {
-        let rows = self.read(Lane::Event, room + busy.len()).await;
-        let free = rows.into_iter().filter(|row| !busy.contains(&row.outbox_id)).take(room);
-        free.filter_map(|row| {
-            let working = self.parts.begin(row.fence.part)?;
-            Some(Job { row, batch: None, _working: working })
-        })
-        .collect()
-    }
-
-    async fn read(&self, lane: Lane, rows_max: usize) -> Vec<OutboxRow> {
-        let now = self.clock.now();
-        match self.store.due_outbox(self.parts.owner(), lane, now, rows_max).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                let lane = lane.name();
-                tracing::warn!(%error, lane, retry = "later", "the database gave nothing to send; what waits goes on waiting");
-                vec![]
-            }
-        }
-    }
-
-    /// Writes one intent for each partition's templates. Customer-service messages write their own, alone, when the
-    /// allowance is booked. Rows whose partition was lost meanwhile drop out.
-    async fn intend(&self, rows: Vec<(OutboxRow, Working)>) -> Vec<Job> {
-        let mut jobs = Vec::with_capacity(rows.len());
-        let mut groups: Vec<(Fence, Vec<(OutboxRow, Working)>)> = Vec::new();
-        for (row, working) in rows {
-            if row.channel == OutChannel::CustomerService {
-                jobs.push(Job { row, batch: None, _working: working });
-            } else if let Some((_, group)) = groups.iter_mut().find(|(fence, _)| *fence == row.fence) {
-                group.push((row, working));
-            } else {
-                groups.push((row.fence.clone(), vec![(row, working)]));
-            }
-        }
-        let intents = groups.into_iter().map(|(fence, group)| async move {
-            let ids: Vec<&str> = group.iter().map(|(row, _)| row.outbox_id.as_str()).collect();
-            let batch = Arc::new(Batch { intent_id: self.store.new_id(), left: AtomicUsize::new(ids.len()) });
-            let intent = self.store.add_intent(&batch.intent_id, &fence, &ids);
-            match self.store.commit(Commit::new(fence.part).with(intent)).await {
-                Ok(()) => group
-                    .into_iter()
-                    .map(|(row, working)| Job { row, batch: Some(batch.clone()), _working: working })
-                    .collect(),
-                Err(error) => {
-                    tracing::info!(%error, part = fence.part, "an intent did not stand; its rows are left");
-                    vec![]
-                }
-            }
-        });
-        for group in futures::future::join_all(intents).await {
-            jobs.extend(group);
-        }
-        jobs
-    }
-
     /// One try, under the trace of what caused the row.
     async fn send(&self, job: Job) {
         let (lane, channel) = (job.row.lane.name(), job.row.channel);
@@ -275,16 +251,9 @@ impl Outbound {
 
     async fn send_template(&self, job: Job) {
         let row = &job.row;
-        let message = match self.addressed(row).await {
-            Ok(Ok(message)) => message,
-            Ok(Err(verdict)) => return self.settle(&job, &verdict, None, row.attempts, vec![]).await,
-            Err(error) => {
-                return tracing::warn!(
-                    %error,
-                    retry = "later",
-                    "the database did not say whom a template message goes to; it is tried again"
-                );
-            }
+        let message = match addressed(row) {
+            Ok(message) => message,
+            Err(verdict) => return self.settle(&job, &verdict, None, row.attempts, vec![]).await,
         };
         let Some(api) = row.account.as_ref().and_then(|account| self.apis.get(account)) else {
             let verdict = Verdict::new(State::Failed, "account_not_configured");
@@ -294,6 +263,7 @@ impl Outbound {
         let outcome = Outcome::of(api.template_send(&message).await.map(Some));
         let attempt = attempt(at, began, &outcome);
         count_outcome(row, &outcome);
+        alarm(row, &outcome);
         let this = Try { number: row.attempts + 1, now: self.clock.now(), jitter: self.jitter() };
         let next = after_template(&outcome, this);
         let msgid = match &outcome {
@@ -301,35 +271,6 @@ impl Outbound {
             _ => None,
         };
         self.conclude(&job, next, this.number, msgid.as_deref(), attempt).await;
-    }
-
-    /// The message with its openid, or why it must not leave: his binding ended, or he left, since it was written.
-    async fn addressed(&self, row: &OutboxRow) -> Result<Result<TemplateMessage, Verdict>, StoreError> {
-        let (Some(account), Some(follower)) = (&row.account, row.follower) else {
-            return Ok(Err(Verdict::new(State::Failed, "no_address")));
-        };
-        if let Some(customer_ix) = &row.customer_ix
-            && !self.store.binding_stands(account, follower, customer_ix).await?
-        {
-            return Ok(Err(Verdict::new(State::Suppressed, "no_binding")));
-        }
-        if self.store.is_following(account, follower).await? == Some(false) {
-            return Ok(Err(Verdict::new(State::Unreachable, "not_following")));
-        }
-        let Some(to) = self.store.openid(account, follower).await? else {
-            return Ok(Err(Verdict::new(State::Suppressed, "no_binding")));
-        };
-        let Ok(payload) = serde_json::from_slice::<TemplatePayload>(&row.payload) else {
-            return Ok(Err(Verdict::new(State::Failed, "unreadable")));
-        };
-        Ok(Ok(TemplateMessage {
-            to,
-            template_id: payload.template_id,
-            url: payload.url,
-            mini_program: None,
-            client_msg_id: row.client_msg_id.clone().unwrap_or_else(|| row.outbox_id.clone()),
-            data: payload.data,
-        }))
     }
 
     /// Writes what follows from a try.
@@ -353,7 +294,10 @@ impl Outbound {
                 self.settle(job, &verdict, msgid, attempts, writes).await;
             }
             Next::Again { due, reason } => {
-                writes.push(self.store.delay_outbox(row, due, &reason, attempts));
+                // Once a try of it may have arrived, a template message ends while WeChat still knows its id.
+                let is_unclear = row.channel == OutChannel::Template && attempt.outcome == UNCLEAR;
+                let expires = if is_unclear { template_ends(attempt.at) } else { row.expires };
+                writes.push(self.store.delay_outbox(row, due, expires, &reason, attempts));
                 self.finish(job, writes).await;
             }
             Next::Pause { until, reason } => {
@@ -365,7 +309,7 @@ impl Outbound {
                     );
                     writes.push(self.store.pause_api(account, row.channel, until));
                 }
-                writes.push(self.store.delay_outbox(row, until, &reason, attempts));
+                writes.push(self.store.delay_outbox(row, until, row.expires, &reason, attempts));
                 self.finish(job, writes).await;
             }
             Next::Keep { reason } => self.say_next(job, &reason, attempts, writes).await,
@@ -394,36 +338,43 @@ impl Outbound {
         self.finish(job, writes).await;
     }
 
-    /// Commits under the lease, patiently: what was sent must not be sent again because the database hesitated.
+    /// Commits under the lease, patiently: what was sent must be noted, however long the database hesitates. Nothing
+    /// else could be sent meanwhile. A process that ends before leaves its intent, which tells the next owner.
     pub(super) async fn finish(&self, job: &Job, writes: Vec<Write>) {
-        let mut commit = Commit::new(job.row.fence.part);
+        let row = &job.row;
+        // With the customer's notice, so that two commits never wait for each other's rows.
+        let lane = row.address.customer_ix.as_ref().and_then(|ix| ix.first());
+        let mut commit = Commit::new(lane.copied().unwrap_or(row.fence.part));
         commit.extend(writes);
         commit.extend(job.end_of_batch(self));
-        if job.row.channel == OutChannel::CustomerService {
-            commit.push(self.store.end_intent(&job.row.outbox_id));
+        if row.channel == OutChannel::CustomerService {
+            commit.push(self.store.end_intent(&row.outbox_id));
         }
-        for tries in 1..=SETTLE_TRIES_MAX {
+        let (began, part) = (Instant::now(), row.fence.part);
+        let mut pause = SETTLE_PAUSE;
+        while began.elapsed() < SETTLE_FOR {
             match self.store.commit(commit.clone()).await {
                 Ok(()) => return,
                 Err(CommitError::Conflict(conflict)) => {
-                    tracing::info!(
-                        ?conflict,
-                        part = job.row.fence.part,
-                        "a row was settled by another owner; nothing is lost"
-                    );
+                    tracing::info!(?conflict, part, "a row was settled by another owner; nothing is lost");
                     return;
                 }
                 Err(CommitError::Store(error)) => {
                     tracing::warn!(
                         %error,
-                        tries,
+                        part,
                         retry = "now",
-                        "what was sent is not noted yet; after {SETTLE_TRIES_MAX} tries it is found again and sent under the same id"
+                        "what was sent is not noted yet; it is tried until the database answers. See that it does"
                     );
-                    sleep(SETTLE_PAUSE * tries).await;
+                    sleep(pause).await;
+                    pause = (pause * 2).min(SETTLE_PAUSE_MAX);
                 }
             }
         }
+        tracing::error!(
+            part,
+            "what was sent could not be noted for ten minutes; it is found again, and sent under the same id or not at all"
+        );
     }
 
     async fn post_event(&self, job: Job) {
@@ -448,6 +399,31 @@ impl Outbound {
     }
 }
 
+/// The message with its openid, or why it must not leave: his binding ended, or he left, since it was written.
+fn addressed(row: &OutboxRow) -> Result<TemplateMessage, Verdict> {
+    let address = &row.address;
+    if address.customer_ix.is_some() && !address.is_bound {
+        return Err(Verdict::new(State::Suppressed, "no_binding"));
+    }
+    if address.following == Some(false) {
+        return Err(Verdict::new(State::Unreachable, "not_following"));
+    }
+    let Some(to) = address.openid.clone() else {
+        return Err(Verdict::new(State::Suppressed, "no_binding"));
+    };
+    let Ok(payload) = serde_json::from_slice::<TemplatePayload>(&row.payload) else {
+        return Err(Verdict::new(State::Failed, "unreadable"));
+    };
+    Ok(TemplateMessage {
+        to,
+        template_id: payload.template_id,
+        url: payload.url,
+        mini_program: None,
+        client_msg_id: row.client_msg_id.clone().unwrap_or_else(|| row.outbox_id.clone()),
+        data: payload.data,
+    })
+}
+
 /// The end of a row, in the log: whom it went to shows as the keyed hash only.
 fn tell(row: &OutboxRow, verdict: &Verdict, attempts: i64) {
     let (channel, lane, state) = (row.channel.name(), row.lane.name(), verdict.state.name());
@@ -466,7 +442,28 @@ fn tell(row: &OutboxRow, verdict: &Verdict, attempts: i64) {
     );
 }
 
-fn whom(row: &OutboxRow) -> Option<Whom> {
+/// Tells staff what no retry mends: the account's permissions or settings, a template, a text.
+pub(super) fn alarm(row: &OutboxRow, outcome: &Outcome) {
+    let Outcome::Refused { code, class } = outcome else { return };
+    if !matches!(class, Class::Malformed | Class::Restricted | Class::Permission | Class::Configuration) {
+        return;
+    }
+    let account = row.account.as_ref().map_or("", AccountId::as_str);
+    let (channel, class_name) = (row.channel.name(), class.label());
+    metrics::counter!("weikefu_outbound_faults_total", "account" => account.to_owned(), "channel" => channel,
+        "class" => class_name)
+    .increment(1);
+    tracing::error!(
+        account,
+        channel,
+        code,
+        class = class_name,
+        "WeChat will not take this kind of message: {}",
+        class.advice()
+    );
+}
+
+pub(super) fn whom(row: &OutboxRow) -> Option<Whom> {
     Some((row.account.clone()?, row.follower?))
 }
 

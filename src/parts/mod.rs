@@ -40,6 +40,7 @@ struct State {
     leaving: BTreeSet<u8>,
     busy: BTreeMap<u8, usize>,
     renewed: Option<Instant>,
+    alive: usize,
 }
 
 /// Work on one partition is going on: it is not given back meanwhile.
@@ -79,6 +80,12 @@ impl Parts {
     pub fn held(&self) -> usize {
         let state = self.state();
         if fresh(&state) { state.held.len() } else { 0 }
+    }
+
+    /// How many instances share the work, this one included, as of the last round; 0 before the first.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        self.state().alive
     }
 
     /// Begins work on a partition; `None` when it is not ours to work on now.
@@ -131,6 +138,7 @@ impl Parts {
         let taken = held.difference(&state.held).count();
         state.leaving.retain(|part| held.contains(part));
         state.held = held;
+        state.alive = alive.len();
         metrics::gauge!("weikefu_parts_held").set(f64::from(u32::try_from(state.held.len()).unwrap_or(0)));
         Ok(taken)
     }

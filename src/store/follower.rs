@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::value::statements;
-use super::{Conflict, Store, StoreError, Write, follower_row};
+use super::{Conflict, Row, Store, StoreError, Write, follower_row};
 use crate::domain::ids::{AccountId, FollowerKey, Openid};
 use crate::domain::secret::{Personal, Secret};
 use crate::domain::time::UnixMs;
@@ -106,9 +106,20 @@ impl Store {
         follower: FollowerKey,
     ) -> Result<Option<Openid>, StoreError> {
         let row = self.fetch_one(OPENID_OF, vec![account.as_str().into(), follower.into()]).await?;
-        let Some(row) = row else { return Ok(None) };
-        let plain = self.vault().open(OPENID, &follower_row(account, follower), row.blob(0)?)?;
-        Ok(Openid::parse(&row.utf8(0, &plain)?))
+        row.map_or(Ok(None), |row| self.opened_openid(account, follower, &row, 0))
+    }
+
+    /// The openid in a column of a row; `None` where there is none.
+    pub(super) fn opened_openid(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        row: &Row,
+        column: usize,
+    ) -> Result<Option<Openid>, StoreError> {
+        let Some(sealed) = row.blob_opt(column)? else { return Ok(None) };
+        let plain = self.vault().open(OPENID, &follower_row(account, follower), sealed)?;
+        Ok(Openid::parse(&row.utf8(column, &plain)?))
     }
 
     /// Whether he follows, as far as WeChat has said; `None` when he is unknown.

@@ -18,6 +18,7 @@ mod notice;
 mod outbox;
 mod parts;
 mod push;
+mod quota;
 mod rows;
 mod sent;
 mod staff;
@@ -37,9 +38,10 @@ pub use h5::{StoredJourney, StoredSession};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
 pub use known::Known;
 pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
-pub use outbox::{Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow};
+pub use outbox::{Address, Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow};
 pub use parts::{Fence, Lease};
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
+pub use quota::{QuotaDay, QuotaUse};
 pub use sent::{Attempt, PastAttempt, SentRow};
 pub use staff::{Attempts, SessionRow, StaffRow};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
@@ -345,6 +347,7 @@ pub fn all_statements() -> Vec<Statement> {
         outbox::ALL,
         parts::ALL,
         push::ALL,
+        quota::ALL,
         sent::ALL,
         staff::ALL,
     ]

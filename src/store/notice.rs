@@ -36,10 +36,14 @@ statements! {
         n.trace_id \
         FROM notice n JOIN part_lease l ON l.part = n.part AND l.owner = $1 \
         WHERE n.lane = $2 AND n.look_ms <= $3 ORDER BY n.look_ms LIMIT $4";
-    LOOKED = "UPDATE notice SET look_ms = $6, looks = looks + 1, planned = 1, fell_back = $7, state = $8, reason = $9, \
-        changed_ms = $10 WHERE family = $1 AND notice_id = $2 AND looks = $3 AND EXISTS (SELECT 1 FROM part_lease l \
-        WHERE l.part = notice.part AND l.owner = $4 AND l.epoch = $5)";
-    POKE = "UPDATE notice SET look_ms = $3, looks = looks + 1 WHERE family = $1 AND notice_id = $2";
+    LOOKED = "UPDATE notice SET look_ms = v.column6, looks = notice.looks + 1, planned = 1, fell_back = v.column7, \
+        state = v.column8, reason = v.column9, changed_ms = v.column10 \
+        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)) AS v \
+        WHERE notice.family = v.column1 AND notice.notice_id = v.column2 AND notice.looks = v.column3 \
+        AND EXISTS (SELECT 1 FROM part_lease l \
+        WHERE l.part = notice.part AND l.owner = v.column4 AND l.epoch = v.column5)";
+    POKE = "UPDATE notice SET look_ms = v.column3, looks = notice.looks + 1 FROM (VALUES ($1, $2, $3)) AS v \
+        WHERE notice.family = v.column1 AND notice.notice_id = v.column2";
     POKE_BY_RECEIPT = "UPDATE notice SET look_ms = $3, looks = looks + 1 WHERE (family, notice_id) IN \
         (SELECT o.cause_kind, o.cause_id FROM outbox o WHERE o.account = $1 AND o.msgid = $2)";
     PENDING = "SELECT count(*) FROM (SELECT 1 AS one FROM notice WHERE state = 'pending' LIMIT $1) AS bounded";

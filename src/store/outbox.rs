@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::parts::Fence;
 use super::value::statements;
 use super::{Conflict, Row, Statement, Store, StoreError, Write};
-use crate::domain::ids::{AccountId, FollowerKey};
+use crate::domain::ids::{AccountId, FollowerKey, Openid};
 use crate::domain::time::UnixMs;
 use crate::domain::trace::TraceId;
 use crate::domain::verdict::Verdict;
@@ -13,13 +13,16 @@ use crate::keys::Place;
 
 const PAYLOAD: Place = Place("outbox.payload");
 
-/// The columns of [`OutboxRow`]. `o` is the outbox, `l` the lease of its partition.
+/// The columns of [`OutboxRow`]. `o` is the outbox, `l` the lease of its partition, `f` whom it goes to.
 macro_rules! row {
     ($($rest:literal)*) => {
         concat!(
-            "SELECT o.outbox_id, o.part, l.owner, l.epoch, o.account, o.fkey, o.customer_ix, o.channel, o.cause_kind, \
-             o.cause_id, o.log_seq, o.sender, o.client_msg_id, o.expires_ms, o.attempts, o.created_ms, \
-             o.payload_sealed, o.lane, o.reason, o.trace_id FROM outbox o JOIN part_lease l ON l.part = o.part AND l.owner = $1 ",
+            "SELECT o.outbox_id, o.part, l.owner, l.epoch, o.account, o.fkey, o.channel, o.cause_kind, o.cause_id, \
+             o.log_seq, o.sender, o.client_msg_id, o.expires_ms, o.attempts, o.created_ms, o.payload_sealed, o.lane, \
+             o.reason, o.trace_id, o.customer_ix, f.openid_sealed, f.following, (SELECT count(*) FROM binding b \
+             WHERE b.account = o.account AND b.fkey = o.fkey AND b.customer_ix = o.customer_ix) \
+             FROM outbox o JOIN part_lease l ON l.part = o.part AND l.owner = $1 \
+             LEFT JOIN follower f ON f.account = o.account AND f.fkey = o.fkey ",
             $($rest),*
         )
     };
@@ -32,33 +35,45 @@ statements! {
         'pending', $16, $17, $18) ON CONFLICT (outbox_id) DO NOTHING";
     /// Of each follower only the first row of a channel: a chat keeps its order even while its head waits for its
     /// next try; templates only wait for those that may leave now.
-    DUE = row!("WHERE o.settled = 0 AND o.lane = $2 AND o.due_ms <= $3 AND o.expires_ms > $3 \
-        AND NOT EXISTS (SELECT 1 FROM quota_pause q WHERE q.account = o.account AND q.api = o.channel \
-            AND q.until_ms > $3) \
+    DUE = row!("WHERE o.settled = 0 AND o.account = $2 AND o.channel = $3 AND o.lane = $4 AND o.due_ms <= $5 \
+        AND o.expires_ms > $5 \
         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.settled = 0 AND e.account = o.account AND e.fkey = o.fkey \
-            AND e.channel = o.channel AND e.order_no < o.order_no AND e.expires_ms > $3 \
-            AND (e.channel = 'customer_service' OR (e.lane = o.lane AND e.due_ms <= $3))) \
-        ORDER BY o.due_ms, o.order_no LIMIT $4");
+            AND e.channel = o.channel AND e.order_no < o.order_no AND e.expires_ms > $5 \
+            AND (e.channel = 'customer_service' OR (e.lane = o.lane AND e.due_ms <= $5))) \
+        ORDER BY o.due_ms, o.order_no LIMIT $6");
+    /// 4 is [`Lane::Event`]; written out, so that the index of events is found.
+    DUE_EVENTS = row!("WHERE o.settled = 0 AND o.lane = 4 AND o.due_ms <= $2 AND o.expires_ms > $2 \
+        ORDER BY o.due_ms, o.order_no LIMIT $3");
     EXPIRED = row!("WHERE o.settled = 0 AND o.expires_ms <= $2 ORDER BY o.expires_ms LIMIT $3");
-    SETTLE = "UPDATE outbox SET settled = 1, state = $4, reason = $5, msgid = $6, attempts = $7, settled_ms = $8, \
-        payload_sealed = NULL WHERE outbox_id = $1 AND settled = 0 AND EXISTS (SELECT 1 FROM part_lease l \
-        WHERE l.part = outbox.part AND l.owner = $2 AND l.epoch = $3)";
-    DELAY = "UPDATE outbox SET due_ms = $4, reason = $5, attempts = $6 WHERE outbox_id = $1 AND settled = 0 \
-        AND EXISTS (SELECT 1 FROM part_lease l WHERE l.part = outbox.part AND l.owner = $2 AND l.epoch = $3)";
+    SETTLE = "UPDATE outbox SET settled = 1, state = v.column4, reason = v.column5, msgid = v.column6, \
+        attempts = v.column7, settled_ms = v.column8, payload_sealed = NULL \
+        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8)) AS v WHERE outbox.outbox_id = v.column1 \
+        AND outbox.settled = 0 AND EXISTS (SELECT 1 FROM part_lease l \
+        WHERE l.part = outbox.part AND l.owner = v.column2 AND l.epoch = v.column3)";
+    /// The end of a row only ever comes nearer.
+    DELAY = "UPDATE outbox SET due_ms = v.column4, reason = v.column5, attempts = v.column6, \
+        expires_ms = CASE WHEN v.column7 < outbox.expires_ms THEN v.column7 ELSE outbox.expires_ms END \
+        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7)) AS v WHERE outbox.outbox_id = v.column1 AND outbox.settled = 0 \
+        AND EXISTS (SELECT 1 FROM part_lease l \
+        WHERE l.part = outbox.part AND l.owner = v.column2 AND l.epoch = v.column3)";
     DROP_FOLLOWER = "UPDATE outbox SET settled = 1, state = 'suppressed', reason = $3, settled_ms = $4, \
         payload_sealed = NULL WHERE account = $1 AND fkey = $2 AND settled = 0";
-    ADD_INTENT = "INSERT INTO intent (intent_id, part, epoch, owner, at_ms, ids) SELECT $1, $2, $4, $3, $5, $6 \
-        WHERE EXISTS (SELECT 1 FROM part_lease l WHERE l.part = $2 AND l.owner = $3 AND l.epoch = $4) \
+    ADD_INTENT = "INSERT INTO intent (intent_id, part, owner, epoch, at_ms, ids) SELECT v.column1, v.column2, \
+        v.column3, v.column4, v.column5, v.column6 FROM (VALUES ($1, $2, $3, $4, $5, $6)) AS v \
+        JOIN part_lease l ON l.part = v.column2 AND l.owner = v.column3 AND l.epoch = v.column4 WHERE 1 = 1 \
         ON CONFLICT (intent_id) DO NOTHING";
-    END_INTENT = "DELETE FROM intent WHERE intent_id = $1";
+    END_INTENT = "DELETE FROM intent WHERE intent_id IN (VALUES ($1))";
     HAS_INTENT = "SELECT at_ms FROM intent WHERE intent_id = $1";
     LEFT_INTENTS = "SELECT i.intent_id, i.at_ms, i.ids FROM intent i JOIN part_lease l ON l.part = i.part \
         AND l.owner = $1 WHERE i.epoch < l.epoch AND i.ids <> '' ORDER BY i.at_ms LIMIT $2";
     IS_OPEN = "SELECT attempts FROM outbox WHERE outbox_id = $1 AND settled = 0";
-    COUNT_ATTEMPT = "UPDATE outbox SET attempts = $2 WHERE outbox_id = $1 AND settled = 0 AND attempts < $2";
+    COUNT_ATTEMPT = "UPDATE outbox SET attempts = $2, \
+        expires_ms = CASE WHEN $3 < expires_ms THEN $3 ELSE expires_ms END \
+        WHERE outbox_id = $1 AND settled = 0 AND attempts < $2";
+    WAS_UNCLEAR = "SELECT count(*) FROM attempt WHERE outbox_id = $1 AND outcome = 'unclear'";
     PAUSE = "INSERT INTO quota_pause (account, api, until_ms) VALUES ($1, $2, $3) \
         ON CONFLICT (account, api) DO UPDATE SET until_ms = $3";
-    BINDING_STANDS = "SELECT count(*) FROM binding WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
+    PAUSES = "SELECT account, api FROM quota_pause WHERE until_ms > $1";
 }
 
 /// Which row leaves first.
@@ -114,7 +129,7 @@ impl Lane {
 }
 
 /// The way a row leaves the house.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OutChannel {
     /// A template message.
     Template,
@@ -192,8 +207,8 @@ pub struct OutboxRow {
     pub account: Option<AccountId>,
     /// Whom it goes to.
     pub follower: Option<FollowerKey>,
-    /// The customer whose binding must still stand.
-    pub customer_ix: Option<Vec<u8>>,
+    /// Where it goes, for a template message.
+    pub address: Address,
     /// Its way.
     pub channel: OutChannel,
     /// What caused it.
@@ -220,6 +235,19 @@ pub struct OutboxRow {
     pub payload: Zeroizing<Vec<u8>>,
     /// The trace that it belongs to.
     pub trace: Option<TraceId>,
+}
+
+/// What must be known of a follower to send him a template message, as of the moment when the row was read.
+#[derive(Clone, Debug, Default)]
+pub struct Address {
+    /// His openid; `None`: WeChat or the bank never told, or it is erased.
+    pub openid: Option<Openid>,
+    /// Whether he follows, as far as WeChat has said.
+    pub following: Option<bool>,
+    /// The customer whose notice it is, as a keyed hash; `None`: it speaks of no customer.
+    pub customer_ix: Option<Vec<u8>>,
+    /// Whether he is still bound to that customer.
+    pub is_bound: bool,
 }
 
 /// An intent whose sender is gone.
@@ -263,19 +291,42 @@ impl Store {
         Ok(Write::one(ADD, args, Conflict::Duplicate))
     }
 
-    /// Rows of one lane that may leave now and whose partition `owner` holds.
+    /// Rows of one way and lane that may leave now and whose partition `owner` holds.
     ///
     /// # Errors
     /// When the database fails or a sealed value does not open.
     pub async fn due_outbox(
         &self,
         owner: &str,
+        way: (&AccountId, OutChannel),
         lane: Lane,
         now: UnixMs,
         rows_max: usize,
     ) -> Result<Vec<OutboxRow>, StoreError> {
-        let args = vec![owner.into(), lane.number().into(), now.into(), count(rows_max).into()];
+        let (account, channel) = way;
+        let args = vec![
+            owner.into(),
+            account.as_str().into(),
+            channel.name().into(),
+            lane.number().into(),
+            now.into(),
+            count(rows_max).into(),
+        ];
         self.outbox_rows(DUE, self.fetch(DUE, args).await?)
+    }
+
+    /// Events that may leave now and whose partition `owner` holds.
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn due_events(
+        &self,
+        owner: &str,
+        now: UnixMs,
+        rows_max: usize,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        let args = vec![owner.into(), now.into(), count(rows_max).into()];
+        self.outbox_rows(DUE_EVENTS, self.fetch(DUE_EVENTS, args).await?)
     }
 
     /// Rows whose time is over.
@@ -296,28 +347,40 @@ impl Store {
         let bad = |column| StoreError::Decode { statement: statement.name, column };
         let read = |row: &Row| {
             let outbox_id = row.text(0)?.to_owned();
-            let payload = self.vault().open(PAYLOAD, outbox_id.as_bytes(), row.blob(16)?)?;
+            let payload = self.vault().open(PAYLOAD, outbox_id.as_bytes(), row.blob(15)?)?;
+            let account = Some(row.text(4)?).filter(|account| !account.is_empty()).map(AccountId::new);
+            let follower = row.blob_opt(5)?.map(|_| row.follower(5)).transpose()?;
+            let channel = OutChannel::parse(row.text(6)?).ok_or_else(|| bad(6))?;
+            let address = match (&account, follower, channel) {
+                (Some(account), Some(follower), OutChannel::Template) => Address {
+                    openid: self.opened_openid(account, follower, row, 20)?,
+                    following: row.int_opt(21)?.map(|following| following != 0),
+                    customer_ix: row.blob_opt(19)?.map(<[u8]>::to_vec),
+                    is_bound: row.flag(22)?,
+                },
+                _ => Address::default(),
+            };
             Ok(OutboxRow {
                 fence: Fence {
                     part: u8::try_from(row.int(1)?).map_err(|_| bad(1))?,
                     owner: row.text(2)?.to_owned(),
                     epoch: row.int(3)?,
                 },
-                account: Some(row.text(4)?).filter(|account| !account.is_empty()).map(AccountId::new),
-                follower: row.blob_opt(5)?.map(|_| row.follower(5)).transpose()?,
-                customer_ix: row.blob_opt(6)?.map(<[u8]>::to_vec),
-                channel: OutChannel::parse(row.text(7)?).ok_or_else(|| bad(7))?,
-                cause_kind: row.text(8)?.to_owned(),
-                cause_id: row.text(9)?.to_owned(),
-                log_seq: row.int_opt(10)?,
-                sender: row.text_opt(11)?.map(str::to_owned),
-                client_msg_id: row.text_opt(12)?.map(str::to_owned),
-                expires: row.time(13)?,
-                attempts: row.int(14)?,
-                created: row.time(15)?,
-                lane: Lane::from_number(row.int(17)?).ok_or_else(|| bad(17))?,
-                reason: row.text_opt(18)?.map(str::to_owned),
-                trace: row.text_opt(19)?.and_then(TraceId::parse),
+                account,
+                follower,
+                address,
+                channel,
+                cause_kind: row.text(7)?.to_owned(),
+                cause_id: row.text(8)?.to_owned(),
+                log_seq: row.int_opt(9)?,
+                sender: row.text_opt(10)?.map(str::to_owned),
+                client_msg_id: row.text_opt(11)?.map(str::to_owned),
+                expires: row.time(12)?,
+                attempts: row.int(13)?,
+                created: row.time(14)?,
+                lane: Lane::from_number(row.int(16)?).ok_or_else(|| bad(16))?,
+                reason: row.text_opt(17)?.map(str::to_owned),
+                trace: row.text_opt(18)?.and_then(TraceId::parse),
                 outbox_id,
                 payload,
             })
@@ -347,9 +410,17 @@ impl Store {
         Write::one(SETTLE, args, Conflict::Lost)
     }
 
-    /// Puts a row off under its lease; [`Conflict::Lost`] as [`Store::settle_outbox`].
+    /// Puts a row off under its lease, and lets it end at `expires` if that is earlier; [`Conflict::Lost`] as
+    /// [`Store::settle_outbox`].
     #[must_use]
-    pub fn delay_outbox(&self, row: &OutboxRow, due: UnixMs, reason: &str, attempts: i64) -> Write {
+    pub fn delay_outbox(
+        &self,
+        row: &OutboxRow,
+        due: UnixMs,
+        expires: UnixMs,
+        reason: &str,
+        attempts: i64,
+    ) -> Write {
         let args = vec![
             row.outbox_id.as_str().into(),
             row.fence.owner.as_str().into(),
@@ -357,6 +428,7 @@ impl Store {
             due.into(),
             reason.into(),
             attempts.into(),
+            expires.into(),
         ];
         Write::one(DELAY, args, Conflict::Lost)
     }
@@ -422,10 +494,19 @@ impl Store {
         self.fetch_one(IS_OPEN, vec![outbox_id.into()]).await?.map(|row| row.int(0)).transpose()
     }
 
-    /// Counts a try whose outcome nobody saw.
+    /// Counts a try whose outcome nobody saw, and lets the row end at `expires` if that is earlier.
     #[must_use]
-    pub fn count_attempt(&self, outbox_id: &str, attempts: i64) -> Write {
-        Write::new(COUNT_ATTEMPT, vec![outbox_id.into(), attempts.into()])
+    pub fn count_attempt(&self, outbox_id: &str, attempts: i64, expires: UnixMs) -> Write {
+        Write::new(COUNT_ATTEMPT, vec![outbox_id.into(), attempts.into(), expires.into()])
+    }
+
+    /// Whether the outcome of any try of a row is not known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn was_unclear(&self, outbox_id: &str) -> Result<bool, StoreError> {
+        let row = self.fetch_one(WAS_UNCLEAR, vec![outbox_id.into()]).await?;
+        row.map_or(Ok(false), |row| row.flag(0))
     }
 
     /// Closes one API of an account until a moment.
@@ -434,19 +515,17 @@ impl Store {
         Write::new(PAUSE, vec![account.as_str().into(), channel.name().into(), until.into()])
     }
 
-    /// Whether the follower is still bound to that customer.
+    /// The APIs that WeChat has closed: account and [`OutChannel`].
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn binding_stands(
-        &self,
-        account: &AccountId,
-        follower: FollowerKey,
-        customer_ix: &[u8],
-    ) -> Result<bool, StoreError> {
-        let args = vec![account.as_str().into(), follower.into(), customer_ix.into()];
-        let row = self.fetch_one(BINDING_STANDS, args).await?;
-        row.map(|row| row.flag(0)).transpose().map(|stands| stands.unwrap_or(false))
+    pub async fn pauses(&self, now: UnixMs) -> Result<Vec<(AccountId, OutChannel)>, StoreError> {
+        let rows = self.fetch(PAUSES, vec![now.into()]).await?;
+        let read = |row: &Row| {
+            let bad = StoreError::Decode { statement: PAUSES.name, column: 1 };
+            Ok((AccountId::new(row.text(0)?), OutChannel::parse(row.text(1)?).ok_or(bad)?))
+        };
+        rows.iter().map(read).collect()
     }
 }
 

@@ -202,6 +202,12 @@ pub const ALL: &[Metric] = &[
         "Tries at sending to WeChat.",
     ),
     metric(
+        "weikefu_outbound_faults_total",
+        Counter,
+        &[ACCOUNT, CHANNEL, Closed("class", &["malformed", "restricted", "permission", "configuration"])],
+        "Messages that WeChat refused for a reason that no retry mends: staff must look.",
+    ),
+    metric(
         "weikefu_outbound_settled_total",
         Counter,
         &[LANE, Closed("state", &["sent", "delivered", "failed", "suppressed", "unreachable"])],
@@ -289,6 +295,18 @@ pub const ALL: &[Metric] = &[
     ),
     metric("weikefu_wechat_quota_left", Gauge, &[ACCOUNT, CALL], "Calls left today, as WeChat counts."),
     metric("weikefu_wechat_quota_day", Gauge, &[ACCOUNT, CALL], "Calls allowed a day."),
+    metric(
+        "weikefu_quota_drawn",
+        Gauge,
+        &[ACCOUNT, CALL],
+        "Calls of today that the instances have drawn, used or not, in all.",
+    ),
+    metric(
+        "weikefu_quota_drawn_max",
+        Gauge,
+        &[ACCOUNT, CALL],
+        "Calls that may be drawn today, once WeChat has said so.",
+    ),
     // The database.
     metric(
         "weikefu_store_groups_apart_total",

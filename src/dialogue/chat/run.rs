@@ -405,6 +405,8 @@ pub(in crate::dialogue) fn made_up_account() -> Result<Account, String> {
         oauth_base_url: base,
         proxy: None,
         notices: BTreeMap::new(),
+        template_per_second: None,
+        customer_service_per_second: None,
         domain_files: vec![],
     })
 }

@@ -43,6 +43,8 @@ pub(in crate::wechat) fn account(encryption: Encryption) -> Account {
         oauth_base_url: url("http://127.0.0.1:1"),
         proxy: None,
         notices: BTreeMap::new(),
+        template_per_second: None,
+        customer_service_per_second: None,
         domain_files: vec![],
     }
 }
