@@ -26,6 +26,10 @@ use weikefu::clock::{Clock as _, SystemClock};
 use weikefu::config::Config;
 
 const OURS: &str = env!("CARGO_BIN_EXE_weikefu");
+/// The core that servers run on; the generator has the other.
+const SERVER_CORE: &str = "0";
+/// The generator's core.
+const GENERATOR_CORE: &str = "1";
 /// Connections at full speed.
 const CONNECTIONS: usize = 128;
 /// Connections at a fixed rate: as many as may be waiting when the server stops for a moment.
@@ -104,7 +108,7 @@ fn main() -> anyhow::Result<()> {
 /// Starts this program once more on the generator's core.
 fn again_on_its_core() -> anyhow::Result<()> {
     let status = std::process::Command::new("taskset")
-        .args(["-c", process::GENERATOR_CORE])
+        .args(["-c", GENERATOR_CORE])
         .arg(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .env("WEIKEFU_LOAD_PINNED", "1")
@@ -225,7 +229,7 @@ impl<'a> Run<'a> {
 
     fn serve(&self) -> anyhow::Result<Server> {
         let config = self.config.to_str().context("a path in UTF-8")?;
-        Server::start(Path::new(OURS), &["serve", "--config", config])
+        Server::start_on(SERVER_CORE, Path::new(OURS), &["serve", "--config", config], None)
     }
 
     fn floor(&self, floor: &str) -> anyhow::Result<Server> {
@@ -233,7 +237,7 @@ impl<'a> Run<'a> {
         let database = &self.floor_database;
         let arguments =
             ["floor", "--floor", floor, "--config", config, "--database", database, "--reply", &self.text];
-        Server::start(&std::env::current_exe()?, &arguments)
+        Server::start_on(SERVER_CORE, &std::env::current_exe()?, &arguments, None)
     }
 
     /// Learns what the service answers, so that floors answer as much and every reply can be compared.

@@ -8,10 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-/// The core that servers run on; the generator has the other.
-pub(crate) const SERVER_CORE: &str = "0";
-/// The generator's core.
-pub(crate) const GENERATOR_CORE: &str = "1";
 /// The system counts CPU time in hundredths of a second.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -25,14 +21,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a program on the servers' core and waits for the line `… on http://ADDRESS`.
-    pub(crate) fn start(program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+    /// Starts a program on these cores, with its log in a file or here, and waits for the line `… on http://ADDRESS`.
+    pub(crate) fn start_on(
+        cores: &str,
+        program: &Path,
+        arguments: &[&str],
+        log: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let began = Instant::now();
+        let log = log.map(std::fs::File::create).transpose()?;
         let mut child = Command::new("taskset")
-            .args(["-c", SERVER_CORE])
+            .args(["-c", cores])
             .arg(program)
             .args(arguments)
             .stdout(Stdio::piped())
+            .stderr(log.map_or_else(Stdio::inherit, Stdio::from))
             .spawn()
             .context("taskset, of util-linux, keeps servers and generator apart")?;
         let stdout = child.stdout.take().context("the server's output")?;

@@ -25,8 +25,8 @@ use crate::telemetry::trace::{self, SPANS};
 
 /// Notices of one lane read at a time.
 const LOOKS_MAX: usize = 200;
-/// Notices looked at at the same time.
-const LOOKS_AT_ONCE_MAX: usize = 16;
+/// Notices looked at at the same time: their commits make one group.
+const LOOKS_AT_ONCE_MAX: usize = 100;
 /// Without a hint, notices are looked for this often.
 const POLL: Duration = Duration::from_millis(250);
 /// A receipt whose hint met the send's own commit is found this much later.

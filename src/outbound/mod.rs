@@ -109,6 +109,8 @@ pub struct Outbound {
     gate: Gate,
     /// Rounds of taking, so that the last lane gets its turn.
     rounds: AtomicU64,
+    /// [`Parts::takings`] up to which the tries of earlier owners are noted.
+    recovered: AtomicU64,
     /// Calls a second that all instances may make together, as the bank configured them.
     rates: BTreeMap<Way, u32>,
     /// The same as WeChat says, for the others.
@@ -150,6 +152,7 @@ impl Outbound {
             order: AtomicI64::new(0),
             gate: Gate::default(),
             rounds: AtomicU64::new(0),
+            recovered: AtomicU64::new(0),
             rates,
             told_rates: Mutex::default(),
         })

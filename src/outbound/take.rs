@@ -24,6 +24,10 @@ impl Outbound {
     /// Reads due rows while so many sends are under way, the most urgent lane first, at most one for each follower,
     /// and says that they will be sent.
     pub(super) async fn take(&self, under_way: usize, busy: &HashSet<Whom>, urgent_only: bool) -> Vec<Job> {
+        let takings = self.parts.takings();
+        if !self.has_recovered(takings).await {
+            return vec![];
+        }
         let ways = self.open_ways().await;
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let mut found = Found::default();
@@ -35,7 +39,25 @@ impl Outbound {
                 self.take_turn(turn, way, under_way, busy, &mut found).await;
             }
         }
+        // Partitions that came meanwhile: what their earlier owner was sending is not known yet.
+        if self.parts.takings() != takings {
+            self.messages.notify_one();
+            return vec![];
+        }
         self.intend(found.rows).await
+    }
+
+    /// Whether the tries that earlier owners of our partitions left behind are noted.
+    async fn has_recovered(&self, takings: u64) -> bool {
+        if self.recovered.load(Ordering::Relaxed) == takings {
+            return true;
+        }
+        if let Err(error) = self.recover().await {
+            tracing::warn!(%error, retry = "now", "the database did not say what an earlier owner left unfinished; nothing is sent before");
+            return false;
+        }
+        self.recovered.store(takings, Ordering::Relaxed);
+        true
     }
 
     async fn take_turn(

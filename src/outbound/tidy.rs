@@ -1,4 +1,5 @@
-//! What the owner looks for beside sending: rows whose time is over, tries that nobody saw end, and old history.
+//! What the owner looks for beside sending: rows whose time is over, tries that nobody saw end (before anything else is
+//! sent), and old history.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::domain::verdict::{State, Verdict};
 use crate::store::{Attempt, Commit, CommitError, OutChannel, StoreError};
 use crate::telemetry::trace;
 
-/// Expired rows and intents left behind are looked for this often.
+/// Expired rows are looked for this often.
 const TIDY: Duration = Duration::from_secs(1);
 /// History is swept this often, this many rows at a time.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -42,7 +43,7 @@ impl Outbound {
         }
     }
 
-    /// Settles rows whose time is over, and notes the tries of an earlier owner that nobody saw end.
+    /// Settles rows whose time is over.
     pub(super) async fn tidy(&self) -> usize {
         let now = self.clock.now();
         let expired = self.store.expired_outbox(self.parts.owner(), now - ON_THE_WAY, TIDY_ROWS_MAX).await;
@@ -58,9 +59,6 @@ impl Outbound {
             let job = Job::new(row, working, None);
             trace::carry(trace, self.expire(&job)).await;
             done += 1;
-        }
-        if let Err(error) = self.recover().await {
-            tracing::warn!(%error, retry = "later", "the database did not say what an earlier owner left unfinished");
         }
         done
     }
@@ -88,23 +86,30 @@ impl Outbound {
 
     /// A batch that an earlier owner left behind was perhaps sent: each of its unsettled rows gets that try in its
     /// list. They go out again under the same `client_msg_id`, as long as WeChat knows it.
-    async fn recover(&self) -> Result<(), StoreError> {
-        for intent in self.store.left_intents(self.parts.owner(), TIDY_ROWS_MAX).await? {
-            let mut commit = Commit::new(0);
-            for outbox_id in &intent.outbox_ids {
-                if let Some(attempts) = self.store.open_attempts(outbox_id).await? {
-                    let lost = Attempt { at: intent.at, duration_ms: 0, outcome: "unclear", errcode: None };
-                    commit.push(self.store.add_attempt(outbox_id, attempts + 1, &lost));
-                    commit.push(self.store.count_attempt(outbox_id, attempts + 1, template_ends(intent.at)));
+    pub(super) async fn recover(&self) -> Result<(), StoreError> {
+        loop {
+            let left = self.store.left_intents(self.parts.owner(), TIDY_ROWS_MAX).await?;
+            for intent in &left {
+                let mut commit = Commit::new(0);
+                for outbox_id in &intent.outbox_ids {
+                    if let Some(attempts) = self.store.open_attempts(outbox_id).await? {
+                        let lost =
+                            Attempt { at: intent.at, duration_ms: 0, outcome: "unclear", errcode: None };
+                        let ends = template_ends(intent.at);
+                        commit.push(self.store.add_attempt(outbox_id, attempts + 1, &lost));
+                        commit.push(self.store.count_attempt(outbox_id, attempts + 1, ends));
+                    }
+                }
+                commit.push(self.store.end_intent(&intent.intent_id));
+                match self.store.commit(commit).await {
+                    Ok(()) | Err(CommitError::Conflict(_)) => {}
+                    Err(CommitError::Store(error)) => return Err(error),
                 }
             }
-            commit.push(self.store.end_intent(&intent.intent_id));
-            match self.store.commit(commit).await {
-                Ok(()) | Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(error)) => return Err(error),
+            if left.len() < TIDY_ROWS_MAX {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn sweep(&self) {

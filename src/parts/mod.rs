@@ -41,6 +41,7 @@ struct State {
     busy: BTreeMap<u8, usize>,
     renewed: Option<Instant>,
     alive: usize,
+    takings: u64,
 }
 
 /// Work on one partition is going on: it is not given back meanwhile.
@@ -86,6 +87,13 @@ impl Parts {
     #[must_use]
     pub fn alive(&self) -> usize {
         self.state().alive
+    }
+
+    /// How often partitions were taken that were not held before. Whoever works on what an earlier owner may have left
+    /// unfinished looks for that first, whenever this number has changed.
+    #[must_use]
+    pub fn takings(&self) -> u64 {
+        self.state().takings
     }
 
     /// Begins work on a partition; `None` when it is not ours to work on now.
@@ -139,6 +147,7 @@ impl Parts {
         state.leaving.retain(|part| held.contains(part));
         state.held = held;
         state.alive = alive.len();
+        state.takings += u64::from(taken > 0);
         metrics::gauge!("weikefu_parts_held").set(f64::from(u32::try_from(state.held.len()).unwrap_or(0)));
         Ok(taken)
     }

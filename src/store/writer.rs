@@ -262,7 +262,7 @@ async fn together(
 ) -> Result<Vec<bool>, StoreError> {
     let none = vec![false; group.len()];
     let (members, gathered) = gather(texts, group);
-    if members.iter().filter(|member| **member).count() < 2 {
+    if gathered.iter().all(|gathered| gathered.writes.len() < 2) {
         return Ok(none);
     }
     for Gathered { statement, over, writes, expected } in gathered {

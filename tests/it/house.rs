@@ -207,7 +207,11 @@ pub(crate) enum Blocked {
 impl Blocked {
     /// From now on.
     pub(crate) async fn begin(house: &House) -> Self {
-        let url = house.config.database.url.reveal();
+        Self::on(house.config.database.url.reveal(), "LOCK TABLE push IN EXCLUSIVE MODE").await
+    }
+
+    /// The same on any database; `lock` is what PostgreSQL is told.
+    pub(crate) async fn on(url: &str, lock: &'static str) -> Self {
         if url.starts_with("sqlite") {
             let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
             sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
@@ -215,7 +219,7 @@ impl Blocked {
         }
         let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
         sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
-        sqlx::query("LOCK TABLE push IN EXCLUSIVE MODE").execute(&mut connection).await.unwrap();
+        sqlx::query(lock).execute(&mut connection).await.unwrap();
         Self::Postgres(connection)
     }
 

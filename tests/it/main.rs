@@ -23,6 +23,8 @@ mod pages;
 mod processes;
 mod reload;
 mod sealed;
+mod sending;
+mod sending_database;
 mod tls;
 mod watching;
 mod wechat;

@@ -14,6 +14,7 @@ use weikefu::bank::webhooks::Signer;
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use weikefu::config::Config;
 use weikefu::content::Content;
+use weikefu::domain::secret::Secret;
 use weikefu::simulator::core::{self, SandboxCore};
 use weikefu::simulator::wechat::{self, Simulator};
 use weikefu::wechat::api::Api;
@@ -227,17 +228,40 @@ impl World {
         path: &str,
         body: &str,
     ) -> (u16, Value) {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let id = format!("msg_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let signer = Signer::new(&self.config.api.secrets[0]).unwrap();
-        let mut request = http.request(method, format!("{base}{path}"));
-        for (name, value) in signer.headers(&id, self.clock.now(), body.as_bytes()) {
-            request = request.header(name, value);
+        let caller = Caller { http: http.clone(), base: base.to_owned(), ..self.caller() };
+        caller.call(method, path, body).await.unwrap()
+    }
+
+    /// A signed call of the bank to a server that may be down.
+    pub(crate) async fn try_bank(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: &str,
+    ) -> reqwest::Result<(u16, Value)> {
+        self.caller().call(method, path, body).await
+    }
+
+    /// The bank by itself, for tasks that outlive a borrow of the world.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            http: self.http.clone(),
+            base: self.server_url.clone(),
+            secret: self.config.api.secrets[0].clone(),
+            clock: self.clock.clone(),
         }
-        let response =
-            request.header("content-type", "application/json").body(body.to_owned()).send().await.unwrap();
-        let status = response.status().as_u16();
-        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// One number of the database.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        use sqlx::Connection as _;
+        let url = self.config.database.url.reveal();
+        if url.starts_with("sqlite") {
+            let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
+            return sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        }
+        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     }
 
     /// Binds a follower to a customer, as a bank that moves in does it.
@@ -294,6 +318,37 @@ impl World {
         let response = self.http.get(url).send().await.unwrap();
         assert!(response.status().is_success(), "GET {url}: {}", response.status());
         response.json().await.unwrap()
+    }
+}
+
+/// The bank, with a way to the server.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    http: reqwest::Client,
+    base: String,
+    secret: Secret,
+    clock: SharedClock,
+}
+
+impl Caller {
+    /// A signed call; gives status and body.
+    pub(crate) async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: &str,
+    ) -> reqwest::Result<(u16, Value)> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let id = format!("msg_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let signer = Signer::new(&self.secret).unwrap();
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        for (name, value) in signer.headers(&id, self.clock.now(), body.as_bytes()) {
+            request = request.header(name, value);
+        }
+        let response =
+            request.header("content-type", "application/json").body(body.to_owned()).send().await?;
+        let status = response.status().as_u16();
+        Ok((status, response.json().await.unwrap_or(Value::Null)))
     }
 }
 
