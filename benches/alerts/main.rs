@@ -163,6 +163,7 @@ impl<'a> Run<'a> {
         std::fs::write(&config, configuration(database, folder, &address))?;
         std::fs::write(folder.join("master"), "YWxlcnRzLXRlc3QtbWFzdGVyLWFsZXJ0cy10ZXN0LW0=\n")?;
         let server = serve(&config)?;
+        tell!("{engine}: ready within {} ms", server.started_within.as_millis());
         let base = format!("http://{}", server.address);
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
         let receipts = tokio::spawn(outside::push_receipts(client.clone(), base.clone(), waiting));

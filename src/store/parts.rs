@@ -12,9 +12,11 @@ statements! {
     FORGET = "DELETE FROM instance WHERE heartbeat_ms < $1";
     LEASES = "SELECT part, owner, epoch, until_ms FROM part_lease ORDER BY part";
     RENEW = "UPDATE part_lease SET until_ms = $2 WHERE owner = $1";
-    TAKE = "UPDATE part_lease SET owner = $2, epoch = epoch + 1, until_ms = $3 \
-        WHERE part = $1 AND owner <> $2 AND until_ms < $4";
-    GIVE_BACK = "UPDATE part_lease SET owner = '', until_ms = 0 WHERE part = $1 AND owner = $2";
+    TAKE = "UPDATE part_lease SET owner = v.column2, epoch = part_lease.epoch + 1, until_ms = v.column3 \
+        FROM (VALUES ($1, $2, $3, $4)) AS v WHERE part_lease.part = v.column1 \
+        AND part_lease.owner <> v.column2 AND part_lease.until_ms < v.column4";
+    GIVE_BACK = "UPDATE part_lease SET owner = '', until_ms = 0 FROM (VALUES ($1, $2)) AS v \
+        WHERE part_lease.part = v.column1 AND part_lease.owner = v.column2";
     GIVE_ALL_BACK = "UPDATE part_lease SET owner = '', until_ms = 0 WHERE owner = $1";
 }
 
