@@ -6,7 +6,9 @@ use crate::domain::money::Money;
 use crate::domain::notice::Notice;
 use crate::domain::time::UnixMs;
 use crate::domain::transaction::Transaction;
-use crate::wechat::field::{fit, prefix};
+use crate::wechat::field::{fit, is_blank, prefix, units_max};
+
+use super::merchant;
 
 /// Our names of amounts: what a customer may wish not to see.
 const AMOUNTS: [&str; 4] = ["amount", "available_credit", "billing_amount", "minimum"];
@@ -35,14 +37,14 @@ pub(super) fn of_transaction(transaction: &Transaction) -> Values {
     ];
     pairs
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|value| !value.trim().is_empty())?)))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|value| !is_blank(value))?)))
         .collect()
 }
 
 /// What a notice can fill in: its own fields, and the time of its acceptance.
 pub(super) fn of_notice(notice: &Notice, accepted: UnixMs) -> Values {
     let mut values = Values::from([("time".to_owned(), minute(accepted))]);
-    let given = notice.fields.iter().filter(|(_, value)| !value.trim().is_empty());
+    let given = notice.fields.iter().filter(|(_, value)| !is_blank(value));
     values.extend(given.map(|(name, value)| (name.clone(), value.clone())));
     values
 }
@@ -63,6 +65,7 @@ pub(super) fn data(
             "character_string" | "symbol" if hide_amounts && AMOUNTS.contains(&name) => "***".to_owned(),
             _ if hide_amounts && AMOUNTS.contains(&name) => HIDDEN.to_owned(),
             "time" | "date" => moment(value).unwrap_or_else(|| minute(now)),
+            _ if name == "merchant" => merchant::shortened(value, units_max(keyword)),
             _ => value.to_owned(),
         }
     };

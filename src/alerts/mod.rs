@@ -8,6 +8,7 @@
 mod fields;
 mod intake;
 mod kinds;
+mod merchant;
 mod misfit;
 mod plan;
 mod state;

@@ -1,12 +1,23 @@
 //! Values of template fields, made to fit the limits that the platform checks (error 47003).
 //!
 //! The rule hangs on the keyword without its number: `thing4` follows `thing`. Characters are counted as UTF-16
-//! units, the most cautious reading of "characters". A value is never empty: the platform refuses that too.
+//! units, the most cautious reading of "characters", and never cut inside what people see as one. A value is never
+//! empty: the platform refuses that too.
+
+mod moment;
 
 use std::borrow::Cow;
 
+use unicode_segmentation::UnicodeSegmentation as _;
+
 const ELLIPSIS: &str = "…";
 const ASCII_ELLIPSIS: &str = "...";
+/// Digits of an amount in a template message.
+const TEMPLATE_AMOUNT_DIGITS_MAX: usize = 12;
+/// Digits of an amount in a subscription notice.
+const SUBSCRIPTION_AMOUNT_DIGITS_MAX: usize = 10;
+/// Characters of a number, its point included.
+const NUMBER_UNITS_MAX: usize = 32;
 
 /// Every kind of keyword that the documents name (WeChat docs, 类目模板消息参数值内容限制, 订阅通知).
 pub const KEYWORDS: [&str; 15] = [
@@ -30,6 +41,8 @@ pub const KEYWORDS: [&str; 15] = [
 /// One field rule: which characters, how many, what stands where nothing is left.
 struct Rule {
     keeps: fn(char) -> bool,
+    /// Whether what is left says something in this field.
+    is_whole: fn(&str) -> bool,
     units_max: usize,
     ellipsis: &'static str,
     placeholder: &'static str,
@@ -39,14 +52,35 @@ struct Rule {
 ///
 /// Characters that the field has no room for go; line breaks and tabs become one space; what is too long ends in an
 /// ellipsis where the field can hold one. What has no content left becomes a neutral sign (`-`, for `phrase` and
-/// `car_number` `无`, for numbers `0`, for times `00:00`).
+/// `car_number` `无`, for numbers `0`, for what is no time `00:00`, for what is no date `1970-01-01`).
 #[must_use]
 pub fn fit(keyword: &str, value: &str) -> String {
     match prefix(keyword) {
-        "amount" => amount(value),
+        "amount" => amount(value, TEMPLATE_AMOUNT_DIGITS_MAX),
         "number" => number(value),
         other => fit_to(&rule(other), value),
     }
+}
+
+/// The same for a subscription notice, where amounts are shorter (WeChat docs, 订阅通知).
+#[must_use]
+pub fn fit_subscription(keyword: &str, value: &str) -> String {
+    match prefix(keyword) {
+        "amount" => amount(value, SUBSCRIPTION_AMOUNT_DIGITS_MAX),
+        _ => fit(keyword, value),
+    }
+}
+
+/// How many characters the field holds, as [`units`] counts them.
+#[must_use]
+pub fn units_max(keyword: &str) -> usize {
+    rule(prefix(keyword)).units_max
+}
+
+/// Whether nothing of a text would be seen in any field.
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
+    !text.chars().any(|character| is_visible(character) && !character.is_whitespace() && !is_mark(character))
 }
 
 /// The keyword without the number at its end.
@@ -56,13 +90,18 @@ pub fn prefix(keyword: &str) -> &str {
 }
 
 fn rule(prefix: &str) -> Rule {
-    let text = |units_max| Rule { keeps: everything, units_max, ellipsis: ELLIPSIS, placeholder: "-" };
-    let whole = |keeps, units_max, placeholder| Rule { keeps, units_max, ellipsis: "", placeholder };
+    let is_whole = is_something;
+    let text =
+        |units_max| Rule { keeps: everything, is_whole, units_max, ellipsis: ELLIPSIS, placeholder: "-" };
+    let whole =
+        |keeps, units_max, placeholder| Rule { keeps, is_whole, units_max, ellipsis: "", placeholder };
     match prefix {
         "character_string" => {
-            Rule { keeps: is_ascii_text, units_max: 32, ellipsis: ASCII_ELLIPSIS, placeholder: "-" }
+            let (units_max, ellipsis) = (32, ASCII_ELLIPSIS);
+            Rule { keeps: is_ascii_text, is_whole, units_max, ellipsis, placeholder: "-" }
         }
-        "time" | "date" => whole(is_of_time, 64, "00:00"),
+        "time" => Rule { is_whole: moment::is_time, ..whole(is_of_time, 64, "00:00") },
+        "date" => Rule { is_whole: moment::is_date, ..whole(is_of_time, 64, "1970-01-01") },
         "phone_number" => whole(is_of_phone, 17, "-"),
         "car_number" => whole(is_of_plate, 8, "无"),
         // Only values that were approved beforehand count here; an ellipsis would make any of them another one.
@@ -83,38 +122,50 @@ fn fit_to(rule: &Rule, value: &str) -> String {
     for character in value.chars() {
         let character = if character.is_whitespace() { ' ' } else { character };
         let doubled = character == ' ' && (kept.is_empty() || kept.ends_with(' '));
-        if !doubled && !is_unprintable(character) && (rule.keeps)(character) {
+        // A mark with nothing before it would sit on the template's own words.
+        let loose = is_mark(character) && (kept.is_empty() || kept.ends_with(' '));
+        if !doubled && !loose && is_visible(character) && (rule.keeps)(character) {
             kept.push(character);
         }
     }
     let kept = shorten(kept.trim_end(), rule.units_max, rule.ellipsis);
-    if kept.is_empty() { rule.placeholder.to_owned() } else { kept.into_owned() }
+    if (rule.is_whole)(&kept) { kept.into_owned() } else { rule.placeholder.to_owned() }
 }
 
+/// The beginning of a text that fits, with the ellipsis where something is left out.
 fn shorten<'text>(text: &'text str, units_max: usize, ellipsis: &str) -> Cow<'text, str> {
     if units(text) <= units_max {
         return Cow::Borrowed(text);
     }
-    let room = units_max - units(ellipsis);
-    let mut used = 0;
-    let fitting = |character: &char| {
-        used += character.len_utf16();
-        used <= room
-    };
-    let kept: String = text.chars().take_while(fitting).collect();
-    Cow::Owned(format!("{}{ellipsis}", kept.trim_end()))
+    Cow::Owned(format!("{}{ellipsis}", head(text, units_max.saturating_sub(units(ellipsis))).trim_end()))
 }
 
-fn units(text: &str) -> usize {
+/// The beginning of a text, in whole characters as people see them, of at most `units_max`.
+#[must_use]
+pub fn head(text: &str, units_max: usize) -> &str {
+    let mut used = 0;
+    let mut bytes = 0;
+    for seen in text.graphemes(true) {
+        used += units(seen);
+        if used > units_max {
+            break;
+        }
+        bytes += seen.len();
+    }
+    text.get(..bytes).unwrap_or_default()
+}
+
+/// How many characters a text has, as the platform may count them: UTF-16 units.
+#[must_use]
+pub fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }
 
-/// At most one currency symbol, at most 12 digits with at most one point, perhaps 元 at the end; no separators, no
+/// At most one currency symbol, at most `digits_max` digits with at most one point, perhaps 元 at the end; no separators, no
 /// letters, no sign. Never cuts a digit of the whole part: a number that is too long is not shown at all.
-fn amount(value: &str) -> String {
-    const DIGITS_MAX: usize = 12;
+fn amount(value: &str, digits_max: usize) -> String {
     let symbol = value.chars().find(|character| is_currency_symbol(*character));
-    let digits = number_within(value, DIGITS_MAX);
+    let digits = number_within(value, digits_max);
     let yuan = if symbol.is_none() && value.trim_end().ends_with('元') { "元" } else { "" };
     match digits {
         Some(digits) => format!("{}{digits}{yuan}", symbol.map(String::from).unwrap_or_default()),
@@ -123,8 +174,8 @@ fn amount(value: &str) -> String {
 }
 
 fn number(value: &str) -> String {
-    const DIGITS_MAX: usize = 32;
-    number_within(value, DIGITS_MAX).unwrap_or_else(|| "0".to_owned())
+    let whole_or_less = number_within(value, NUMBER_UNITS_MAX - 1);
+    whole_or_less.or_else(|| number_within(value, NUMBER_UNITS_MAX)).unwrap_or_else(|| "0".to_owned())
 }
 
 /// The digits of `value` with the first point that stands between two of them. Decimals that do not fit are left
@@ -144,9 +195,25 @@ fn everything(_: char) -> bool {
     true
 }
 
-fn is_unprintable(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{FEFF}')
+fn is_something(text: &str) -> bool {
+    !is_blank(text)
+}
+
+/// Not a control character, not one without width, and not one that turns the writing direction.
+fn is_visible(character: char) -> bool {
+    let hidden = matches!(character, '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200C}'
+        | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'
+        | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}');
+    !hidden && !character.is_control()
+}
+
+/// Whether a character only changes the one before it: accents, variation selectors, skin tones, joiners.
+fn is_mark(character: char) -> bool {
+    matches!(character, '\u{300}'..='\u{36F}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5BD}'
+        | '\u{610}'..='\u{61A}' | '\u{64B}'..='\u{65F}' | '\u{E31}' | '\u{E34}'..='\u{E3A}'
+        | '\u{E47}'..='\u{E4E}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}' | '\u{200D}'
+        | '\u{20D0}'..='\u{20FF}' | '\u{3099}'..='\u{309A}' | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FE20}'..='\u{FE2F}' | '\u{1F3FB}'..='\u{1F3FF}')
 }
 
 fn is_ascii_text(character: char) -> bool {
@@ -203,6 +270,19 @@ mod tests {
             ("time3", "2026-01-01 09:30", "2026-01-01 09:30"),
             ("time3", "2019年10月1日 15:01", "2019年10月1日 15:01"),
             ("time3", "soon", "00:00"),
+            ("time3", "24:00", "00:00"),
+            ("time3", "15:01~16:00", "15:01~16:00"),
+            ("date3", "2026年12月8日", "2026年12月8日"),
+            ("date3", "2026-13-01", "1970-01-01"),
+            ("thing1", "\u{301}e\u{301}", "e\u{301}"),
+            (
+                "thing1",
+                "一二三四五六七八九十一二三四五六七八e\u{301}\u{302}尾",
+                "一二三四五六七八九十一二三四五六七八…",
+            ),
+            ("thing1", "\u{202E}钱\u{2067}付", "钱付"),
+            ("thing1", "\u{FE0F}", "-"),
+            ("number1", "1234567890123456789012345678901.5", "1234567890123456789012345678901"),
             ("amount2", "¥1,234.50", "¥1234.50"),
             ("amount2", "128.50", "128.50"),
             ("amount2", "US$1,234,567.89", "$1234567.89"),
@@ -260,7 +340,7 @@ mod tests {
                         && rest.starts_with(|c: char| c.is_ascii_digit())
                         && rest.ends_with(|c: char| c.is_ascii_digit())
                 }
-                "number" => units <= 33 && digits <= 32 && every(|c| c.is_ascii_digit() || c == '.'),
+                "number" => units <= 32 && digits <= 32 && every(|c| c.is_ascii_digit() || c == '.'),
                 "letter" => units <= 32 && every(|c| c.is_ascii_alphabetic()),
                 "symbol" => units <= 5 && every(|c| c.is_ascii_punctuation()),
                 "phrase" => units <= 5 && every(is_chinese),

@@ -130,7 +130,10 @@ fn number(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use proptest::prelude::*;
+
+    use super::{fits, fits_notice};
+    use crate::wechat::field;
 
     #[test]
     fn values_are_held_to_the_limits_of_their_keyword() {
@@ -172,6 +175,30 @@ mod tests {
         ];
         for (keyword, value, expected) in table {
             assert_eq!(fits(keyword, value), expected, "{keyword} {value}");
+        }
+    }
+
+    proptest! {
+        /// The server fits its values by rules of its own; these here are the platform's, written a second time.
+        #[test]
+        fn nothing_that_the_server_sends_is_refused_with_47003(
+            value in prop_oneof![
+                any::<String>(),
+                ".{0,300}",
+                "[0-9.,¥$￥元A-Z 年月日:~/\\-]{0,60}",
+                "[0-9]{1,40}(\\.[0-9]{0,40})?",
+                "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}( [0-9]{1,2}:[0-9]{1,2})?",
+                "(\u{1F469}\u{200D}|e\u{301}|[א-ת]|\u{202E}|<a href=x>|&lt;|\u{0}|\n){0,80}",
+            ],
+            number in 1_u8..40,
+        ) {
+            for kind in field::KEYWORDS {
+                let keyword = format!("{kind}{number}");
+                let fitted = field::fit(&keyword, &value);
+                prop_assert!(fits(&keyword, &fitted), "{}: {:?} became {:?}", keyword, value, fitted);
+                let fitted = field::fit_subscription(&keyword, &value);
+                prop_assert!(fits_notice(&keyword, &fitted), "{}: {:?} became {:?}", keyword, value, fitted);
+            }
         }
     }
 }
