@@ -65,6 +65,11 @@ impl Currency {
         TABLE.binary_search_by(|entry| entry.code.cmp(code)).ok().and_then(|at| TABLE.get(at)).map(Self)
     }
 
+    /// Every currency, in the order of the codes.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(Self)
+    }
+
     /// Renminbi.
     #[must_use]
     pub fn cny() -> Self {

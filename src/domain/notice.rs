@@ -9,11 +9,11 @@ use super::time::UnixMs;
 use super::transaction::{Wrong, amount, customer, id, moment, object, optional, present, text};
 
 /// Fields of one notice.
-const FIELDS_MAX: usize = 32;
+pub const FIELDS_MAX: usize = 32;
 /// Longest value of a field, in characters.
-const VALUE_CHARS_MAX: usize = 1_000;
+pub const VALUE_CHARS_MAX: usize = 1_000;
 /// Longest name of a field, in characters.
-const NAME_CHARS_MAX: usize = 64;
+pub const NAME_CHARS_MAX: usize = 64;
 
 /// The kinds of notices, each with a file of `templates/notices/`.
 pub const KINDS: [&str; 8] = [

@@ -67,7 +67,9 @@ impl TransactionType {
         ("preauth", Self::Preauth),
     ];
 
-    fn parse(name: &str) -> Option<Self> {
+    /// Reads the bank's name of it.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
     }
 
@@ -105,7 +107,7 @@ impl TransactionType {
 }
 
 /// Where a transaction came in.
-const CHANNELS: [&str; 7] = ["pos", "online", "wechat_pay", "alipay", "atm", "recurring", "other"];
+pub const CHANNELS: [&str; 7] = ["pos", "online", "wechat_pay", "alipay", "atm", "recurring", "other"];
 
 /// An amount as it is stored.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +153,17 @@ pub struct Cardholder {
     pub holder: Option<String>,
 }
 
+/// The bill that is to be paid now, as it stands after a transaction.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bill {
+    /// All of it.
+    pub total: Amount,
+    /// What is left to pay.
+    pub remaining: Amount,
+    /// The last day to pay it.
+    pub due_date: jiff::civil::Date,
+}
+
 /// A transaction, checked. Holds no more of the card than its last four digits.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transaction {
@@ -187,6 +200,9 @@ pub struct Transaction {
     /// What it costs in the card's currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_amount: Option<Amount>,
+    /// The bill that is to be paid now, as it stands after this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bill: Option<Bill>,
 }
 
 impl std::fmt::Debug for Transaction {
@@ -238,6 +254,7 @@ impl Transaction {
             billing_amount: present(object, "billing_amount")
                 .map(|value| amount(value, "billing_amount"))
                 .transpose()?,
+            bill: present(object, "bill").map(bill).transpose()?,
         })
     }
 }
@@ -322,6 +339,17 @@ fn merchant(value: &Value) -> Result<Merchant, Wrong> {
         mcc: member("mcc")?,
         city: member("city")?,
         country: member("country")?,
+    })
+}
+
+fn bill(value: &Value) -> Result<Bill, Wrong> {
+    let object = object(value, "bill")?;
+    let day = text(object, "due_date", "bill.due_date", CODE_CHARS_MAX)?;
+    let due_date = jiff::civil::Date::strptime("%Y-%m-%d", day);
+    Ok(Bill {
+        total: amount(required(object, "total", "bill.total")?, "bill.total")?,
+        remaining: amount(required(object, "remaining", "bill.remaining")?, "bill.remaining")?,
+        due_date: due_date.map_err(|_| Wrong::new("bill.due_date", "must be a day such as 2026-12-05"))?,
     })
 }
 
@@ -421,6 +449,8 @@ mod tests {
         whole["cardholder"] = json!({"tier": "gold", "holder": "supplementary"});
         whole["original_transaction_id"] = json!("T0");
         whole["billing_amount"] = json!({"value": "1", "currency": "JPY"});
+        let yuan = |value: &str| json!({"value": value, "currency": "CNY"});
+        whole["bill"] = json!({"total": yuan("1000"), "remaining": yuan("3.20"), "due_date": "2026-12-05"});
         whole["decline_reason"] = Value::Null;
         whole["something_new"] = json!([1]);
         let read = Transaction::parse(&whole, NOW).unwrap();
@@ -474,6 +504,11 @@ mod tests {
             assert_eq!(fault(&with(path, value)), expected);
         }
         assert_eq!(fault(&json!([])), "item: must be an object");
+        let mut item = purchase();
+        item["bill"] = json!({"total": {"value": "1", "currency": "CNY"}, "due_date": "2026-13-01"});
+        assert_eq!(fault(&item), "bill.remaining: is missing");
+        item["bill"]["remaining"] = item["bill"]["total"].clone();
+        assert_eq!(fault(&item), "bill.due_date: must be a day such as 2026-12-05");
     }
 
     #[test]

@@ -31,6 +31,10 @@ statements! {
     FIND = "SELECT n.family, n.notice_id, n.part, '', CAST(0 AS BIGINT), n.kind, n.accepted_ms, n.deadline_ms, n.expires_ms, \
         n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id FROM notice n \
         WHERE n.family = $1 AND n.notice_id = $2";
+    OF_CUSTOMER = "SELECT n.family, n.notice_id, n.part, '', CAST(0 AS BIGINT), n.kind, n.accepted_ms, n.deadline_ms, \
+        n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id \
+        FROM notice n WHERE n.customer_ix = $1 AND n.accepted_ms >= $2 AND n.family = $3 \
+        ORDER BY n.accepted_ms DESC LIMIT $4";
     TO_LOOK_AT = "SELECT n.family, n.notice_id, n.part, l.owner, l.epoch, n.kind, n.accepted_ms, n.deadline_ms, \
         n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, \
         n.trace_id \
@@ -165,6 +169,9 @@ pub struct SeenCall {
     pub answer: Option<Zeroizing<Vec<u8>>>,
 }
 
+/// Stands for any path: a GET's id is remembered under it, too.
+const ANY_PATH: &str = "*";
+
 /// Names one signed call: its id is good once for each method and path.
 #[derive(Clone, Debug)]
 pub struct CallKey {
@@ -231,6 +238,22 @@ impl Store {
     pub async fn notice(&self, family: Family, id: &str) -> Result<Option<NoticeRow>, StoreError> {
         let row = self.fetch_one(FIND, vec![family.name().into(), id.into()]).await?;
         row.map(|row| self.notice_row(&row)).transpose()
+    }
+
+    /// What was accepted for a customer since a moment, the newest first.
+    ///
+    /// # Errors
+    /// When the database fails or a sealed value does not open.
+    pub async fn notices_of(
+        &self,
+        family: Family,
+        customer: &CustomerId,
+        since: UnixMs,
+        rows_max: usize,
+    ) -> Result<Vec<NoticeRow>, StoreError> {
+        let customer_ix = self.customer_index(customer);
+        let args = vec![customer_ix.into(), since.into(), family.name().into(), count(rows_max).into()];
+        self.fetch(OF_CUSTOMER, args).await?.iter().map(|row| self.notice_row(row)).collect()
     }
 
     /// Notices of one lane whose time to be looked at has come and whose partition `owner` holds.
@@ -341,6 +364,30 @@ impl Store {
             sealed.into(),
         ];
         Ok(Write::one(REMEMBER_CALL, args, Conflict::Duplicate))
+    }
+
+    /// Remembers that a GET used this id: the signature of an empty body would open a DELETE as well.
+    #[must_use]
+    pub fn remember_reading(&self, webhook_id: &str) -> Write {
+        let args = vec![
+            "GET".into(),
+            self.path_index(ANY_PATH).into(),
+            webhook_id.into(),
+            self.body_index(b"").into(),
+            self.clock().now().into(),
+            200_i64.into(),
+            Option::<Vec<u8>>::None.into(),
+        ];
+        Write::new(REMEMBER_CALL, args)
+    }
+
+    /// Whether a GET used this id, on whatever path.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn was_reading(&self, webhook_id: &str) -> Result<bool, StoreError> {
+        let args = vec!["GET".into(), self.path_index(ANY_PATH).into(), webhook_id.into()];
+        Ok(self.fetch_one(CALL, args).await?.is_some())
     }
 
     /// The earlier call of this key, if there was one.

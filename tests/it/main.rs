@@ -19,6 +19,8 @@ mod gate;
 mod gateway;
 mod house;
 mod inbound;
+mod intake;
+mod marketing;
 mod pages;
 mod processes;
 mod reload;

@@ -20,7 +20,6 @@ const TEXT_CHARS_MAX: usize = 128;
 #[utoipa::path(
     post, path = "/api/v1/bindings", tag = "bindings", operation_id = "postBindings",
     description = "One object, an array of up to 1,000, or NDJSON. Idempotent by account and openid.",
-    params(openapi::SignatureHeaders),
     request_body(content((openapi::BindingItems = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 202, body = TakenBody, description = "What was accepted is durable"),
@@ -82,8 +81,7 @@ pub(super) async fn post_bindings(
     delete, path = "/api/v1/bindings/{account}/{openid}", tag = "bindings", operation_id = "deleteBinding",
     description = "Unbinds and erases what the law says must go. Doing it again changes nothing.",
     params(("account" = String, Path, description = "The configured id of the account"),
-        ("openid" = String, Path, description = "The follower, percent-encoded"),
-        openapi::SignatureHeaders),
+        ("openid" = String, Path, description = "The follower, percent-encoded")),
     responses(
         (status = 204, description = "Unbound and erased, or never bound"),
         (status = 401, body = ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
@@ -97,7 +95,7 @@ pub(super) async fn delete_binding(
     payload: Payload,
 ) -> Result<HttpResponse, Refusal> {
     let call = Call::read(&api, &request, payload).await?;
-    if call.seen(&api).await?.is_some() {
+    if call.seen(&api).await?.is_some() || api.store.was_reading(&call.key.webhook_id).await? {
         return Err(Refusal::unsigned("replayed"));
     }
     let (account, openid) = path.into_inner();

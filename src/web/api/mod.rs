@@ -82,7 +82,6 @@ pub fn configure(routes: &mut ServiceConfig) {
 #[utoipa::path(
     post, path = "/api/v1/transactions", tag = "transactions", operation_id = "postTransactions",
     description = "One object, an array of up to 1,000, or NDJSON. 202 means durable. A known id never alerts twice.",
-    params(openapi::SignatureHeaders),
     request_body(content(
         (openapi::TransactionItems = "application/json"), (String = "application/x-ndjson"))),
     responses(
@@ -106,7 +105,6 @@ async fn post_transactions(
 #[utoipa::path(
     post, path = "/api/v1/notices", tag = "notices", operation_id = "postNotices",
     description = "Same signature, batching and answer as transactions.",
-    params(openapi::SignatureHeaders),
     request_body(content((openapi::NoticeItems = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 202, body = TakenBody, description = "What was accepted is durable"),
@@ -128,8 +126,7 @@ async fn post_notices(
 /// What became of a transaction.
 #[utoipa::path(
     get, path = "/api/v1/transactions/{transaction_id}", tag = "transactions", operation_id = "getTransaction",
-    params(("transaction_id" = String, Path, description = "The bank's id, percent-encoded"),
-        openapi::SignatureHeaders),
+    params(("transaction_id" = String, Path, description = "The bank's id, percent-encoded")),
     responses(
         (status = 200, body = StateBody, description = "Its state and history"),
         (status = 401, body = answers::ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
@@ -148,8 +145,7 @@ async fn get_transaction(
 /// What became of a notice.
 #[utoipa::path(
     get, path = "/api/v1/notices/{notice_id}", tag = "notices", operation_id = "getNotice",
-    params(("notice_id" = String, Path, description = "The bank's id, percent-encoded"),
-        openapi::SignatureHeaders),
+    params(("notice_id" = String, Path, description = "The bank's id, percent-encoded")),
     responses(
         (status = 200, body = StateBody, description = "Its state and history"),
         (status = 401, body = answers::ErrorBody, description = "The signature does not fit, or the webhook-id was used"),

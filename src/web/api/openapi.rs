@@ -4,11 +4,15 @@ use actix_web::HttpResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::path::OperationBuilder;
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Content, HttpMethod, PathItem, Paths, PathsBuilder, Ref, RefOr, Required, Schema};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{answers, bindings};
+use crate::bank::webhooks::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
+use crate::domain::money::Currency;
+use crate::domain::notice::{FIELDS_MAX, NAME_CHARS_MAX, VALUE_CHARS_MAX};
 
 /// The description. Unsigned: it says nothing that a bank's developers do not know.
 pub(super) async fn get_openapi() -> HttpResponse {
@@ -32,6 +36,8 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
             answer of the first.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
+    modifiers(&SignatureHeaders),
+    security(("webhook-id" = [], "webhook-timestamp" = [], "webhook-signature" = [])),
     paths(
         super::post_transactions,
         super::get_transaction,
@@ -45,12 +51,14 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
         answers::StateBody,
         answers::ErrorBody,
         Transaction,
+        Amount,
         Notice,
         Binding,
         NothingMore,
         BoundData,
         UnboundData,
         AlertsData,
+        MarketingData,
         VerdictData,
         CardLockedData,
         ApplicationData,
@@ -62,19 +70,25 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
 )]
 struct Api;
 
-/// The headers of Standard Webhooks.
-#[derive(Serialize, IntoParams)]
-#[into_params(parameter_in = Header)]
-pub(super) struct SignatureHeaders {
-    /// Names the call; good once for each method and path.
-    #[param(rename = "webhook-id")]
-    webhook_id: String,
-    /// Unix seconds, within five minutes of our clock.
-    #[param(rename = "webhook-timestamp")]
-    webhook_timestamp: String,
-    /// `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; several may follow each other with a space.
-    #[param(rename = "webhook-signature")]
-    webhook_signature: String,
+/// The three headers of Standard Webhooks: each call carries all of them.
+struct SignatureHeaders;
+
+impl Modify for SignatureHeaders {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        const HEADERS: [(&str, &str); 3] = [
+            (ID_HEADER, "Names the call; good once for each method and path."),
+            (TIMESTAMP_HEADER, "Unix seconds, within five minutes of our clock."),
+            (
+                SIGNATURE_HEADER,
+                "`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; several may follow each other with a space.",
+            ),
+        ];
+        let components = document.components.get_or_insert_default();
+        for (header, says) in HEADERS {
+            let header_of_call = ApiKeyValue::with_description(header, says);
+            components.add_security_scheme(header, SecurityScheme::ApiKey(ApiKey::Header(header_of_call)));
+        }
+    }
 }
 
 macro_rules! one_or_many {
@@ -105,10 +119,10 @@ one_or_many!(
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct Transaction {
     /// Idempotency key: the same id never alerts twice. Remembered 400 days.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     transaction_id: String,
     /// The bank's customer reference, as binding stored it.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     customer_id: String,
     /// The only part of a card number that we are ever given.
     #[schema(pattern = "^[0-9]{4}$")]
@@ -117,25 +131,28 @@ pub(super) struct Transaction {
     r#type: TransactionType,
     /// Not negative.
     amount: Amount,
-    /// Optional as a whole for repayment and fee.
+    /// Optional as a whole for repayment and fee; every other type needs it.
     merchant: Option<Merchant>,
     /// How it came in.
     channel: Channel,
     /// At most 24 hours ahead.
     #[schema(format = DateTime)]
     occurred_at: String,
-    /// Decimal string.
+    /// Decimal string; may be below zero.
+    #[schema(pattern = "^-?[0-9]{1,15}([.][0-9]{1,4})?$")]
     available_credit: Option<String>,
     /// Whose card.
     cardholder: Option<Cardholder>,
     /// Reversal or refund of what.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     original_transaction_id: Option<String>,
     /// Why it was declined.
     #[schema(max_length = 64)]
     decline_reason: Option<String>,
     /// What a foreign purchase costs in the card's currency.
     billing_amount: Option<Amount>,
+    /// The bill that is to be paid now, as it stands after this.
+    bill: Option<Bill>,
 }
 
 /// `purchase`, `cash_advance`, `fee`, `instalment` and `preauth` are told as `spend`; `refund` and `reversal` as
@@ -170,11 +187,50 @@ enum Channel {
 #[derive(Serialize, Deserialize, ToSchema)]
 struct Amount {
     /// Decimal string with no more decimals than the currency has.
-    #[schema(example = "128.50", pattern = "^[0-9]+([.][0-9]+)?$")]
+    #[schema(example = "128.50", pattern = "^[0-9]+([.][0-9]+)?$", max_length = 64)]
     value: String,
     /// ISO 4217.
-    #[schema(example = "CNY", pattern = "^[A-Z]{3}$")]
+    #[schema(schema_with = currency_code)]
     currency: String,
+}
+
+/// The codes of the table that amounts are held to.
+fn currency_code() -> Object {
+    let codes = Currency::all().map(Currency::code);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes)).examples(["CNY"]).build()
+}
+
+/// A notice's fields: texts, whole numbers and amounts, within the bounds of `domain::notice`.
+fn notice_fields() -> Object {
+    let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(VALUE_CHARS_MAX));
+    let number =
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(i64::MIN)).maximum(Some(i64::MAX));
+    let value = OneOfBuilder::new()
+        .item(text)
+        .item(number)
+        .item(Ref::from_schema_name("Amount"))
+        .item(ObjectBuilder::new().schema_type(Type::Null));
+    let name = ObjectBuilder::new().schema_type(Type::String).max_length(Some(NAME_CHARS_MAX));
+    ObjectBuilder::new()
+        .property_names(Some(name))
+        .additional_properties(Some(RefOr::T(Schema::OneOf(value.build()))))
+        .max_properties(Some(FIELDS_MAX))
+        .description(Some(
+            "Names as the account's `notices.….fields` has them; values are texts, whole numbers, or amounts.",
+        ))
+        .build()
+}
+
+/// The bill that is to be paid now. With it a refund or a short payment can say what is still to do.
+#[derive(Serialize, Deserialize, ToSchema)]
+struct Bill {
+    /// All of it.
+    total: Amount,
+    /// What is left to pay.
+    remaining: Amount,
+    /// The last day to pay it.
+    #[schema(format = Date)]
+    due_date: String,
 }
 
 /// Where the money went.
@@ -182,14 +238,18 @@ struct Amount {
 struct Merchant {
     #[schema(max_length = 1000)]
     name: String,
+    #[schema(max_length = 1000)]
     mcc: Option<String>,
+    #[schema(max_length = 1000)]
     city: Option<String>,
+    #[schema(max_length = 1000)]
     country: Option<String>,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
 struct Cardholder {
     /// classic, gold, platinum …
+    #[schema(max_length = 64)]
     tier: Option<String>,
     holder: Option<Holder>,
 }
@@ -205,16 +265,16 @@ enum Holder {
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct Notice {
     /// Idempotency key. Remembered 400 days.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     notice_id: String,
     /// The bank's customer reference, as binding stored it.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     customer_id: String,
     /// What it is about.
     kind: NoticeKind,
     /// Names as the account's `notices.….fields` has them; values are texts, whole numbers, or amounts
     /// `{"value","currency"}`.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = notice_fields)]
     fields: serde_json::Value,
     /// Past it the bank gets the event `fallback`; the kind's own deadline where absent.
     #[schema(format = DateTime)]
@@ -238,11 +298,13 @@ enum NoticeKind {
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct Binding {
     /// The configured id of the account.
+    #[schema(max_length = 128)]
     account: String,
     /// The follower as WeChat names him there.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     openid: String,
     /// The bank's customer reference.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     customer_id: String,
     /// The first is the one that answers use.
     #[schema(min_items = 1, max_items = 20)]
@@ -254,11 +316,11 @@ pub(super) struct Binding {
 
 #[derive(Serialize, Deserialize, ToSchema)]
 struct BoundCard {
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     card_id: String,
     #[schema(pattern = "^[0-9]{4}$")]
     last4: String,
-    #[schema(max_length = 20)]
+    #[schema(max_length = 20, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$")]
     product: String,
 }
 
@@ -306,6 +368,13 @@ event_data! {
         state: String,
         /// Why; null where the state says all.
         reason: Option<String>,
+    }
+    /// A follower asked for offers, or refused them: hold it in every other channel, too.
+    MarketingData {
+        /// Whether he wants them.
+        opted_in: bool,
+        /// The version of the text that he agreed to, or left.
+        version: String,
     }
     /// A card was locked at the customer's word.
     CardLockedData {
@@ -356,12 +425,13 @@ event_data! {
 }
 
 /// Every type of event: its name, what it says, and the schema of its data.
-const EVENTS: [(&str, &str, &str); 13] = [
+const EVENTS: [(&str, &str, &str); 14] = [
     ("followed", "Somebody follows the account.", "NothingMore"),
     ("unfollowed", "A follower left; his binding ended with it.", "NothingMore"),
     ("bound", "A follower is bound to a customer.", "BoundData"),
     ("unbound", "A binding ended.", "UnboundData"),
     ("alerts_changed", "The customer changed his alerts.", "AlertsData"),
+    ("marketing_changed", "A follower asked for offers, or refused them.", "MarketingData"),
     ("delivery", "A transaction or notice has its verdict.", "VerdictData"),
     ("fallback", "WeChat has not told in time, or will not: use another way.", "VerdictData"),
     ("card_locked", "A card was locked at the customer's word.", "CardLockedData"),

@@ -67,8 +67,12 @@ impl Call {
 
     /// Uses the id up; a second call with it is refused.
     pub(super) async fn use_up(&self, api: &BankApi) -> Result<(), Refusal> {
-        let used = api.store.remember_call(&self.key, &self.body, 200, None)?;
-        match api.store.commit(Commit::new(self.lane()).with(used)).await {
+        let mut commit =
+            Commit::new(self.lane()).with(api.store.remember_call(&self.key, &self.body, 200, None)?);
+        if self.key.method == "GET" {
+            commit.push(api.store.remember_reading(&self.key.webhook_id));
+        }
+        match api.store.commit(commit).await {
             Ok(()) => Ok(()),
             Err(CommitError::Conflict(Conflict::Duplicate)) => Err(Refusal::unsigned("replayed")),
             Err(error) => Err(error.into()),

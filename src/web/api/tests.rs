@@ -334,7 +334,7 @@ async fn the_description_has_every_path_and_every_event() {
         ]
     );
     let events = members("webhooks");
-    assert_eq!(events.len(), 13);
+    assert_eq!(events.len(), 14);
     for event in events {
         let pointer = format!("/webhooks/{event}/post/requestBody/content/application~1json/schema");
         let schema = document.pointer(&pointer).unwrap();
