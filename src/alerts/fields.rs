@@ -14,9 +14,12 @@ use super::merchant;
 const AMOUNTS: [&str; 4] = ["amount", "available_credit", "billing_amount", "minimum"];
 const HIDDEN: &str = "已隐藏";
 
+/// The field for what the moment asks to be said (`templates/notices/kindnesses/`).
+pub(super) const NOTE: &str = "note";
+
 /// What a transaction can fill in.
-pub(super) const OF_TRANSACTIONS: [&str; 8] =
-    ["card", "amount", "time", "merchant", "type", "available_credit", "billing_amount", "reason"];
+pub(super) const OF_TRANSACTIONS: [&str; 9] =
+    ["card", "amount", "time", "merchant", "type", "available_credit", "billing_amount", "reason", NOTE];
 
 /// Our name → what is to be said.
 pub(super) type Values = BTreeMap<String, String>;
@@ -166,7 +169,8 @@ mod tests {
             "billing_amount": {"value": "7.00", "currency": "CNY"},
         });
         let values = of_transaction(&Transaction::parse(&item, NOW).unwrap());
-        let mut listed = OF_TRANSACTIONS;
+        let mut listed = OF_TRANSACTIONS.to_vec();
+        listed.retain(|name| *name != NOTE);
         listed.sort_unstable();
         assert_eq!(values.keys().map(String::as_str).collect::<Vec<_>>(), listed);
     }

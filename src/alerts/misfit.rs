@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::{OF_TRANSACTIONS, data, is_moment};
+use super::fields::{NOTE, OF_TRANSACTIONS, data, is_moment};
 use crate::config::NoticeTemplate;
 use crate::domain::notice;
 use crate::domain::time::UnixMs;
@@ -107,6 +107,7 @@ fn samples(field: &str) -> Vec<String> {
             &["示例商户", "STAR COFFEE 0012", "示例市示例区示例大道购物中心示例商户有限责任公司一号店"]
         }
         "type" => &["消费", "分期入账"],
+        NOTE => &["可能重复扣款，请核对", "US$1234.50，折合¥8765.40"],
         _ => &[],
     };
     texts.iter().map(|text| (*text).to_owned()).collect()

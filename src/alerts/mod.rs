@@ -11,6 +11,7 @@ mod kinds;
 mod merchant;
 mod misfit;
 mod plan;
+mod remarks;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub use intake::{Intake, Rejected, Taken};
 pub use kinds::{Kind, Kinds};
 pub use misfit::{Misfit, misfits, sample};
+pub use remarks::Surroundings;
 pub use state::{HistoryEntry, StateView};
 
 use arc_swap::ArcSwap;
@@ -30,6 +32,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::content::{Content, Fault};
 use crate::domain::ids::AccountId;
+use crate::occasions::Kindnesses;
 use crate::outbound::Outbound;
 use crate::store::{Family, Store, StoreError, Write};
 
@@ -42,6 +45,7 @@ pub struct Alerts {
     store: Store,
     outbound: Arc<Outbound>,
     kinds: ArcSwap<Kinds>,
+    kindnesses: ArcSwap<Kindnesses>,
     clock: SharedClock,
     backlog: Backlog,
     wake: tokio::sync::Notify,
@@ -67,8 +71,9 @@ impl Alerts {
         clock: SharedClock,
     ) -> Result<Self, Vec<Fault>> {
         let kinds = ArcSwap::from_pointee(Kinds::load(content)?);
+        let kindnesses = ArcSwap::from_pointee(Kindnesses::load(content)?);
         let wake = tokio::sync::Notify::new();
-        Ok(Self { config, store, outbound, kinds, clock, backlog: Backlog::default(), wake })
+        Ok(Self { config, store, outbound, kinds, kindnesses, clock, backlog: Backlog::default(), wake })
     }
 
     /// From now on these rules hold. What is planned already keeps its times.

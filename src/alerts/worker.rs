@@ -183,6 +183,11 @@ impl Alerts {
                 }
                 Decision::Send(template) => template,
             };
+            let mut values = told.values.clone();
+            if template.fields.contains_key(fields::NOTE) {
+                let note = self.note(row, binding.hide_amounts).await?;
+                values.extend(note.map(|note| (fields::NOTE.to_owned(), note)));
+            }
             let order = TemplateOrder {
                 id: self.message_id(row, &account_id, follower),
                 customer: told.customer.clone(),
@@ -191,7 +196,7 @@ impl Alerts {
                 url: None,
                 data: fields::data(
                     &template.fields,
-                    &told.values,
+                    &values,
                     &kind.defaults,
                     binding.hide_amounts,
                     row.accepted,

@@ -125,6 +125,12 @@ impl Texts {
             .map_err(|error| fault(&error, &source))
     }
 
+    /// Whether there is a template of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.templates.get_template(name).is_ok()
+    }
+
     /// The names that a template takes from outside, with members after a dot (`card.last4`).
     #[must_use]
     pub fn wants(&self, name: &str) -> BTreeSet<String> {

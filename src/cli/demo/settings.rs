@@ -153,15 +153,15 @@ oauth_base_url = "http://127.0.0.1:{simulator}"
 
 [accounts.notices.spend]
 template_id = "demo-spend"
-fields = {{ card = "character_string1", amount = "amount2", time = "time3", merchant = "thing4" }}
+fields = {{ card = "character_string1", amount = "amount2", time = "time3", merchant = "thing4", note = "thing5" }}
 
 [accounts.notices.repayment]
 template_id = "demo-repayment"
-fields = {{ card = "character_string1", amount = "amount2", time = "time3" }}
+fields = {{ card = "character_string1", amount = "amount2", time = "time3", note = "thing4" }}
 
 [accounts.notices.refund]
 template_id = "demo-refund"
-fields = {{ card = "character_string1", amount = "amount2", time = "time3", merchant = "thing4" }}
+fields = {{ card = "character_string1", amount = "amount2", time = "time3", merchant = "thing4", note = "thing5" }}
 
 [accounts.notices.declined]
 template_id = "demo-declined"

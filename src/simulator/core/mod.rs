@@ -3,6 +3,7 @@
 
 mod amount;
 mod bank;
+mod bill;
 mod book;
 mod deliver;
 mod events;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::amount::Amount;
+use super::bill;
 use super::book::{Book, OWED_MAX};
 use super::events::{Delivery, Event, Refusal};
 use super::operations::{Stage, Standing, product_name};
@@ -66,7 +67,10 @@ pub(super) fn swipe(
         channel: swipe.channel,
     };
     let available = Amount::yuan(Standing::after(book, customer, now, Some((card, &entry))).available());
-    let body = notice_body(&swipe, customer, card, &entry, reason.as_deref(), available);
+    let mut body = notice_body(&swipe, customer, card, &entry, reason.as_deref(), available);
+    if let Some(bill) = bill::after(book, customer, card, now, &entry) {
+        body["bill"] = bill;
+    }
     let summary = format!("{} {} {}", customer.id, kind.title(), swipe.amount.money().display());
     let delivery = Delivery {
         delivery_id: id.to_owned(),

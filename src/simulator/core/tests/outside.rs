@@ -120,6 +120,24 @@ async fn a_swipe_reaches_the_server_signed_and_is_repeated_under_one_id_until_it
     world.swipe(json!({ "customer_id": "C10001", "amount": yuan("1.00"), "type": "declined", "decline_reason": "card_locked" })).await;
     let (_, _, body) = next(&mut told).await;
     assert_eq!((&body["type"], &body["decline_reason"]), (&json!("declined"), &json!("card_locked")));
+    assert!(body.get("bill").is_none());
+}
+
+#[tokio::test]
+async fn a_repayment_tells_what_is_left_of_the_bill() {
+    let (server_url, mut told) = server(vec![]).await;
+    let world = World::start_beside(server_url).await;
+    let mut left = Vec::new();
+    for _ in 0..2 {
+        world.swipe(json!({ "customer_id": "C10001", "amount": yuan("1.00"), "type": "repayment" })).await;
+        let (_, _, body) = next(&mut told).await;
+        let bill = &body["bill"];
+        assert_eq!(bill["total"]["currency"], "CNY", "{body}");
+        assert!(bill["due_date"].as_str().unwrap().parse::<jiff::civil::Date>().is_ok());
+        let remaining = bill["remaining"]["value"].as_str().unwrap().replace('.', "");
+        left.push(remaining.parse::<i64>().unwrap());
+    }
+    assert_eq!(left[0] - left[1], 100, "the second leaves a yuan less");
 }
 
 #[tokio::test]
