@@ -7,9 +7,9 @@
 //! clock
 //! config  telemetry  keys  content
 //! wechat  bank  store  render  understanding
-//! catalogue  parts
+//! catalogue  parts  occasions
 //! outbound  identity  staff
-//! alerts  desk  dialogue
+//! alerts  marketing  desk  dialogue
 //! inbound  doctor
 //! web  simulator
 //! app  main
@@ -32,6 +32,8 @@ pub mod domain;
 pub mod identity;
 pub mod inbound;
 pub mod keys;
+pub mod marketing;
+pub mod occasions;
 pub mod outbound;
 pub mod parts;
 pub mod render;

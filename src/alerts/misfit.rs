@@ -107,7 +107,7 @@ fn samples(field: &str) -> Vec<String> {
             &["示例商户", "STAR COFFEE 0012", "示例市示例区示例大道购物中心示例商户有限责任公司一号店"]
         }
         "type" => &["消费", "分期入账"],
-        NOTE => &["可能重复扣款，请核对", "US$1234.50，折合¥8765.40"],
+        NOTE => &["可能重复扣款，请核对", "US$12.00，折合¥86.40"],
         _ => &[],
     };
     texts.iter().map(|text| (*text).to_owned()).collect()

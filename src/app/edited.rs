@@ -11,6 +11,7 @@ use crate::content::{Content, Fault};
 use crate::desk::Hours;
 use crate::dialogue::{Robots, menu_faults};
 use crate::domain::ids::AccountId;
+use crate::occasions::{Kindnesses, Offers};
 
 /// What a reload came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct Edited {
     pub(super) content: Content,
     pub(super) robots: Robots,
     pub(super) kinds: Kinds,
+    pub(super) kindnesses: Kindnesses,
+    pub(super) offers: Offers,
     pub(super) hours: Hours,
 }
 
@@ -38,9 +41,13 @@ impl Edited {
         let mut faults = Vec::new();
         let robots = Robots::load(&content, accounts(config)).map_err(|found| faults.extend(found)).ok();
         let kinds = Kinds::load(&content).map_err(|found| faults.extend(found)).ok();
+        let kindnesses = Kindnesses::load(&content).map_err(|found| faults.extend(found)).ok();
+        let offers = Offers::load(&content).map_err(|found| faults.extend(found)).ok();
         let hours = hours(&content).map_err(|found| faults.push(found)).ok();
-        match (robots, kinds, hours) {
-            (Some(robots), Some(kinds), Some(hours)) => Ok(Self { content, robots, kinds, hours }),
+        match (robots, kinds, kindnesses, offers, hours) {
+            (Some(robots), Some(kinds), Some(kindnesses), Some(offers), Some(hours)) => {
+                Ok(Self { content, robots, kinds, kindnesses, offers, hours })
+            }
             _ => Err(faults),
         }
     }
@@ -92,6 +99,8 @@ impl Rooms {
         }
         self.desk.set_hours(edited.hours);
         self.alerts.set_kinds(edited.kinds);
+        self.alerts.set_kindnesses(edited.kindnesses);
+        self.marketing.set_offers(edited.offers);
         self.robots.store(Arc::new(edited.robots));
         self.in_use.0.store(Arc::new(hash.clone()));
         Reloaded::Taken(hash)

@@ -21,6 +21,7 @@ use crate::desk::Desk;
 use crate::dialogue::Robots;
 use crate::identity::Identity;
 use crate::inbound::{Inbound, Limits};
+use crate::marketing::Marketing;
 use crate::outbound::{Apis, Outbound};
 use crate::staff::Staff;
 use crate::store::{Store, StoreError};
@@ -104,6 +105,7 @@ pub(crate) struct Rooms {
     pub(crate) identity: Arc<Identity>,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) alerts: Arc<Alerts>,
+    pub(crate) marketing: Arc<Marketing>,
     pub(crate) bank_api: Arc<BankApi>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) staff: Arc<Staff>,
@@ -321,6 +323,8 @@ impl Rooms {
         let identity = Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
         let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), &content, clock.clone());
         let alerts = Arc::new(alerts.map_err(|faults| listed(&faults))?);
+        let marketing = Marketing::new(store.clone(), outbound.clone(), &content, clock.clone());
+        let marketing = Arc::new(marketing.map_err(|faults| listed(&faults))?);
         let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;
         let bank_api = Arc::new(bank_api);
         let desk = Arc::new(Desk::new(store.clone(), hours, outbound.clone()));
@@ -334,6 +338,7 @@ impl Rooms {
                 identity: identity.clone(),
                 outbound: outbound.clone(),
                 alerts: alerts.clone(),
+                marketing: marketing.clone(),
                 desk: desk.clone(),
                 clock: clock.clone(),
                 random: random.clone(),
@@ -348,6 +353,7 @@ impl Rooms {
             identity,
             outbound,
             alerts,
+            marketing,
             bank_api,
             desk,
             staff,

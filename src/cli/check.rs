@@ -10,6 +10,7 @@ use weikefu::config::{self, Config};
 use weikefu::content::Content;
 use weikefu::dialogue::check;
 use weikefu::keys;
+use weikefu::occasions::{Kindnesses, Offers};
 
 use super::{Context, Failure, Outcome};
 
@@ -36,6 +37,8 @@ pub(super) fn run(context: &Context) -> Outcome {
             tell!("{}", report.to_string().trim_end());
             faults.extend(lines(&report.faults));
             faults.extend(Kinds::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
+            faults.extend(Kindnesses::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
+            faults.extend(Offers::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
             faults.extend(app::hours(&content).err().map(|error| error.to_string()));
         }
     }

@@ -8,12 +8,22 @@ use crate::bank::Operations;
 use crate::bank::operations::BadOperation;
 
 /// Their schemas, in the same form as those of the core.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 6] = [
     ("binding", include_str!("house/binding.json")),
     ("unbind", include_str!("house/unbind.json")),
     ("default_card", include_str!("house/default_card.json")),
     ("alerts", include_str!("house/alerts.json")),
+    ("marketing", include_str!("house/marketing.json")),
+    ("offers", include_str!("house/offers.json")),
 ];
+
+/// Those whose answer is not in the scene: `inbound` is asked for it, as the core is.
+const ASKED: [&str; 1] = ["offers"];
+
+/// Whether an operation's answer is asked for, and not made out of the scene.
+pub(super) fn is_asked(name: &str) -> bool {
+    ASKED.contains(&name)
+}
 
 /// The house's operations with their schemas.
 pub(super) fn operations() -> Result<Operations, BadOperation> {
@@ -34,6 +44,11 @@ pub(super) fn answer(
         }
         "default_card" => default_card(scene, params),
         "alerts" => alerts(scene, params),
+        "marketing" => {
+            let on = params["on"].as_str() == Some("true");
+            let day = scene.now.beijing().date().to_string();
+            Ok((json!({ "on": on, "day": day }), vec![Effect::Marketing { on }]))
+        }
         _ => Err(AskError::Lied),
     }
 }

@@ -16,7 +16,7 @@ pub enum Step {
 
 /// A question to the core.
 pub struct Ask {
-    /// The operation's name at the core.
+    /// The operation's name at the core; with `house:` in front, one that the house answers out of its database.
     pub operation: String,
     /// Its params.
     pub params: Value,
@@ -118,6 +118,11 @@ pub enum Effect {
         on: Option<bool>,
         /// Without amounts.
         hide_amounts: Option<bool>,
+    },
+    /// Whether he wants offers.
+    Marketing {
+        /// Asked for, or refused.
+        on: bool,
     },
     /// He got a link to bind: once bound, this is answered.
     AwaitBinding {

@@ -203,7 +203,7 @@ impl<'a> Turn<'a> {
         form_id: Option<String>,
         what: What,
     ) -> Step {
-        if let Some(name) = operation.strip_prefix("house:") {
+        if let Some(name) = operation.strip_prefix("house:").filter(|name| !house::is_asked(name)) {
             let answer = house::answer(self.scene, name, &params).map(|(value, effects)| {
                 self.effects.extend(effects);
                 value

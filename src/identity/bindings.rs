@@ -154,6 +154,7 @@ impl Identity {
             writes.extend(self.unbind_writes(account, follower, &binding, why)?);
         }
         writes.extend(self.store.drop_pushes(account, follower));
+        writes.extend(self.store.erase_marketing(account, follower));
         writes.extend([
             self.store.drop_outbox_of(account, follower, "no_binding"),
             self.store.erase_drafts(account, follower),

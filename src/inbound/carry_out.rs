@@ -144,6 +144,9 @@ impl Inbound {
                 self.rooms.desk.call_back(conversation, &reason, &skill, priority, customer).await?
             }
             (Effect::CancelWait, _) => self.rooms.desk.cancel_wait(conversation, customer)?,
+            (Effect::Marketing { on }, _) => {
+                self.rooms.marketing.choice_writes(id, follower, customer, on)?
+            }
             (Effect::Unbind, Some(binding)) => {
                 identity.unbind_writes(id, follower, binding, UnbindReason::Customer)?
             }

@@ -106,6 +106,9 @@ impl Inbound {
         loaded: &Loaded,
         ask: &Ask,
     ) -> Result<Value, AskError> {
+        if let Some(operation) = ask.operation.strip_prefix("house:") {
+            return self.ask_house(question, loaded, operation).await;
+        }
         let number = question.answers.len();
         if number >= CALLS_MAX {
             tracing::error!(

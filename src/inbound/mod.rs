@@ -8,6 +8,7 @@
 mod carry_out;
 mod decide;
 mod followers;
+mod house;
 mod measure;
 mod notes;
 mod resume;
@@ -35,6 +36,7 @@ use crate::domain::ids::{AccountId, FollowerKey, PushKey};
 use crate::domain::time::UnixMs;
 use crate::domain::trace::TraceId;
 use crate::identity::Identity;
+use crate::marketing::Marketing;
 use crate::outbound::Outbound;
 use crate::store::{Commit, CommitError, Conflict, Store, StoreError};
 use crate::telemetry::trace::{self, SPANS};
@@ -113,6 +115,8 @@ pub struct Rooms {
     pub outbound: Arc<Outbound>,
     /// Receipts of notices.
     pub alerts: Arc<Alerts>,
+    /// Offers to those who asked for them.
+    pub marketing: Arc<Marketing>,
     /// People.
     pub desk: Arc<Desk>,
     /// Time.

@@ -25,7 +25,7 @@ pub struct Remark {
     pub rule: String,
     /// A line of a template; `None` where it does not fit, or would tell an amount to who hides them.
     pub note: Option<String>,
-    /// The whole of it, for a page or an answer.
+    /// The whole of it, for a page or an answer; for who hides amounts the note, where it tells some.
     pub words: String,
 }
 
@@ -99,7 +99,8 @@ impl Kindnesses {
         self.rules.iter().any(|rule| rule.when.concerns(occasion.transaction.kind))
     }
 
-    /// Everything that is to be said, first what is said first.
+    /// Everything that is to be said, first what is said first. What cannot be said without an amount is not said to
+    /// who hides them.
     #[must_use]
     pub fn remarks(&self, occasion: &Occasion<'_>, hide_amounts: bool) -> Vec<Remark> {
         let holding = self.rules.iter().filter(|rule| rule.when.holds(occasion));
@@ -125,7 +126,8 @@ impl Kindnesses {
         };
         let notes = [Part::Note, Part::NoteWithoutAmounts].into_iter().filter(|part| shows(*part));
         let note = notes.filter_map(|part| said(part).ok()).find(fits);
-        Some(Remark { rule: rule.name.clone(), note, words: said(Part::Words).ok()? })
+        let words = if shows(Part::Words) { said(Part::Words).ok()? } else { note.clone()? };
+        Some(Remark { rule: rule.name.clone(), note, words })
     }
 }
 

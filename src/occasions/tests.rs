@@ -119,8 +119,13 @@ fn a_foreign_purchase_shows_both_amounts_unless_they_have_no_room_or_are_hidden(
     assert!(words.contains("JPY 1,234,567"), "{words}");
     let dear = bought("12.00", "USD", "86.40");
     let occasion = Occasion { transaction: &dear, original: None, recent: &[], product: None };
-    let hidden = Kindnesses::load(&Content::built_in()).unwrap().remarks(&occasion, true);
-    assert_eq!(hidden[0].note, None);
+    let hidden =
+        |occasion: &Occasion<'_>| Kindnesses::load(&Content::built_in()).unwrap().remarks(occasion, true);
+    assert_eq!(hidden(&occasion), []);
+    let again = transaction(json!({"transaction_id": "T2"}));
+    let recent = [transaction(json!({}))];
+    let said = hidden(&Occasion { transaction: &again, original: None, recent: &recent, product: None });
+    assert_eq!((said.len(), said[0].words.as_str()), (1, "可能重复扣款，请核对"));
 }
 
 #[test]

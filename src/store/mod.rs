@@ -14,6 +14,7 @@ mod follower;
 mod h5;
 mod identity;
 mod known;
+mod marketing;
 mod notice;
 mod outbox;
 mod parts;
@@ -37,6 +38,7 @@ pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
 pub use known::Known;
+pub use marketing::{MarketingChoice, ShownOffer};
 pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
 pub use outbox::{Address, Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow};
 pub use parts::{Fence, Lease};
@@ -343,6 +345,7 @@ pub fn all_statements() -> Vec<Statement> {
         h5::ALL,
         identity::ALL,
         known::ALL,
+        marketing::ALL,
         notice::ALL,
         outbox::ALL,
         parts::ALL,

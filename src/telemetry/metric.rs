@@ -265,6 +265,12 @@ pub const ALL: &[Metric] = &[
         &[Closed("state", &["sent", "delivered", "failed", "suppressed", "unreachable"])],
         "Verdicts on items; a sent one may become delivered or failed.",
     ),
+    metric(
+        "weikefu_offers_total",
+        Counter,
+        &[Closed("outcome", &["shown", "held_out"])],
+        "Offers that fitted a moment, by whether the customer is in the hold-out group.",
+    ),
     metric("weikefu_alerts_pending", Gauge, &[], "Items without a verdict, in the whole deployment."),
     metric(
         "weikefu_alerts_pending_max",

@@ -314,13 +314,20 @@ impl<'a> Talk<'a> {
                 outcome::Step::Done(outcome) => return Ok((outcome, failed)),
                 outcome::Step::Ask(ask) => ask,
             };
-            self.asked.push((format!("core:{}", ask.operation), ask.params.clone()));
+            let house = ask.operation.starts_with("house:");
+            let asked = if house { ask.operation.clone() } else { format!("core:{}", ask.operation) };
+            self.asked.push((asked, ask.params.clone()));
             let customer = binding.as_ref().map(|binding| binding.customer.reveal());
             let answer = match self.faults.get(&ask.operation) {
                 Some(CoreFault::Down) => Err(AskError::Down),
                 Some(CoreFault::Lies) => Err(AskError::Lied),
                 Some(CoreFault::Refuses(code, message)) => {
                     Err(AskError::Refused { code: code.clone(), message: message.clone() })
+                }
+                // What the house itself would find is not there in a conversation on paper: its schema's example is.
+                None if house => {
+                    let operation = self.dialogue.catalogue.operation(&ask.operation);
+                    operation.map(|found| found.example().result.clone()).ok_or(AskError::Lied)
                 }
                 None => self.core.call(customer, &ask.operation, &ask.params),
             };
@@ -361,6 +368,7 @@ impl<'a> Talk<'a> {
                     words.iter().filter_map(|(flag, yes, no)| Some(if (*flag)? { *yes } else { *no }));
                 words.collect::<Vec<_>>().join(" ")
             }
+            Effect::Marketing { on } => if *on { "订阅优惠" } else { "退订优惠" }.to_owned(),
             Effect::AwaitBinding { wish } => {
                 self.awaiting = Some(wish.clone());
                 "等待绑定".to_owned()

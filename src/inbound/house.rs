@@ -1,0 +1,56 @@
+//! Operations of the house whose answer lies in the database: asked for like the core, between two decisions.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Inbound;
+use super::decide::Question;
+use super::scene::Loaded;
+use crate::dialogue::AskError;
+use crate::domain::binding::Binding;
+use crate::store::StoreError;
+
+/// An older transaction is no moment any more that an offer could fit.
+const MOMENT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Inbound {
+    /// Answers an operation of the house. A name that no room owns is a fault of ours, and told as one.
+    pub(super) async fn ask_house(
+        &self,
+        question: &Question<'_>,
+        loaded: &Loaded,
+        operation: &str,
+    ) -> Result<Value, AskError> {
+        let answer = match (operation, &loaded.binding) {
+            ("offers", Some(binding)) => self.offers(question, binding).await,
+            ("offers", None) => Ok(json!({ "opted_in": false, "offers": [] })),
+            _ => return Err(AskError::Lied),
+        };
+        answer.map_err(|error| {
+            tracing::warn!(%error, operation, "the database gave no answer; the customer was told of a disturbance");
+            AskError::Down
+        })
+    }
+
+    /// What fits the customer's last transaction.
+    async fn offers(&self, question: &Question<'_>, binding: &Binding) -> Result<Value, StoreError> {
+        let (account, follower) = (&question.account.id, question.follower);
+        let opted_in = self.rooms.marketing.has_opted_in(account, follower).await?;
+        let since = self.rooms.clock.now() - MOMENT_MAX;
+        let last = match opted_in {
+            true => self.rooms.alerts.last_surroundings(&binding.customer, since).await?,
+            false => None,
+        };
+        let Some(last) = last else { return Ok(json!({ "opted_in": opted_in, "offers": [] })) };
+        let card = binding.cards.iter().find(|card| card.tail == last.transaction.card_last4);
+        let occasion = last.occasion(card.map(|card| card.product.as_str()));
+        let offers =
+            self.rooms.marketing.show_offers_for(account, follower, &binding.customer, &occasion).await?;
+        let offers: Vec<Value> = offers
+            .iter()
+            .map(|offer| json!({ "title": offer.title, "text": offer.text, "url": offer.url }))
+            .collect();
+        Ok(json!({ "opted_in": true, "offers": offers }))
+    }
+}
