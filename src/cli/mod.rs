@@ -9,6 +9,7 @@ macro_rules! tell {
     }};
 }
 
+mod audit;
 mod backup;
 mod check;
 mod content;
@@ -85,6 +86,9 @@ enum Command {
     /// Staff accounts.
     #[command(subcommand)]
     User(user::User),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 /// How long a serving command runs.
@@ -190,6 +194,7 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         Some(Command::Understand(asked)) => understand::understand(&asked, &context),
         Some(Command::Eval(asked)) => understand::eval(&asked, &context),
         Some(Command::User(user)) => user::run(user, &context).await,
+        Some(Command::Audit(audit)) => audit::run(audit, &context).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Followers, what goes on after a page, the shared access token, and the audit trail.
+//! Followers, what goes on after a page, and the shared access token.
 
 use zeroize::Zeroizing;
 
@@ -12,7 +12,6 @@ use crate::keys::Place;
 const OPENID: Place = Place("follower.openid");
 const WISH: Place = Place("resume.wish");
 const TOKEN: Place = Place("wechat_token.token");
-const DETAIL: Place = Place("audit.detail");
 
 statements! {
     UPSERT = "INSERT INTO follower (account, fkey, openid_sealed, following, followed_ms, left_ms) \
@@ -39,8 +38,6 @@ statements! {
         WHERE app_id = $1 AND (lease_until_ms < $4 OR owner = $2)";
     SAVE_TOKEN = "UPDATE wechat_token SET token_sealed = $3, expires_ms = $4, lease_until_ms = 0 \
         WHERE app_id = $1 AND owner = $2";
-    AUDIT = "INSERT INTO audit (audit_id, at_ms, actor, action, account, fkey, detail_sealed) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (audit_id) DO NOTHING";
 }
 
 /// A question that goes on once its binding is done.
@@ -259,32 +256,5 @@ impl Store {
         let sealed = self.vault().seal(TOKEN, app_id.as_bytes(), token.reveal().as_bytes())?;
         let args = vec![app_id.into(), owner.into(), sealed.into(), expires.into()];
         Ok(Write::one(SAVE_TOKEN, args, Conflict::Lost))
-    }
-
-    /// One line of the audit trail. `detail` is sealed.
-    ///
-    /// # Errors
-    /// When sealing fails.
-    pub fn audit(
-        &self,
-        actor: &str,
-        action: &str,
-        account: &AccountId,
-        follower: Option<FollowerKey>,
-        detail: Option<&str>,
-    ) -> Result<Write, StoreError> {
-        let id = self.new_id();
-        let sealed =
-            detail.map(|detail| self.vault().seal(DETAIL, id.as_bytes(), detail.as_bytes())).transpose()?;
-        let args = vec![
-            id.into(),
-            self.clock().now().into(),
-            actor.into(),
-            action.into(),
-            account.as_str().into(),
-            follower.map(|follower| follower.as_bytes().to_vec()).into(),
-            sealed.into(),
-        ];
-        Ok(Write::new(AUDIT, args))
     }
 }

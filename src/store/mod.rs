@@ -6,6 +6,7 @@
 //! * What a push needs is one read, [`Store::known`], gathered like commits.
 //! * Personal columns are sealed by the [`Vault`] before they come here, and found by its keyed hashes.
 
+mod audit;
 pub mod backup;
 mod conversation;
 mod database;
@@ -32,6 +33,7 @@ use std::sync::atomic::AtomicI64;
 
 use zeroize::Zeroizing;
 
+pub use audit::{AuditFault, AuditLine, AuditReport};
 pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
 pub use desk::Case;
 pub use follower::Resume;
@@ -177,6 +179,7 @@ impl Store {
         let writer = Writer::start(&database).await?;
         ensure_data_keys(&writer, keys, &clock, &random).await?;
         let vault = unlock(&database, keys, random.clone()).await?;
+        writer.chain_with(audit::ChainKey::of(&vault).ok_or(StoreError::Closed)?);
         Ok(Self {
             inner: Arc::new(Inner {
                 database,
@@ -339,6 +342,7 @@ async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> R
 pub fn all_statements() -> Vec<Statement> {
     [
         ALL,
+        audit::ALL,
         conversation::ALL,
         desk::ALL,
         follower::ALL,

@@ -17,10 +17,16 @@ pub(crate) struct TestStore {
     pub(crate) store: Store,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) name: &'static str,
+    url: Secret,
     folder: Option<tempfile::TempDir>,
 }
 
 impl TestStore {
+    /// Where it is, for another instance on it. The master key is 32 times 42.
+    pub(crate) fn url(&self) -> Secret {
+        self.url.clone()
+    }
+
     /// Every byte of the embedded database, its write-ahead log included; nothing for a server's.
     pub(crate) fn file_bytes(&self) -> Vec<u8> {
         let Some(folder) = &self.folder else { return Vec::new() };
@@ -47,9 +53,9 @@ async fn open(name: &'static str, url: String, folder: Option<tempfile::TempDir>
     let clock = Arc::new(ManualClock::new(START));
     let random: SharedRandom = Arc::new(SystemRandom);
     let keys = SoftKeys::new(Zeroizing::new([42; 32]), vec![], Arc::new(SeededRandom::new(1)));
-    let store =
-        Store::open(&Secret::new(url), &keys, clock.clone(), random).await.expect("a fresh store opens");
-    TestStore { store, clock, name, folder }
+    let url = Secret::new(url);
+    let store = Store::open(&url, &keys, clock.clone(), random).await.expect("a fresh store opens");
+    TestStore { store, clock, name, url, folder }
 }
 
 /// Creates a database of its own on the server that `WEIKEFU_TEST_POSTGRES` names.

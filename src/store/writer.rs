@@ -1,6 +1,6 @@
 //! Group commit: many callers' commits become few durable transactions.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -8,6 +8,7 @@ use metrics::Histogram;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::audit::{ChainKey, Trail};
 use super::database::{BEGIN, Connection, Connector, Database};
 use super::known::{Asked, read_together};
 use super::rows::{OverRows, Texts, chunk};
@@ -26,8 +27,8 @@ const POSTGRES_LANES: usize = 4;
 const SAVEPOINT: Statement = Statement { name: "SAVEPOINT", sql: "SAVEPOINT one" };
 const RELEASE: Statement = Statement { name: "RELEASE", sql: "RELEASE SAVEPOINT one" };
 const UNDO: Statement = Statement { name: "UNDO", sql: "ROLLBACK TO SAVEPOINT one" };
-const COMMIT: Statement = Statement { name: "COMMIT", sql: "COMMIT" };
-const ROLLBACK: Statement = Statement { name: "ROLLBACK", sql: "ROLLBACK" };
+pub(super) const COMMIT: Statement = Statement { name: "COMMIT", sql: "COMMIT" };
+pub(super) const ROLLBACK: Statement = Statement { name: "ROLLBACK", sql: "ROLLBACK" };
 
 static GROUP_COMMITS: LazyLock<Histogram> = LazyLock::new(|| {
     start_metrics();
@@ -52,6 +53,7 @@ enum Work {
 pub(super) struct Writer {
     lanes: ArcSwapOption<Vec<mpsc::Sender<Work>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    chain_key: Arc<OnceLock<ChainKey>>,
 }
 
 impl Writer {
@@ -62,17 +64,26 @@ impl Writer {
         };
         let mut lanes = Vec::new();
         let mut tasks = Vec::new();
+        let chain_key = Arc::new(OnceLock::new());
         for _ in 0..count {
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
             let lane = Lane {
                 connector: database.connector(),
                 connection: None,
                 texts: Texts::new(database.engine()),
+                chain_key: chain_key.clone(),
+                trail: None,
             };
             lanes.push(sender);
             tasks.push(tokio::spawn(lane.run(receiver)));
         }
-        Ok(Self { lanes: ArcSwapOption::from_pointee(lanes), tasks: Mutex::new(tasks) })
+        Ok(Self { lanes: ArcSwapOption::from_pointee(lanes), tasks: Mutex::new(tasks), chain_key })
+    }
+
+    /// From now on lines of the audit trail are chained. The first commits make the keys that this needs.
+    pub(super) fn chain_with(&self, key: ChainKey) {
+        // Set once, when the store opens.
+        let _ = self.chain_key.set(key);
     }
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
@@ -124,6 +135,9 @@ struct Lane {
     connector: Connector,
     connection: Option<Connection>,
     texts: Texts,
+    chain_key: Arc<OnceLock<ChainKey>>,
+    /// The lane's own chain of the audit trail; `None` before the key is known.
+    trail: Option<Trail>,
 }
 
 impl Lane {
@@ -148,12 +162,12 @@ impl Lane {
             }
             let began = Instant::now();
             GROUP_COMMITS.record(f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)));
-            let outcomes = match self.write(&group).await {
+            let outcomes = match self.write(&mut group).await {
                 Ok(outcomes) => outcomes,
                 // One bad neighbour must not fail the others: each gets a transaction of its own.
                 Err(_) if group.len() > 1 => {
                     let mut outcomes = Vec::with_capacity(group.len());
-                    for job in &group {
+                    for job in &mut group {
                         outcomes.push(self.write_alone(job).await);
                     }
                     outcomes
@@ -183,8 +197,8 @@ impl Lane {
         }
     }
 
-    async fn write_alone(&mut self, job: &Job) -> Result<(), CommitError> {
-        match self.write(std::slice::from_ref(job)).await {
+    async fn write_alone(&mut self, job: &mut Job) -> Result<(), CommitError> {
+        match self.write(std::slice::from_mut(job)).await {
             Ok(mut outcomes) => outcomes.pop().unwrap_or(Err(CommitError::Store(StoreError::Closed))),
             Err(error) => Err(CommitError::Store(error)),
         }
@@ -192,12 +206,24 @@ impl Lane {
 
     /// One transaction for the group. An error means that nothing of the group stands, unless it is
     /// [`StoreError::Unconfirmed`]. A connection that failed is given up.
-    async fn write(&mut self, group: &[Job]) -> Result<Vec<Result<(), CommitError>>, StoreError> {
+    async fn write(&mut self, group: &mut [Job]) -> Result<Vec<Result<(), CommitError>>, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connector.connect().await?,
         };
-        let outcome = transact(&mut connection, &mut self.texts, group).await;
+        self.trail = self.trail.take().or_else(|| self.chain_key.get().cloned().map(Trail::new));
+        if let Some(trail) = &mut self.trail {
+            trail.ready(&mut connection, group.iter().map(|job| &job.commit)).await?;
+        }
+        let mark = self.trail.as_ref().map(Trail::mark);
+        let outcome = transact(&mut connection, &mut self.texts, self.trail.as_mut(), group).await;
+        if let Some((trail, mark)) = self.trail.as_mut().zip(mark) {
+            match &outcome {
+                Ok(_) => {}
+                Err(StoreError::Unconfirmed(_)) => trail.leave(),
+                Err(_) => trail.back_to(mark),
+            }
+        }
         match &outcome {
             Ok(_) => self.connection = Some(connection),
             Err(StoreError::Unconfirmed(_)) => {}
@@ -215,24 +241,37 @@ type Outcomes = Vec<Result<(), CommitError>>;
 async fn transact(
     connection: &mut Connection,
     texts: &mut Texts,
-    group: &[Job],
+    mut trail: Option<&mut Trail>,
+    group: &mut [Job],
 ) -> Result<Outcomes, StoreError> {
+    let began = trail.as_deref().map(Trail::mark);
     connection.begin().await.map_err(failed(BEGIN))?;
     let mut outcomes = Vec::with_capacity(group.len());
-    let together = together(connection, texts, group).await?;
-    for (job, stands) in group.iter().zip(together) {
+    let together = together(connection, texts, trail.as_deref_mut(), group).await?;
+    let alone = group.len() == 1;
+    for (job, stands) in group.iter_mut().zip(together) {
         if stands {
             outcomes.push(Ok(()));
             continue;
         }
-        let outcome = if group.len() > 1 {
-            within_savepoint(connection, &job.commit).await?
-        } else {
+        let before = trail.as_deref().map(Trail::mark);
+        if let Some(trail) = trail.as_deref_mut() {
+            trail.chain(&mut job.commit);
+        }
+        let outcome = if alone {
             apply(connection, &job.commit).await?
+        } else {
+            within_savepoint(connection, &job.commit).await?
         };
+        if let (Some(trail), Some(before), Some(_)) = (trail.as_deref_mut(), before, outcome) {
+            trail.back_to(before);
+        }
         outcomes.push(outcome.map_or(Ok(()), |conflict| Err(CommitError::Conflict(conflict))));
     }
     if outcomes.iter().any(Result::is_ok) {
+        if let Some((trail, began)) = trail.as_deref().zip(began) {
+            trail.save(connection, began).await?;
+        }
         connection.execute(COMMIT, []).await.map_err(|error| StoreError::Unconfirmed(Arc::new(error)))?;
     } else {
         connection.execute(ROLLBACK, []).await.map_err(failed(ROLLBACK))?;
@@ -240,7 +279,7 @@ async fn transact(
     Ok(outcomes)
 }
 
-fn failed(statement: Statement) -> impl Fn(sqlx::Error) -> StoreError {
+pub(super) fn failed(statement: Statement) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| StoreError::Statement { statement: statement.name, source: Arc::new(source) }
 }
 
@@ -258,14 +297,22 @@ struct Gathered<'a> {
 async fn together(
     connection: &mut Connection,
     texts: &mut Texts,
-    group: &[Job],
+    mut trail: Option<&mut Trail>,
+    group: &mut [Job],
 ) -> Result<Vec<bool>, StoreError> {
     let none = vec![false; group.len()];
-    let (members, gathered) = gather(texts, group);
-    if gathered.iter().all(|gathered| gathered.writes.len() < 2) {
+    let members = members(texts, group);
+    let joined = || group.iter().zip(&members).filter(|(_, member)| **member).map(|(job, _)| &job.commit);
+    if joined().count() < 2 && !joined().any(repeats_a_statement) {
         return Ok(none);
     }
-    for Gathered { statement, over, writes, expected } in gathered {
+    let before = trail.as_deref().map(Trail::mark);
+    if let Some(trail) = trail.as_deref_mut() {
+        for (job, _) in group.iter_mut().zip(&members).filter(|(_, member)| **member) {
+            trail.chain(&mut job.commit);
+        }
+    }
+    for Gathered { statement, over, writes, expected } in gather(texts, group, &members) {
         let mut touched = 0;
         let mut left = writes.as_slice();
         while !left.is_empty() {
@@ -280,48 +327,63 @@ async fn together(
             // A savepoint would have every page copied that changes, for something that hardly ever happens.
             connection.execute(ROLLBACK, []).await.map_err(failed(ROLLBACK))?;
             connection.begin().await.map_err(failed(BEGIN))?;
+            if let Some((trail, before)) = trail.zip(before) {
+                trail.back_to(before);
+            }
             return Ok(none);
         }
     }
     Ok(members)
 }
 
-/// The commits that consist of statements over rows, and what they write by statement, in the order in which the
-/// statements first come. Such writes only add rows or change one by its key and version: two commits that
-/// touch the same row show as a row too few, whatever their order.
-fn gather<'a>(texts: &mut Texts, group: &'a [Job]) -> (Vec<bool>, Vec<Gathered<'a>>) {
-    let mut members = Vec::with_capacity(group.len());
+/// Whether one execution can carry several rows of this commit alone.
+fn repeats_a_statement(commit: &Commit) -> bool {
+    let mut rest = commit.writes.as_slice();
+    while let Some((first, later)) = rest.split_first() {
+        if later.iter().any(|write| write.statement.sql == first.statement.sql) {
+            return true;
+        }
+        rest = later;
+    }
+    false
+}
+
+/// Which commits consist of statements over rows.
+fn members(texts: &mut Texts, group: &[Job]) -> Vec<bool> {
+    let mut over_rows = |write: &Write| texts.over_rows(write.statement).is_some();
+    let of = |job: &Job| !job.commit.writes.is_empty() && job.commit.writes.iter().all(&mut over_rows);
+    group.iter().map(of).collect()
+}
+
+/// What these commits write by statement, in the order in which the statements first come. Such writes only add rows
+/// or change one by its key and version: two commits that touch the same row show as a row too few, whatever their
+/// order.
+fn gather<'a>(texts: &mut Texts, group: &'a [Job], members: &[bool]) -> Vec<Gathered<'a>> {
     let mut gathered: Vec<Gathered<'_>> = Vec::new();
-    for job in group {
-        let writes = &job.commit.writes;
-        let over: Option<Vec<OverRows>> =
-            writes.iter().map(|write| texts.over_rows(write.statement)).collect();
-        let over = over.filter(|over| !over.is_empty());
-        members.push(over.is_some());
-        let Some(over) = over else { continue };
-        for (write, over) in writes.iter().zip(over) {
-            let rows = match write.expect {
-                Expect::Any => None,
-                Expect::Rows(rows, _) => Some(rows),
-            };
-            let same = |one: &&mut Gathered<'_>| {
-                one.statement.sql == write.statement.sql && one.expected.is_some() == rows.is_some()
-            };
-            match gathered.iter_mut().find(same) {
-                Some(found) => {
-                    found.writes.push(write);
-                    found.expected = found.expected.zip(rows).map(|(sum, rows)| sum + rows);
-                }
-                None => gathered.push(Gathered {
-                    statement: write.statement,
-                    over,
-                    writes: vec![write],
-                    expected: rows,
-                }),
+    let commits = group.iter().zip(members).filter(|(_, member)| **member).map(|(job, _)| &job.commit);
+    for write in commits.flat_map(|commit| &commit.writes) {
+        let Some(over) = texts.over_rows(write.statement) else { continue };
+        let rows = match write.expect {
+            Expect::Any => None,
+            Expect::Rows(rows, _) => Some(rows),
+        };
+        let same = |one: &&mut Gathered<'_>| {
+            one.statement.sql == write.statement.sql && one.expected.is_some() == rows.is_some()
+        };
+        match gathered.iter_mut().find(same) {
+            Some(found) => {
+                found.writes.push(write);
+                found.expected = found.expected.zip(rows).map(|(sum, rows)| sum + rows);
             }
+            None => gathered.push(Gathered {
+                statement: write.statement,
+                over,
+                writes: vec![write],
+                expected: rows,
+            }),
         }
     }
-    (members, gathered)
+    gathered
 }
 
 /// One commit of several: undone alone when it meets a conflict.
