@@ -23,7 +23,7 @@ use crate::identity::Identity;
 use crate::inbound::{Inbound, Limits};
 use crate::marketing::Marketing;
 use crate::outbound::{Apis, Outbound};
-use crate::staff::Staff;
+use crate::staff::{SignOn, Staff};
 use crate::store::{Store, StoreError};
 use crate::web::api::BankApi;
 pub use crate::web::serve::Zones;
@@ -71,6 +71,9 @@ pub enum AppError {
     /// The core client cannot be built.
     #[error(transparent)]
     Core(#[from] crate::bank::BadCore),
+    /// There is no client towards the bank's own sign-in.
+    #[error(transparent)]
+    SignOn(#[from] crate::staff::NoSignOn),
     /// The client towards WeChat cannot be built.
     #[error(transparent)]
     Wechat(#[from] crate::wechat::api::NotAClient),
@@ -328,7 +331,12 @@ impl Rooms {
         let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;
         let bank_api = Arc::new(bank_api);
         let desk = Arc::new(Desk::new(store.clone(), hours, outbound.clone()));
-        let staff = Arc::new(Staff::new(store.clone()));
+        let mut staff =
+            Staff::new(store.clone()).requiring(config.staff.second_factor.iter().map(String::as_str));
+        if let Some(oidc) = &config.staff.oidc {
+            staff = staff.with_sign_on(SignOn::new(oidc, store.clone())?);
+        }
+        let staff = Arc::new(staff);
         let inbound = Arc::new(Inbound::new(
             crate::inbound::Rooms {
                 config: config.clone(),

@@ -10,4 +10,4 @@ pub mod webhooks;
 
 pub use client::{BREAKER_FAILURES, BadCore, Call, Context, Core, CoreError, DownCause, Retry};
 pub use operations::{Effect, Operation, Operations, SchemaFault};
-pub use tls::TlsFault;
+pub use tls::{TlsFault, dressed};

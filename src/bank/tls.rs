@@ -14,7 +14,7 @@ use crate::config::Tls;
 ///
 /// # Errors
 /// When the certificates do not read; the configuration has checked them.
-pub(super) fn dressed(client: ClientBuilder, url: &Url, tls: &Tls) -> reqwest::Result<ClientBuilder> {
+pub fn dressed(client: ClientBuilder, url: &Url, tls: &Tls) -> reqwest::Result<ClientBuilder> {
     let mut client = client.no_proxy();
     if let Some(ca) = &tls.ca {
         client = client.tls_certs_only(Certificate::from_pem_bundle(ca.text.reveal().as_bytes())?);

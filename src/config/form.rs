@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use url::Url;
 
-use super::{AccountKind, DeskKind, DomainFile, Encryption};
+use super::{AccountKind, DeskKind, DomainFile, Encryption, SecondFactorBy};
 use crate::domain::ids::AccountId;
 use crate::domain::secret::Secret;
 
@@ -87,6 +87,28 @@ pub(super) fn base_url(value: &str) -> Result<Url, String> {
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     let fits = plain && matches!(url.scheme(), "http" | "https") && url.has_host();
     if fits { Ok(url) } else { Err(refused()) }
+}
+
+/// An OpenID issuer: kept letter for letter, because tokens name it so.
+pub(super) fn issuer(value: &str) -> Result<String, String> {
+    base_url(value).map(|_| value.to_owned())
+}
+
+/// The name of a role of staff.
+pub(super) fn staff_role(value: &str) -> Result<String, String> {
+    match value {
+        "agent" | "supervisor" | "admin" => Ok(value.to_owned()),
+        _ => Err("must be a list of agent, supervisor and admin".to_owned()),
+    }
+}
+
+/// Who sees to the second factor.
+pub(super) fn second_factor_by(value: &str) -> Result<SecondFactorBy, String> {
+    match value {
+        "here" => Ok(SecondFactorBy::Here),
+        "provider" => Ok(SecondFactorBy::Provider),
+        _ => Err("must be here or provider".to_owned()),
+    }
 }
 
 /// A proxy's address. It may hold a password, so the fault does not repeat it.

@@ -10,7 +10,7 @@ use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
     Account, AccountKind, Api, Config, Content, Core, Database, DeskKind, Encryption, Events, KeysConfig,
-    Network, NoticeTemplate, Sandbox, Server, Telemetry, Tls, form,
+    Network, NoticeTemplate, Oidc, Sandbox, SecondFactorBy, Server, Staff, Telemetry, Tls, form,
 };
 use crate::domain::secret::Secret;
 
@@ -95,6 +95,8 @@ fn root(mut top: Section<'_>) -> Option<Config> {
     let events = top.has("events").then(|| events(top.table("events")));
     let keys = top.has("keys").then(|| keys(top.table("keys")));
     let content = content(top.table("content"));
+    let public_url = server.as_ref().map(|server| server.public_url.clone());
+    let staff = staff(top.table("staff"), public_url);
     let telemetry = telemetry(top.table("telemetry"));
     let sandbox = sandbox(top.table("sandbox"));
     top.know(&["events", "keys"]);
@@ -114,6 +116,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
             None => None,
         },
         content: content?,
+        staff: staff?,
         telemetry: telemetry?,
         sandbox: sandbox?,
     })
@@ -122,6 +125,50 @@ fn root(mut top: Section<'_>) -> Option<Config> {
 /// All accounts reach WeChat by the same way.
 fn through(accounts: Vec<Account>, proxy: Option<&Secret>) -> Vec<Account> {
     accounts.into_iter().map(|account| Account { proxy: proxy.cloned(), ..account }).collect()
+}
+
+fn staff(mut section: Section<'_>, public_url: Option<Url>) -> Option<Staff> {
+    let second_factor = if section.has("second_factor") {
+        section.list("second_factor", form::staff_role)
+    } else {
+        Some(Staff::default().second_factor)
+    };
+    let oidc = section.has("oidc").then(|| oidc(section.table("oidc"), public_url));
+    section.know(&["second_factor", "oidc"]);
+    section.close();
+    Some(Staff {
+        second_factor: second_factor?,
+        oidc: match oidc {
+            Some(oidc) => Some(oidc?),
+            None => None,
+        },
+    })
+}
+
+fn oidc(mut section: Section<'_>, public_url: Option<Url>) -> Option<Oidc> {
+    let issuer = section.required("issuer", form::issuer);
+    let client_id = section.required("client_id", form::text);
+    let client_secret = section.secret("client_secret", form::secret);
+    let redirect_url = section.optional("redirect_url", form::base_url);
+    let name_claim = section.or("name_claim", form::text, "preferred_username".to_owned());
+    let label = section.or("label", form::text, "统一身份认证".to_owned());
+    let second_factor = section.or("second_factor", form::second_factor_by, SecondFactorBy::Here);
+    let tls = Tls::read(&mut section);
+    section.close();
+    let below_public_url = || {
+        let base = public_url?;
+        Url::parse(&format!("{}/desk/oidc/callback", base.as_str().trim_end_matches('/'))).ok()
+    };
+    Some(Oidc {
+        issuer: issuer?,
+        client_id: client_id?,
+        client_secret,
+        redirect_url: redirect_url.or_else(below_public_url)?,
+        name_claim: name_claim?,
+        label: label?,
+        second_factor: second_factor?,
+        tls: tls?,
+    })
 }
 
 fn telemetry(mut section: Section<'_>) -> Option<Telemetry> {

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
-use super::{Account, AccountKind, Config, DeskKind, Encryption, Tls};
+use super::{Account, AccountKind, Config, DeskKind, Encryption, SecondFactorBy, Staff, Tls};
 
 const MASK: &str = "•••";
 
@@ -44,6 +44,7 @@ impl Config {
             page.section("content");
             page.path("dir", self.content.dir.as_deref());
         }
+        page.staff(&self.staff);
         if let Some(url) = &self.telemetry.otlp_url {
             page.section("telemetry");
             page.text("otlp_url", url);
@@ -138,6 +139,27 @@ impl Page {
                 template.fields.iter().map(|(name, keyword)| format!("{name} = {keyword:?}")).collect();
             self.bare("fields", format!("{{ {} }}", fields.join(", ")));
         }
+    }
+
+    fn staff(&mut self, staff: &Staff) {
+        self.section("staff");
+        self.list("second_factor", staff.second_factor.iter());
+        let Some(oidc) = &staff.oidc else { return };
+        self.section("staff.oidc");
+        self.text("issuer", &oidc.issuer);
+        self.text("client_id", &oidc.client_id);
+        if oidc.client_secret.is_some() {
+            self.text("client_secret", MASK);
+        }
+        self.text("redirect_url", &oidc.redirect_url);
+        self.text("name_claim", &oidc.name_claim);
+        self.text("label", &oidc.label);
+        let by = match oidc.second_factor {
+            SecondFactorBy::Here => "here",
+            SecondFactorBy::Provider => "provider",
+        };
+        self.text("second_factor", by);
+        self.tls(&oidc.tls);
     }
 
     fn tls(&mut self, tls: &Tls) {

@@ -47,6 +47,8 @@ pub struct Config {
     pub keys: Option<KeysConfig>,
     /// The bank's own content laid over the built-in one.
     pub content: Content,
+    /// How staff sign in.
+    pub staff: Staff,
     /// What is told of the server's work besides logs and metrics.
     pub telemetry: Telemetry,
     /// For the sandbox core and the simulator only.
@@ -242,6 +244,51 @@ pub struct KeysConfig {
 pub struct Content {
     /// A bank's own `templates` folder; its files go over the built-in ones of the same path.
     pub dir: Option<PathBuf>,
+}
+
+/// `[staff]`
+#[derive(Clone, Debug)]
+pub struct Staff {
+    /// Roles that sign in with a second factor only: of `agent`, `supervisor` and `admin`. Default: the last two.
+    pub second_factor: Vec<String>,
+    /// The bank's own sign-in; `None`: names and passwords only.
+    pub oidc: Option<Oidc>,
+}
+
+impl Default for Staff {
+    fn default() -> Self {
+        Self { second_factor: vec!["supervisor".to_owned(), "admin".to_owned()], oidc: None }
+    }
+}
+
+/// `[staff.oidc]`: an OpenID provider.
+#[derive(Clone, Debug)]
+pub struct Oidc {
+    /// Its issuer, letter for letter as it calls itself; `/.well-known/openid-configuration` is below it.
+    pub issuer: String,
+    /// What the provider calls us.
+    pub client_id: String,
+    /// What proves to the provider that it is us; `None`: PKCE alone.
+    pub client_secret: Option<Secret>,
+    /// Where the provider sends browsers back to. Default: `server.public_url` and `/desk/oidc/callback`.
+    pub redirect_url: Url,
+    /// The claim of the ID token that is the staff name. Default `preferred_username`.
+    pub name_claim: String,
+    /// What the button says. Default `统一身份认证`.
+    pub label: String,
+    /// Who sees to the second factor.
+    pub second_factor: SecondFactorBy,
+    /// Private CA and client certificate.
+    pub tls: Tls,
+}
+
+/// Who sees to the second factor of somebody who comes by the bank's own sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondFactorBy {
+    /// We, as after a password.
+    Here,
+    /// The provider did.
+    Provider,
 }
 
 /// `[telemetry]`

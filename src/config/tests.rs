@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AccountKind, Config, DeskKind, Encryption};
+use super::{AccountKind, Config, DeskKind, Encryption, SecondFactorBy};
 
 const WHOLE: &str = r#"
 [server]
@@ -276,4 +276,37 @@ fn the_masked_page_and_debug_show_no_secret_and_read_back() {
     let table: BTreeMap<String, toml::Value> = toml::from_str(&page).unwrap();
     assert_eq!(table["core"]["timeout_ms"].as_integer(), Some(3000));
     assert_eq!(table["database"]["url"].as_str(), Some("postgres://•••@db.example/weikefu"));
+}
+
+#[test]
+fn staff_sign_in_as_the_bank_says_and_the_provider_s_secret_is_never_shown() {
+    let config = parse(WHOLE, &[]).unwrap();
+    assert_eq!(config.staff.second_factor, ["supervisor", "admin"]);
+    assert!(config.staff.oidc.is_none());
+    let staff = "[staff]\nsecond_factor = []\n[staff.oidc]\nissuer = \"https://id.bank.example/realm/\"\n\
+        client_id = \"desk\"\nclient_secret = \"canary-oidc\"\n";
+    let config = parse(&format!("{WHOLE}\n{staff}"), &[]).unwrap();
+    assert!(config.staff.second_factor.is_empty());
+    let oidc = config.staff.oidc.as_ref().unwrap();
+    assert_eq!(oidc.issuer, "https://id.bank.example/realm/", "letter for letter");
+    assert_eq!(oidc.redirect_url.as_str(), "https://wx.bank.example/weikefu/desk/oidc/callback");
+    assert_eq!((oidc.name_claim.as_str(), oidc.second_factor), ("preferred_username", SecondFactorBy::Here));
+    let page = config.masked();
+    assert!(page.contains("[staff.oidc]") && !page.contains("canary-oidc"), "{page}");
+    let shown = parse(&page.replace("•••@", "u:p@").replace("•••", "whsec_Y2FuYXJ5LWNvcmU="), &[]);
+    assert!(!shown.is_err_and(|faults| faults.iter().any(|fault| fault.contains("staff"))));
+    let other = parse(&format!("{WHOLE}\n{staff}").replace("canary-oidc", "another"), &[]).unwrap();
+    assert_eq!(config.differences(&other), ["a secret"]);
+    for (wrong, told) in [
+        ("second_factor = [\"king\"]", "must be a list of agent, supervisor and admin"),
+        ("[staff.oidc]\nclient_id = \"x\"", "missing key `staff.oidc.issuer`"),
+        ("[staff.oidc]\nissuer = \"id\"\nclient_id = \"x\"", "`staff.oidc.issuer` must be an address"),
+        (
+            "second_facto = []",
+            "unknown key `second_facto` in staff; the nearest known key is `second_factor`",
+        ),
+    ] {
+        let faults = parse(&format!("{WHOLE}\n[staff]\n{wrong}\n"), &[]).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.contains(told)), "{wrong}: {faults:?}");
+    }
 }

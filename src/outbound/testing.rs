@@ -297,6 +297,7 @@ pub(crate) fn config(outside: &Url) -> Config {
         keys: None,
         content: config::Content::default(),
         telemetry: config::Telemetry::default(),
+        staff: config::Staff::default(),
         sandbox: config::Sandbox::default(),
     }
 }

@@ -11,6 +11,7 @@ pub mod backup;
 mod conversation;
 mod database;
 mod desk;
+mod factor;
 mod follower;
 mod h5;
 mod identity;
@@ -36,6 +37,7 @@ use zeroize::Zeroizing;
 pub use audit::{AuditFault, AuditLine, AuditReport};
 pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
 pub use desk::Case;
+pub use factor::FactorRow;
 pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
@@ -47,7 +49,7 @@ pub use parts::{Fence, Lease};
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
 pub use quota::{QuotaDay, QuotaUse};
 pub use sent::{Attempt, PastAttempt, SentRow};
-pub use staff::{Attempts, SessionRow, StaffRow};
+pub use staff::{Attempts, ListedStaff, SessionRow, StaffRow};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
 
 use crate::clock::{SharedClock, SharedRandom};
@@ -345,6 +347,7 @@ pub fn all_statements() -> Vec<Statement> {
         audit::ALL,
         conversation::ALL,
         desk::ALL,
+        factor::ALL,
         follower::ALL,
         h5::ALL,
         identity::ALL,

@@ -7,16 +7,24 @@ use crate::domain::time::UnixMs;
 statements! {
     INSERT_STAFF = "INSERT INTO staff (name, role, accounts, password_hash, created_ms, changed_ms) \
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING";
-    STAFF = "SELECT name, role, password_hash FROM staff WHERE name = $1";
-    INSERT_SESSION = "INSERT INTO staff_session (token_hash, name, created_ms, active_ms) \
-        VALUES ($1, $2, $3, $4) ON CONFLICT (token_hash) DO NOTHING";
-    SESSION = "SELECT s.name, p.role, s.created_ms, s.active_ms, p.accounts FROM staff_session s \
-        JOIN staff p ON p.name = s.name WHERE s.token_hash = $1";
+    STAFF = "SELECT p.name, p.role, p.password_hash, p.accounts, p.changed_ms, (SELECT count(*) FROM staff_factor f \
+        WHERE f.name = p.name) FROM staff p WHERE p.name = $1";
+    EVERY_STAFF = "SELECT p.name, p.role, p.accounts, p.password_hash, (SELECT count(*) FROM staff_factor f \
+        WHERE f.name = p.name) FROM staff p WHERE p.name > $1 ORDER BY p.name LIMIT 500";
+    CHANGE_STAFF = "UPDATE staff SET role = $2, accounts = $3, password_hash = $4, changed_ms = $5 \
+        WHERE name = $1 AND changed_ms = $6";
+    REMOVE_STAFF = "DELETE FROM staff WHERE name = $1";
+    /// Begins only for the account as it was read: a password that was changed meanwhile opens nothing.
+    INSERT_SESSION = "INSERT INTO staff_session (token_hash, name, created_ms, active_ms, stage) \
+        SELECT $1, name, $3, $3, $4 FROM staff WHERE name = $2 AND changed_ms = $5";
+    SESSION = "SELECT s.name, p.role, s.created_ms, s.active_ms, p.accounts, s.stage, p.changed_ms \
+        FROM staff_session s JOIN staff p ON p.name = s.name WHERE s.token_hash = $1";
     TOUCH_SESSION = "UPDATE staff_session SET active_ms = $2 WHERE token_hash = $1 AND active_ms < $2";
     END_SESSION = "DELETE FROM staff_session WHERE token_hash = $1";
     END_SESSIONS_OF = "DELETE FROM staff_session WHERE name = $1";
     END_OLD_SESSIONS = "DELETE FROM staff_session WHERE active_ms < $1 OR created_ms < $2";
-    STAFF_PRESENT = "SELECT count(*) FROM staff_session WHERE name = $1 AND active_ms >= $2 AND created_ms >= $3";
+    STAFF_PRESENT = "SELECT count(*) FROM staff_session WHERE name = $1 AND stage = 'full' AND active_ms >= $2 \
+        AND created_ms >= $3";
     ATTEMPTS = "SELECT failures, retry_ms FROM staff_attempt WHERE attempt_ix = $1";
     FIRST_ATTEMPT = "INSERT INTO staff_attempt (attempt_ix, failures, retry_ms, last_ms) \
         VALUES ($1, $2, $3, $4) ON CONFLICT (attempt_ix) DO NOTHING";
@@ -27,13 +35,34 @@ statements! {
 }
 
 /// A staff account as stored.
+#[derive(Clone)]
 pub struct StaffRow {
     /// What the person signs in with.
     pub name: String,
     /// The role's name.
     pub role: String,
-    /// Argon2id in PHC form.
+    /// Argon2id in PHC form; empty: no password opens the account.
     pub password_hash: String,
+    /// The accounts that the person serves; see `staff::Reach`.
+    pub accounts: String,
+    /// When the account was last changed.
+    pub changed: UnixMs,
+    /// Whether there is a second factor.
+    pub has_factor: bool,
+}
+
+/// A staff account in a list.
+pub struct ListedStaff {
+    /// What the person signs in with.
+    pub name: String,
+    /// The role's name.
+    pub role: String,
+    /// The accounts that the person serves; see `staff::Reach`.
+    pub accounts: String,
+    /// Whether a password opens the account.
+    pub has_password: bool,
+    /// Whether there is a second factor.
+    pub has_factor: bool,
 }
 
 /// A signed-in browser as stored.
@@ -48,6 +77,10 @@ pub struct SessionRow {
     pub created: UnixMs,
     /// When the person last did something.
     pub active: UnixMs,
+    /// What it is good for; see `staff::Standing`.
+    pub stage: String,
+    /// When the account was last changed.
+    pub changed: UnixMs,
 }
 
 /// Failures of one name from one address.
@@ -80,17 +113,67 @@ impl Store {
                 name: row.text(0)?.to_owned(),
                 role: row.text(1)?.to_owned(),
                 password_hash: row.text(2)?.to_owned(),
+                accounts: row.text(3)?.to_owned(),
+                changed: row.time(4)?,
+                has_factor: row.int(5)? > 0,
             })
         })
         .transpose()
     }
 
-    /// Begins a session.
+    /// Up to 500 staff accounts whose names come after this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn every_staff(&self, after: &str) -> Result<Vec<ListedStaff>, StoreError> {
+        let rows = self.fetch(EVERY_STAFF, vec![after.into()]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ListedStaff {
+                    name: row.text(0)?.to_owned(),
+                    role: row.text(1)?.to_owned(),
+                    accounts: row.text(2)?.to_owned(),
+                    has_password: !row.text(3)?.is_empty(),
+                    has_factor: row.int(4)? > 0,
+                })
+            })
+            .collect()
+    }
+
+    /// Saves role, accounts and password of an account that was read; [`Conflict::Stale`] when it changed meanwhile.
     #[must_use]
-    pub fn insert_staff_session(&self, token_hash: [u8; 32], name: &str) -> Write {
+    pub fn change_staff(&self, row: &StaffRow) -> Write {
+        // Later than before also within one millisecond, so that what was begun before is told apart.
+        let changed = self.clock().now().max(UnixMs(row.changed.0.saturating_add(1)));
+        let args = vec![
+            row.name.as_str().into(),
+            row.role.as_str().into(),
+            row.accounts.as_str().into(),
+            row.password_hash.as_str().into(),
+            changed.into(),
+            row.changed.into(),
+        ];
+        Write::one(CHANGE_STAFF, args, Conflict::Stale)
+    }
+
+    /// Removes an account; [`Conflict::Stale`] when there is none.
+    #[must_use]
+    pub fn remove_staff(&self, name: &str) -> Write {
+        Write::one(REMOVE_STAFF, vec![name.into()], Conflict::Stale)
+    }
+
+    /// Begins a session of an account as it was at `changed`; [`Conflict::Stale`] when it changed since.
+    #[must_use]
+    pub fn begin_staff_session(
+        &self,
+        token_hash: [u8; 32],
+        name: &str,
+        stage: &str,
+        changed: UnixMs,
+    ) -> Write {
         let now = self.clock().now();
-        let args = vec![token_hash.into(), name.into(), now.into(), now.into()];
-        Write::one(INSERT_SESSION, args, Conflict::Duplicate)
+        let args = vec![token_hash.into(), name.into(), now.into(), stage.into(), changed.into()];
+        Write::one(INSERT_SESSION, args, Conflict::Stale)
     }
 
     /// The session of a token, whatever its age.
@@ -106,6 +189,8 @@ impl Store {
                 created: row.time(2)?,
                 active: row.time(3)?,
                 accounts: row.text(4)?.to_owned(),
+                stage: row.text(5)?.to_owned(),
+                changed: row.time(6)?,
             })
         })
         .transpose()

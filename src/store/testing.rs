@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection as _};
 use zeroize::Zeroizing;
 
-use super::Store;
+use super::{Statement, Store, Write};
 use crate::clock::{ManualClock, SeededRandom, SharedRandom, SystemRandom};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
@@ -32,6 +32,18 @@ impl TestStore {
         let Some(folder) = &self.folder else { return Vec::new() };
         let files = std::fs::read_dir(folder.path()).expect("the folder of the test");
         files.flat_map(|file| std::fs::read(file.expect("a file").path()).expect("its bytes")).collect()
+    }
+}
+
+const SIGNED_IN: Statement = Statement {
+    name: "SIGNED_IN",
+    sql: "INSERT INTO staff_session (token_hash, name, created_ms, active_ms) VALUES ($1, $2, $3, $3)",
+};
+
+impl Store {
+    /// Signs somebody in without a password.
+    pub(crate) fn insert_staff_session(&self, token_hash: [u8; 32], name: &str) -> Write {
+        Write::new(SIGNED_IN, vec![token_hash.into(), name.into(), self.clock().now().into()])
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::processes::{Process, run, run_with, signal, told};
-use crate::world::{Ports, configuration_text, until};
+use crate::world::{Engine, Ports, configuration_text, fresh_postgres, until};
 
 struct Folder {
     folder: tempfile::TempDir,
     ports: Ports,
+    database: String,
 }
 
 impl Folder {
@@ -20,7 +21,7 @@ impl Folder {
         let database = format!("sqlite://{}/weikefu.db", folder.path().display());
         let text = change(configuration_text(&folder, &database, &ports));
         std::fs::write(folder.path().join("w.toml"), text).unwrap();
-        Self { folder, ports }
+        Self { folder, ports, database }
     }
 
     fn run(&self, arguments: &[&str]) -> std::process::Output {
@@ -153,6 +154,90 @@ fn a_staff_account_is_added_once() {
     let again = run_with(folder.folder.path(), &add, "correct horse battery staple\n");
     assert_eq!(again.status.code(), Some(1), "{}", told(&again));
     assert_eq!(run_with(folder.folder.path(), &add, "\n").status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn accounts_are_changed_and_the_audit_trail_shows_what_was_done_to_it() {
+    use sqlx::Connection as _;
+    for mut folder in [Some(Folder::with(|text| text)), on_postgres().await].into_iter().flatten() {
+        let user = |arguments: &[&str], input: &str| {
+            let arguments = [&["user"], arguments, &["--config", "w.toml"]].concat();
+            run_with(folder.folder.path(), &arguments, input)
+        };
+        let password = "correct horse battery staple\n";
+        for (arguments, told_after) in [
+            (&["add", "lin", "--role", "agent", "--account", "card"][..], "lin may sign in\n"),
+            (&["add", "wang", "--role", "admin", "--without-password"], "wang may sign in\n"),
+            (
+                &["set", "lin", "--role", "supervisor", "--every-account"],
+                "lin is changed, and must sign in again\n",
+            ),
+            (&["password", "lin"], "lin must sign in again, with the new password\n"),
+            (&["reset-second-factor", "lin"], "lin has no second factor any more, and must sign in again\n"),
+            (
+                &["list"],
+                "lin\tsupervisor\tevery account\tpassword\nwang\tadmin\tevery account\tbank's sign-in\n",
+            ),
+            (&["remove", "wang"], "wang may not sign in any more\n"),
+        ] {
+            let done = user(arguments, password);
+            assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", told(&done));
+            assert_eq!(String::from_utf8_lossy(&done.stdout), told_after);
+        }
+        for (arguments, code) in [
+            (&["remove", "wang"][..], 1),
+            (&["password", "wang"], 1),
+            (&["set", "lin"], 2),
+            (&["set", "lin", "--account", "no-such"], 2),
+        ] {
+            assert_eq!(user(arguments, password).status.code(), Some(code), "{arguments:?}");
+        }
+        let verify = ["audit", "verify", "--config", "w.toml"];
+        let whole = folder.run(&verify);
+        assert_eq!(whole.status.code(), Some(0), "{}", told(&whole));
+        assert_eq!(String::from_utf8_lossy(&whole.stdout), "audit: 6 lines in 7 chains, whole\n");
+
+        let url = std::mem::take(&mut folder.database);
+        let on_audit = if url.starts_with("sqlite") { "" } else { " ON audit" };
+        let statements = [
+            format!("DROP TRIGGER audit_keeps_its_lines{on_audit}"),
+            format!("DROP TRIGGER audit_loses_no_line{on_audit}"),
+            "UPDATE audit SET actor = 'nobody' WHERE chain = 2".to_owned(),
+            "DELETE FROM audit WHERE chain = 4".to_owned(),
+        ];
+        for statement in statements {
+            if url.starts_with("sqlite") {
+                let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+            } else {
+                let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+            }
+        }
+        let found = folder.run(&verify);
+        assert_eq!(found.status.code(), Some(1), "{}", told(&found));
+        let lines = String::from_utf8_lossy(&found.stdout).into_owned();
+        let lines: Vec<&str> = lines.lines().collect();
+        assert!(lines[0].starts_with("chain 2: line 1 (") && lines[0].ends_with(") was changed or moved"));
+        assert_eq!(
+            lines[1..],
+            ["chain 4: line 1 is gone", "audit: 5 lines in 7 chains, not as it was written"]
+        );
+    }
+}
+
+/// The same on PostgreSQL, where the test command started one.
+async fn on_postgres() -> Option<Folder> {
+    if !Engine::at_hand().contains(&Engine::Postgres) {
+        return None;
+    }
+    let database = fresh_postgres().await;
+    let mut folder = Folder::with(|text| text);
+    let file = folder.folder.path().join("w.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace(&folder.database, &database);
+    std::fs::write(&file, text).unwrap();
+    folder.database = database;
+    Some(folder)
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ mod reload;
 mod sealed;
 mod sending;
 mod sending_database;
+mod sign_on;
 mod tls;
 mod watching;
 mod wechat;

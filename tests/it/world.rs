@@ -480,6 +480,9 @@ public_url = "http://127.0.0.1:{server}"
 metrics_listen = "127.0.0.1:0"
 h5_frame_ancestors = ["http://127.0.0.1:{simulator}"]
 
+[staff]
+second_factor = []
+
 [database]
 url = "{database}"
 

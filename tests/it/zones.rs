@@ -19,7 +19,7 @@ enum Zone {
 use Zone::{Api, Metrics, Public, Staff};
 
 /// Every route: how it is asked for, how the sources write it, where it answers.
-const ROUTES: [(&str, &str, &str, &[Zone]); 38] = [
+const ROUTES: [(&str, &str, &str, &[Zone]); 42] = [
     ("GET", "/wechat/card", "/wechat/{account}", &[Public]),
     ("POST", "/wechat/card", "/wechat/{account}", &[Public]),
     ("GET", "/h5/assets/h5.css", "/assets/{file}", &[Public]),
@@ -41,6 +41,10 @@ const ROUTES: [(&str, &str, &str, &[Zone]); 38] = [
     ("GET", "/desk", "/desk", &[Staff]),
     ("GET", "/desk/sign-in", "/sign-in", &[Staff]),
     ("POST", "/desk/sign-in", "/sign-in", &[Staff]),
+    ("GET", "/desk/second-step", "/second-step", &[Staff]),
+    ("POST", "/desk/second-step", "/second-step", &[Staff]),
+    ("GET", "/desk/oidc", "/oidc", &[Staff]),
+    ("GET", "/desk/oidc/callback", "/oidc/callback", &[Staff]),
     ("POST", "/desk/sign-out", "/sign-out", &[Staff]),
     ("GET", "/desk/live", "/live", &[Staff]),
     ("GET", "/desk/assets/desk.js", "/assets/{file}", &[Staff]),

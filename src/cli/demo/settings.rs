@@ -136,6 +136,9 @@ public_url = "http://127.0.0.1:{server}"
 metrics_listen = "127.0.0.1:{metrics}"
 h5_frame_ancestors = ["http://127.0.0.1:{simulator}"]     # the phone shows pages in a frame
 
+[staff]
+second_factor = []                                        # a phone app would be asked for, otherwise
+
 [database]
 url = "sqlite://{folder}/weikefu.db"
 

@@ -1,6 +1,6 @@
 //! The agents' desk in the browser: two pages, JSON that plain ES modules ask for, and a stream of hints.
 //!
-//! Everything under `/desk` needs a session but the sign-in page and the assets. Everything that changes needs the
+//! Everything under `/desk` needs a session but the pages of signing in and the assets. Everything that changes needs the
 //! session's token and must come from our own pages. What customers wrote leaves here as JSON strings and enters
 //! the page as text nodes, never as markup.
 
@@ -8,23 +8,22 @@ mod api;
 mod guard;
 mod json;
 mod live;
+mod sign_in;
 mod words;
 
-use actix_web::cookie::{Cookie, SameSite};
+use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data, Form, Path, ServiceConfig};
+use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use serde::Deserialize;
 
-use super::{client, door};
+use super::door;
 use crate::config::Config;
 use crate::desk::Desk;
-use crate::domain::secret::Secret;
-use crate::staff::{Activity, Role, Session, SignInError, Staff};
-use guard::{DeskFailure, SESSION_COOKIE};
+use crate::staff::{Activity, Role, Session, Staff};
+use guard::DeskFailure;
 use words::{Language, Words};
 
 /// Largest form.
@@ -76,9 +75,7 @@ pub fn configure(services: &mut ServiceConfig) {
             .app_data(form)
             .app_data(json)
             .route("", web::get().to(show_desk))
-            .route("/sign-in", web::get().to(show_sign_in))
-            .route("/sign-in", web::post().to(sign_in))
-            .route("/sign-out", web::post().to(sign_out))
+            .configure(sign_in::configure)
             .route("/live", web::get().to(live::stream))
             .route("/assets/{file}", web::get().to(asset))
             .service(api::scope())
@@ -87,15 +84,6 @@ pub fn configure(services: &mut ServiceConfig) {
             }))
             .wrap(from_fn(door::new_trace_for_each)),
     );
-}
-
-#[derive(Template)]
-#[template(path = "pages/desk/sign_in.html")]
-struct SignInPage<'a> {
-    base: &'a str,
-    words: &'a Words,
-    trouble: Option<String>,
-    name: &'a str,
 }
 
 #[derive(Template)]
@@ -108,85 +96,6 @@ struct DeskPage<'a> {
     role: &'a str,
     watermarks: Vec<String>,
     skills: Vec<(&'static str, &'static str)>,
-}
-
-#[derive(Deserialize)]
-struct SignInForm {
-    name: String,
-    password: Secret,
-}
-
-#[derive(Deserialize)]
-struct SignOutForm {
-    csrf: Secret,
-}
-
-async fn show_sign_in(request: HttpRequest, staff: Data<Staff>, config: Data<Config>) -> HttpResponse {
-    let language = Language::of(&request);
-    match guard::session(&request, &staff, Activity::Page).await {
-        Ok(_) => see_other(&base(&config)),
-        Err(failure) if failure.is_signed_out() => sign_in_page(&config, language, StatusCode::OK, None, ""),
-        Err(failure) => failure.response(),
-    }
-}
-
-async fn sign_in(
-    request: HttpRequest,
-    form: Form<SignInForm>,
-    staff: Data<Staff>,
-    config: Data<Config>,
-) -> HttpResponse {
-    let language = Language::of(&request);
-    if let Err(failure) = guard::from_our_page(&request, &config) {
-        return failure.response();
-    }
-    let Some(address) = client::address(&request, &config.server.trusted_proxies) else {
-        return DeskFailure::new(StatusCode::BAD_REQUEST, "bad_request", language).response();
-    };
-    let previous = guard::token(&request);
-    let form = form.into_inner();
-    let name = form.name.trim();
-    match staff.sign_in(name, &form.password, address, previous.as_ref()).await {
-        Ok(token) => {
-            let mut response = see_other(&base(&config));
-            set_cookie(&mut response, session_cookie(&config, token.reveal().to_owned()));
-            response
-        }
-        Err(error) => {
-            let (status, trouble) = words::sign_in_trouble(language, &error);
-            if let SignInError::Failed(reason) = &error {
-                tracing::error!(
-                    reason,
-                    retry = "when the person does",
-                    "a sign-in could not be decided; see that the database answers"
-                );
-            }
-            sign_in_page(&config, language, status, Some(trouble), name)
-        }
-    }
-}
-
-async fn sign_out(
-    request: HttpRequest,
-    form: Form<SignOutForm>,
-    staff: Data<Staff>,
-    config: Data<Config>,
-) -> HttpResponse {
-    if let Err(failure) = guard::acting(&request, &staff, &config, Some(&form.csrf)).await
-        && !failure.is_signed_out()
-    {
-        return failure.response();
-    }
-    if let Some(token) = guard::token(&request)
-        && let Err(error) = staff.sign_out(&token).await
-    {
-        return guard::broken(&request, &error).response();
-    }
-    let mut response = see_other(&format!("{}/sign-in", base(&config)));
-    let mut cookie = session_cookie(&config, String::new());
-    cookie.make_removal();
-    set_cookie(&mut response, cookie);
-    response
 }
 
 async fn show_desk(
@@ -231,18 +140,6 @@ async fn asset(request: HttpRequest, file: Path<String>) -> HttpResponse {
         .body(*text)
 }
 
-fn sign_in_page(
-    config: &Config,
-    language: Language,
-    status: StatusCode,
-    trouble: Option<String>,
-    name: &str,
-) -> HttpResponse {
-    let base = base(config);
-    let page = SignInPage { base: &base, words: language.words(), trouble, name };
-    html(status, page.render(), language)
-}
-
 fn html(status: StatusCode, page: Result<String, askama::Error>, language: Language) -> HttpResponse {
     let Ok(page) = page else {
         return DeskFailure::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", language).response();
@@ -274,15 +171,6 @@ fn see_other(to: &str) -> HttpResponse {
 /// Where the desk lives as browsers see it.
 fn base(config: &Config) -> String {
     format!("{}/desk", config.server.public_url.path().trim_end_matches('/'))
-}
-
-fn session_cookie(config: &Config, value: String) -> Cookie<'static> {
-    Cookie::build(SESSION_COOKIE, value)
-        .path(base(config))
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(config.server.public_url.scheme() == "https")
-        .finish()
 }
 
 fn set_cookie(response: &mut HttpResponse, cookie: Cookie<'_>) {

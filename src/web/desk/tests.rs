@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use actix_web::App;
 use actix_web::body::{BoxBody, MessageBody as _};
+use actix_web::cookie::SameSite;
 use actix_web::dev::ServiceResponse;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use serde_json::{Value, json};
 
+use super::guard::SESSION_COOKIE;
 use super::*;
 use crate::desk::Hours;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
-use crate::domain::secret::Personal;
+use crate::domain::secret::{Personal, Secret};
 use crate::domain::window::UserAction;
 use crate::staff::HashCost;
 use crate::store::testing::{TestStore, stores};

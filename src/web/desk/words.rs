@@ -4,7 +4,8 @@ use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 
-use crate::staff::SignInError;
+use crate::domain::time::UnixMs;
+use crate::staff::{SecondStepError, SignInError, SignOnError};
 
 const LANGUAGE_COOKIE: &str = "weikefu_language";
 
@@ -63,6 +64,20 @@ words! {
     name: "工号", "Name";
     password: "密码", "Password";
     sign_in_note: "仅限授权坐席使用。所有登录、接入与结束操作均留痕。", "For authorised staff only. Sign-ins and actions are recorded.";
+    sign_in_by_bank: "使用{}登录", "Sign in with {}";
+    second_step: "两步验证", "Two-step sign-in";
+    code_wanted: "请输入手机验证器上的 6 位验证码。手机不在身边时，可输入一个恢复码。", "Enter the 6 digits that your authenticator shows, or a recovery code when the phone is not at hand.";
+    code: "验证码", "Code";
+    go_on: "继续", "Continue";
+    other_person: "换一个工号登录", "Sign in as somebody else";
+    set_up: "设置两步验证", "Set up two-step sign-in";
+    set_up_scan: "请用手机验证器（如 Google Authenticator、Microsoft Authenticator）扫描二维码：", "Scan this with an authenticator on your phone (Google Authenticator, Microsoft Authenticator …):";
+    set_up_type: "无法扫描时，请手工输入密钥：", "If it cannot scan, type this key:";
+    set_up_confirm: "再输入手机上显示的 6 位验证码，完成设置：", "Then enter the 6 digits it shows:";
+    recovery: "恢复码", "Recovery codes";
+    recovery_note: "两步验证已开启。请把下面的恢复码抄存在安全的地方：手机不在身边时，每个可代替验证码使用一次。它们只显示这一次。", "Two-step sign-in is on. Keep these codes in a safe place: each stands in for a code of the phone once. They are shown only now.";
+    recovery_kept: "我已保存，进入工作台", "I have kept them; go to the desk";
+    already_on: "两步验证已开启。更换手机请联系管理员重置。", "Two-step sign-in is on. To change the phone, ask an administrator to reset it.";
     agent: "坐席", "Agent";
     supervisor: "班长", "Supervisor";
     admin: "管理员", "Administrator";
@@ -123,14 +138,7 @@ pub(super) fn sign_in_trouble(language: Language, error: &SignInError) -> (Statu
             StatusCode::UNAUTHORIZED,
             language.choose("工号或密码不正确。", "The name or the password is wrong.").to_owned(),
         ),
-        SignInError::Locked(until) => {
-            let time = until.beijing().strftime("%H:%M:%S").to_string();
-            let sentence = match language {
-                Language::Chinese => format!("尝试次数过多，请在 {time} 之后再试。"),
-                Language::English => format!("Too many failures. Please try again after {time}."),
-            };
-            (StatusCode::TOO_MANY_REQUESTS, sentence)
-        }
+        SignInError::Locked(until) => (StatusCode::TOO_MANY_REQUESTS, not_before(language, *until)),
         SignInError::Busy => (
             StatusCode::SERVICE_UNAVAILABLE,
             language
@@ -139,6 +147,72 @@ pub(super) fn sign_in_trouble(language: Language, error: &SignInError) -> (Statu
         ),
         SignInError::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, failure(language, "broken").to_owned()),
     }
+}
+
+fn not_before(language: Language, until: UnixMs) -> String {
+    let time = until.beijing().strftime("%H:%M:%S").to_string();
+    match language {
+        Language::Chinese => format!("尝试次数过多，请在 {time} 之后再试。"),
+        Language::English => format!("Too many failures. Please try again after {time}."),
+    }
+}
+
+/// What somebody is told whose code opened nothing.
+pub(super) fn second_step_trouble(language: Language, error: &SecondStepError) -> (StatusCode, String) {
+    let (status, sentence) = match error {
+        SecondStepError::Wrong => (
+            StatusCode::UNAUTHORIZED,
+            language.choose(
+                "验证码不正确。请核对手机时间是否准确。",
+                "The code is wrong. Is the phone's clock right?",
+            ),
+        ),
+        SecondStepError::Used => (
+            StatusCode::UNAUTHORIZED,
+            language.choose(
+                "该验证码已使用过，请等手机显示下一个。",
+                "This code was used already. Wait for the next one.",
+            ),
+        ),
+        SecondStepError::Locked(until) => {
+            return (StatusCode::TOO_MANY_REQUESTS, not_before(language, *until));
+        }
+        SecondStepError::Over => (StatusCode::UNAUTHORIZED, failure(language, "signed_out")),
+        SecondStepError::SetUpAlready => (StatusCode::CONFLICT, language.words().already_on),
+        SecondStepError::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, failure(language, "broken")),
+    };
+    (status, sentence.to_owned())
+}
+
+/// What somebody is told whom the bank's own sign-in did not bring in.
+pub(super) fn sign_on_trouble(language: Language, error: &SignOnError) -> (StatusCode, String) {
+    let (status, sentence) = match error {
+        SignOnError::NotBegun => (
+            StatusCode::BAD_REQUEST,
+            language.choose("登录已超时，请重新登录。", "That took too long. Please sign in again."),
+        ),
+        SignOnError::Refused(_) => (
+            StatusCode::UNAUTHORIZED,
+            language.choose("统一身份认证未通过。", "The bank's sign-in was not completed."),
+        ),
+        SignOnError::NoAccount => (
+            StatusCode::FORBIDDEN,
+            language.choose(
+                "您尚未开通坐席工作台，请联系管理员。",
+                "You have no account at this desk. Please ask an administrator.",
+            ),
+        ),
+        SignOnError::Busy => (StatusCode::SERVICE_UNAVAILABLE, failure(language, "busy")),
+        SignOnError::Provider(_) | SignOnError::Token(_) => (
+            StatusCode::BAD_GATEWAY,
+            language.choose(
+                "统一身份认证暂时不可用，请稍后再试。",
+                "The bank's sign-in is not available. Please try again later.",
+            ),
+        ),
+        SignOnError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, failure(language, "broken")),
+    };
+    (status, sentence.to_owned())
 }
 
 /// The sentence of a refusal.
