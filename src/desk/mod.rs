@@ -8,6 +8,7 @@ pub mod hours;
 
 mod actions;
 mod live;
+mod reveal;
 mod tend;
 mod view;
 
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 pub use actions::{Answered, DeskError};
 pub use hours::Hours;
 pub use live::Hint;
+pub use reveal::Purpose;
 pub use tend::Tended;
 pub use view::{Allowance, Listed, Transcript, View, WhyNot};
 

@@ -166,7 +166,7 @@ impl Desk {
         Ok(Transcript { messages, more })
     }
 
-    async fn readable(&self, session: &Session, case_id: &str) -> Result<Case, DeskError> {
+    pub(super) async fn readable(&self, session: &Session, case_id: &str) -> Result<Case, DeskError> {
         let case = self.reachable(session, case_id).await?;
         let mine = case.claimed_by.as_deref() == Some(session.name.as_str());
         let may = mine || case.state.is_queued() || session.role.sees_every_case();

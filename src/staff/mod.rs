@@ -12,6 +12,7 @@ mod reach;
 mod second_step;
 mod sign_in;
 mod sign_on;
+mod trail;
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -19,7 +19,7 @@ enum Zone {
 use Zone::{Api, Metrics, Public, Staff};
 
 /// Every route: how it is asked for, how the sources write it, where it answers.
-const ROUTES: [(&str, &str, &str, &[Zone]); 42] = [
+const ROUTES: [(&str, &str, &str, &[Zone]); 46] = [
     ("GET", "/wechat/card", "/wechat/{account}", &[Public]),
     ("POST", "/wechat/card", "/wechat/{account}", &[Public]),
     ("GET", "/h5/assets/h5.css", "/assets/{file}", &[Public]),
@@ -45,6 +45,10 @@ const ROUTES: [(&str, &str, &str, &[Zone]); 42] = [
     ("POST", "/desk/second-step", "/second-step", &[Staff]),
     ("GET", "/desk/oidc", "/oidc", &[Staff]),
     ("GET", "/desk/oidc/callback", "/oidc/callback", &[Staff]),
+    ("GET", "/desk/reveal", "/reveal", &[Staff]),
+    ("POST", "/desk/reveal", "/reveal", &[Staff]),
+    ("GET", "/desk/audit", "/audit", &[Staff]),
+    ("GET", "/desk/audit.csv", "/audit.csv", &[Staff]),
     ("POST", "/desk/sign-out", "/sign-out", &[Staff]),
     ("GET", "/desk/live", "/live", &[Staff]),
     ("GET", "/desk/assets/desk.js", "/assets/{file}", &[Staff]),

@@ -5,9 +5,11 @@
 //! the page as text nodes, never as markup.
 
 mod api;
+mod audit;
 mod guard;
 mod json;
 mod live;
+mod reveal;
 mod sign_in;
 mod words;
 
@@ -76,6 +78,8 @@ pub fn configure(services: &mut ServiceConfig) {
             .app_data(json)
             .route("", web::get().to(show_desk))
             .configure(sign_in::configure)
+            .configure(reveal::configure)
+            .configure(audit::configure)
             .route("/live", web::get().to(live::stream))
             .route("/assets/{file}", web::get().to(asset))
             .service(api::scope())

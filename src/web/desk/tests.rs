@@ -131,6 +131,8 @@ macro_rules! server {
     }};
 }
 
+mod reveal;
+
 /// A signed-in browser.
 struct Browser {
     cookie: Cookie<'static>,

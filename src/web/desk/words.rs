@@ -4,6 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 
+use crate::desk::Purpose;
 use crate::domain::time::UnixMs;
 use crate::staff::{SecondStepError, SignInError, SignOnError};
 
@@ -78,6 +79,23 @@ words! {
     recovery_note: "两步验证已开启。请把下面的恢复码抄存在安全的地方：手机不在身边时，每个可代替验证码使用一次。它们只显示这一次。", "Two-step sign-in is on. Keep these codes in a safe place: each stands in for a code of the phone once. They are shown only now.";
     recovery_kept: "我已保存，进入工作台", "I have kept them; go to the desk";
     already_on: "两步验证已开启。更换手机请联系管理员重置。", "Two-step sign-in is on. To change the phone, ask an administrator to reset it.";
+    reveal: "查看客户号", "The customer's number";
+    reveal_note: "查看脱敏之外的客户信息需要说明用途，每次查看都会记入审计日志。", "To see more than the mask shows, say what for. Each look is kept in the audit trail.";
+    reveal_purpose: "用途", "Purpose";
+    reveal_why: "说明（选填）", "Note (optional)";
+    reveal_show: "查看", "Show";
+    reveal_customer: "客户号", "Customer number";
+    reveal_card: "卡片", "Card";
+    reveal_done: "本次查看已记入审计日志，请勿截屏外传。", "This look is kept in the audit trail. Do not pass it on.";
+    reveal_not_bound: "该客户尚未绑定，没有客户号。", "The customer has not bound an account; there is no number.";
+    audit: "审计日志", "Audit trail";
+    audit_at: "时间", "Time";
+    audit_actor: "操作者", "Who";
+    audit_action: "操作", "What";
+    audit_account: "公众号", "Account";
+    audit_detail: "详情", "Details";
+    audit_taken_by: "导出人", "Taken out by";
+    audit_older: "更早的记录", "Older lines";
     agent: "坐席", "Agent";
     supervisor: "班长", "Supervisor";
     admin: "管理员", "Administrator";
@@ -127,6 +145,18 @@ pub(super) fn skill(language: Language, skill: &str) -> &'static str {
         "complaint" => ("投诉", "Complaints"),
         "english" => ("英文服务", "English"),
         _ => ("综合", "General"),
+    };
+    language.choose(chinese, english)
+}
+
+/// The purpose of looking beyond the mask.
+pub(super) fn purpose(language: Language, purpose: Purpose) -> &'static str {
+    let (chinese, english) = match purpose {
+        Purpose::Identify => ("核实身份", "To check who the customer is"),
+        Purpose::Handle => ("办理业务", "To do what the customer asks for"),
+        Purpose::Complaint => ("处理投诉", "To handle a complaint"),
+        Purpose::Fraud => ("调查欺诈", "To look into fraud"),
+        Purpose::CallBack => ("回电", "To call back"),
     };
     language.choose(chinese, english)
 }
@@ -242,6 +272,7 @@ pub(super) fn failure(language: Language, code: &str) -> &'static str {
             ("内容超过 2048 字节，请分条发送。", "The text has more than 2048 bytes; please split it.")
         }
         "busy" => ("操作太频繁，请稍后重试。", "Too much at once. Please try again."),
+        "not_allowed" => ("您没有权限查看。", "This is not yours to see."),
         "not_found" => ("页面不存在。", "There is no such page."),
         "bad_request" => ("请求内容不正确。", "The request is not right."),
         _ => ("系统暂时不可用，请稍后重试。", "The system is not available. Please try again."),
