@@ -4,7 +4,7 @@
 //! wait for each other. A line's link is a keyed hash of the line and of the link before; the chain's head, under a
 //! seal, is written in the same transaction as its last line; and a sealed count tells how many chains there are.
 //! Whoever changes the tables without the data keys is found by [`Store::verify_audit`]. What no database can tell of
-//! itself is that the whole of it was set back to an older state: keep the counts that verification prints.
+//! itself is that it, or one chain with its head, was set back to an older copy: keep the counts that verification prints.
 
 mod verify;
 

@@ -1,6 +1,7 @@
 //! Reads the whole audit trail and says whether it is as it was written.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::{CHAIN, CHAINS, ChainKey, LINES, ROOT, STRANGE_CHAINS, UNCHAINED};
 use crate::domain::time::UnixMs;
@@ -8,6 +9,8 @@ use crate::store::{Row, Store, StoreError, Value};
 
 /// Chains and lines that are read at once.
 const PAGE: i64 = 500;
+/// While machines are upgraded one by one, an older version still writes lines without a chain.
+const UPGRADE: Duration = Duration::from_secs(24 * 3600);
 /// Faults that are told; the rest is only counted.
 const FAULTS_MAX: usize = 200;
 
@@ -18,7 +21,7 @@ pub struct AuditReport {
     pub chains: i64,
     /// Lines that were checked.
     pub lines: i64,
-    /// Lines from before there were chains; nothing can be said of them.
+    /// Lines from before there were chains, or of the day on which there came to be; nothing can be said of them.
     pub lines_before: i64,
     /// What is wrong; empty when everything is as it was written. At most 200 are kept.
     pub faults: Vec<AuditFault>,
@@ -162,7 +165,7 @@ impl Store {
         for row in self.fetch(STRANGE_CHAINS, vec![]).await? {
             report.tell(AuditFault::Strange { chain: row.int(0)?, lines: row.int(1)? });
         }
-        let since = first_opened.unwrap_or(UnixMs(i64::MAX));
+        let since = first_opened.map_or(UnixMs(i64::MAX), |opened| opened + UPGRADE);
         if let Some(row) = self.fetch_one(UNCHAINED, vec![since.into()]).await? {
             report.lines_before = row.int(0)?;
             if row.int(1)? > 0 {

@@ -154,3 +154,42 @@ async fn administrators_of_the_whole_house_read_the_trail_and_who_takes_it_out_s
         }
     }
 }
+
+#[actix_web::test]
+async fn no_form_is_taken_from_a_foreign_page_or_without_the_session_s_token() {
+    let test = stores().await.remove(0);
+    let rooms = rooms(&test).await;
+    let server = server!(&rooms);
+    let case_id = waiting(&test, &rooms.desk, &["转人工"]).await;
+    let browser = Browser::new(&rooms, "agent01").await;
+    let claim = browser.post(&format!("/desk/api/cases/{case_id}/claim"), json!({}));
+    assert_eq!(call_service(&server, claim.to_request()).await.status(), 200);
+    for path in ["/desk/sign-in", "/desk/second-step", "/desk/sign-out", "/desk/reveal"] {
+        for (site, csrf) in
+            [("cross-site", browser.csrf.as_str()), ("same-site", &browser.csrf), ("same-origin", "0")]
+        {
+            if path == "/desk/sign-in" && site == "same-origin" {
+                continue;
+            }
+            let fields = [
+                ("csrf", csrf),
+                ("name", "agent01"),
+                ("password", PASSWORD),
+                ("code", "123456"),
+                ("case", &case_id),
+                ("purpose", "identify"),
+            ];
+            let forged = TestRequest::post()
+                .uri(path)
+                .peer_addr("192.0.2.9:4711".parse().unwrap())
+                .cookie(browser.cookie.clone())
+                .insert_header(("sec-fetch-site", site))
+                .set_form(fields);
+            let answer = call_service(&server, forged.to_request()).await;
+            assert_eq!(answer.status(), 403, "{path} from {site}");
+            assert!(answer.response().cookies().all(|cookie| cookie.name() != SESSION_COOKIE), "{path}");
+        }
+    }
+    assert_eq!(call_service(&server, browser.get("/desk/api/mine").to_request()).await.status(), 200);
+    assert_eq!(revealed(&test).await, Vec::<Value>::new());
+}
