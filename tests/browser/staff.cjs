@@ -91,7 +91,7 @@ async function story({ demo, admin, agent, phone, step }) {
     for (const action of ["second_factor_set_up", "second_step_failed", "sign_out", "case_claimed", "customer_revealed"]) {
       hold(told.includes(action), `the audit trail does not tell of ${action}:\n${told}`);
     }
-    hold((await admin.locator(".watermark span").count()) === 40, "no watermark");
+    hold((await admin.locator(".watermark span").count()) >= 40, "no watermark");
   });
 }
 

@@ -32,8 +32,8 @@ use words::{Language, Words};
 const FORM_BYTES_MAX: usize = 4 * 1024;
 /// Largest JSON body: an answer of 2048 bytes, escaped at its worst.
 const JSON_BYTES_MAX: usize = 16 * 1024;
-/// How often the reader's name stands across a conversation.
-const WATERMARKS: usize = 40;
+/// How often the reader's name stands across a page: enough for a large screen.
+const WATERMARKS: usize = 160;
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
