@@ -30,7 +30,7 @@ statements! {
          AND COALESCE(last_customer_ms, 0) < $2 AND COALESCE(last_reply_ms, 0) < $2 \
          AND (last_reply_ms IS NULL OR last_reply_ms < claimed_ms OR last_reply_ms < last_customer_ms) \
          AND NOT EXISTS (SELECT 1 FROM staff_session s WHERE s.name = claimed_by AND s.active_ms >= $3 \
-         AND s.created_ms >= $4) ORDER BY claimed_ms LIMIT 100"
+         AND s.created_ms >= $4 AND s.stage = 'full') ORDER BY claimed_ms LIMIT 100"
     );
     SILENT = select_case!(
         "account = $1 AND state = 'with_agent' AND claimed_ms < $2 AND COALESCE(last_customer_ms, 0) < $2 \

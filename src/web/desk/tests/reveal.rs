@@ -47,12 +47,12 @@ async fn revealed(test: &TestStore) -> Vec<Value> {
 async fn a_customer_s_number_is_shown_for_a_purpose_to_who_has_the_case_and_is_kept_in_the_trail() {
     for test in stores().await {
         let rooms = rooms(&test).await;
-        rooms.staff.add_account("boss", Role::Supervisor, &Secret::new(PASSWORD.to_owned())).await.unwrap();
+        rooms.staff.add_account("chief", Role::Supervisor, &Secret::new(PASSWORD.to_owned())).await.unwrap();
         let server = server!(&rooms);
         bound(&test).await;
         let case_id = waiting(&test, &rooms.desk, &["转人工"]).await;
         let (one, two) = (Browser::new(&rooms, "agent01").await, Browser::new(&rooms, "agent02").await);
-        let boss = Browser::new(&rooms, "boss").await;
+        let chief = Browser::new(&rooms, "chief").await;
         let view = call_service(&server, one.get(&format!("/desk/api/cases/{case_id}")).to_request()).await;
         let view = String::from_utf8(read_body(view).await.to_vec()).unwrap();
         assert!(view.contains("张*") && !view.contains("C10001"), "masked: {view}");
@@ -74,17 +74,17 @@ async fn a_customer_s_number_is_shown_for_a_purpose_to_who_has_the_case_and_is_k
         let ask = call_service(&server, one.get(&format!("/desk/reveal?case={case_id}")).to_request()).await;
         let ask = String::from_utf8(read_body(ask).await.to_vec()).unwrap();
         assert!(ask.contains("核实身份") && !ask.contains("C10001"), "{ask}");
-        for browser in [&one, &boss] {
+        for browser in [&one, &chief] {
             let page = call_service(&server, form(browser, &case_id, "identify").to_request()).await;
             assert_eq!(page.status(), 200);
             assert_eq!(page.headers().get("cache-control").unwrap(), "no-store");
             let page = String::from_utf8(read_body(page).await.to_vec()).unwrap();
             assert!(page.contains("C10001") && page.contains("金卡 1234"), "{page}");
-            let name = if std::ptr::eq(browser, &one) { "agent01 2026-11-22" } else { "boss 2026-11-22" };
+            let name = if std::ptr::eq(browser, &one) { "agent01 2026-11-22" } else { "chief 2026-11-22" };
             assert_eq!(page.matches(name).count(), WATERMARKS, "the reader's name lies across it");
         }
         let detail = json!({ "case_id": case_id, "purpose": "identify", "note": "电话核对", "found": true });
-        assert_eq!(revealed(&test).await, [json!(["boss", detail]), json!(["agent01", detail])]);
+        assert_eq!(revealed(&test).await, [json!(["chief", detail]), json!(["agent01", detail])]);
 
         let close = one.post(&format!("/desk/api/cases/{case_id}/close"), json!({ "reason": "solved" }));
         assert_eq!(call_service(&server, close.to_request()).await.status(), 200);
