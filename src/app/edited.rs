@@ -8,7 +8,7 @@ use super::Rooms;
 use crate::alerts::Kinds;
 use crate::config::Config;
 use crate::content::{Content, Fault};
-use crate::desk::Hours;
+use crate::desk::DeskFiles;
 use crate::dialogue::{Robots, menu_faults};
 use crate::domain::ids::AccountId;
 use crate::occasions::{Kindnesses, Offers};
@@ -31,7 +31,7 @@ pub(super) struct Edited {
     pub(super) kinds: Kinds,
     pub(super) kindnesses: Kindnesses,
     pub(super) offers: Offers,
-    pub(super) hours: Hours,
+    pub(super) desk: DeskFiles,
 }
 
 impl Edited {
@@ -43,10 +43,10 @@ impl Edited {
         let kinds = Kinds::load(&content).map_err(|found| faults.extend(found)).ok();
         let kindnesses = Kindnesses::load(&content).map_err(|found| faults.extend(found)).ok();
         let offers = Offers::load(&content).map_err(|found| faults.extend(found)).ok();
-        let hours = hours(&content).map_err(|found| faults.push(found)).ok();
-        match (robots, kinds, kindnesses, offers, hours) {
-            (Some(robots), Some(kinds), Some(kindnesses), Some(offers), Some(hours)) => {
-                Ok(Self { content, robots, kinds, kindnesses, offers, hours })
+        let desk = DeskFiles::load(&content).map_err(|found| faults.extend(found)).ok();
+        match (robots, kinds, kindnesses, offers, desk) {
+            (Some(robots), Some(kinds), Some(kindnesses), Some(offers), Some(desk)) => {
+                Ok(Self { content, robots, kinds, kindnesses, offers, desk })
             }
             _ => Err(faults),
         }
@@ -60,17 +60,6 @@ impl Edited {
 
 fn accounts(config: &Config) -> impl Iterator<Item = &AccountId> {
     config.accounts.iter().map(|account| &account.id)
-}
-
-/// The desk's hours, from the content.
-///
-/// # Errors
-/// When their file is missing or faulty; it is named with its line.
-pub fn hours(content: &Content) -> Result<Hours, Fault> {
-    const FILE: &str = "desk/hours.toml";
-    let missing = || Fault::new(format!("templates/{FILE}"), 1, "this file is missing");
-    let file = content.file(FILE).ok_or_else(missing)?;
-    Hours::parse(&file.text).map_err(|fault| Fault::new(&file.origin, fault.line, fault.message))
 }
 
 /// The content in use, as far as it is known by name.
@@ -97,7 +86,7 @@ impl Rooms {
         if *self.in_use.0.load_full() == hash {
             return Reloaded::Unchanged;
         }
-        self.desk.set_hours(edited.hours);
+        self.desk.set_files(edited.desk);
         self.alerts.set_kinds(edited.kinds);
         self.alerts.set_kindnesses(edited.kindnesses);
         self.marketing.set_offers(edited.offers);

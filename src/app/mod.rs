@@ -30,8 +30,8 @@ pub use crate::web::serve::Zones;
 use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
 pub use backup::{back_up, restore};
+pub use edited::Reloaded;
 use edited::{Edited, InUse};
-pub use edited::{Reloaded, hours};
 use gauges::Gauges;
 
 /// The parts of a stop, each with its end counted from the beginning. An answer that is under way takes at most the
@@ -303,8 +303,7 @@ impl Rooms {
         limits: Limits,
     ) -> Result<Self, AppError> {
         let store = open_store(&config, clock.clone(), random.clone()).await?;
-        let Edited { content, robots, hours, .. } =
-            Edited::load(&config).map_err(|faults| listed(&faults))?;
+        let Edited { content, robots, desk, .. } = Edited::load(&config).map_err(|faults| listed(&faults))?;
         let robots = Arc::new(arc_swap::ArcSwap::from_pointee(robots));
         let core = Arc::new(Core::new(&config.core, clock.clone(), random.clone())?);
         let owner = store.new_id();
@@ -330,13 +329,13 @@ impl Rooms {
         let marketing = Arc::new(marketing.map_err(|faults| listed(&faults))?);
         let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;
         let bank_api = Arc::new(bank_api);
-        let desk = Arc::new(Desk::new(store.clone(), hours, outbound.clone()));
         let mut staff =
             Staff::new(store.clone()).requiring(config.staff.second_factor.iter().map(String::as_str));
         if let Some(oidc) = &config.staff.oidc {
             staff = staff.with_sign_on(SignOn::new(oidc, store.clone())?);
         }
         let staff = Arc::new(staff);
+        let desk = Arc::new(Desk::new(store.clone(), desk, outbound.clone()));
         let inbound = Arc::new(Inbound::new(
             crate::inbound::Rooms {
                 config: config.clone(),

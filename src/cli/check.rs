@@ -5,9 +5,9 @@ use std::fmt::Display;
 use std::path::Path;
 
 use weikefu::alerts::{self, Kinds};
-use weikefu::app;
 use weikefu::config::{self, Config};
 use weikefu::content::Content;
+use weikefu::desk::DeskFiles;
 use weikefu::dialogue::check;
 use weikefu::keys;
 use weikefu::occasions::{Kindnesses, Offers};
@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context) -> Outcome {
             faults.extend(Kinds::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
             faults.extend(Kindnesses::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
             faults.extend(Offers::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
-            faults.extend(app::hours(&content).err().map(|error| error.to_string()));
+            faults.extend(DeskFiles::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
         }
     }
     if !faults.is_empty() {

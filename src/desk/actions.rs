@@ -1,9 +1,11 @@
-//! What an agent does to a case. Each action is one commit: case, conversation, log, outgoing message, event and
+//! What an agent does to his case. Each action is one commit: case, conversation, log, outgoing message, event and
 //! audit stand or fall together; whoever lost a race reads again and decides anew, a bounded number of times.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Desk;
+use super::tend::SYSTEM;
+use super::wording::Objection;
 use crate::domain::case::{CaseState, CloseReason};
 use crate::domain::conversation::{DoesNotApply, Happening};
 use crate::domain::ids::CustomerId;
@@ -12,8 +14,10 @@ use crate::domain::secret::Personal;
 use crate::domain::window::Sender;
 use crate::staff::Session;
 use crate::store::{
-    Case, Channel, Commit, CommitError, Conflict, Conversation, Direction, Message, StoreError, Write,
+    Case, Channel, Commit, CommitError, Conflict, Conversation, DeskAgent, Direction, Message, StoreError,
+    Write,
 };
+use crate::wechat::api::CustomMessage;
 use crate::wechat::text::{NotSendable, Text};
 
 /// Times that an action is decided anew before the agent is asked to try again.
@@ -48,6 +52,30 @@ pub enum DeskError {
     /// Longer than WeChat takes.
     #[error("the answer has more than {} bytes", Text::BYTES_MAX)]
     TooLong,
+    /// He has as many cases as he may.
+    #[error("you have as many cases as you may have")]
+    Full,
+    /// The case is of a group that he does not serve.
+    #[error("the case is of another group")]
+    OtherGroup,
+    /// Only supervisors may.
+    #[error("only supervisors may do this")]
+    NotAllowed,
+    /// Whom the case shall go to is not signed in, or does not serve its account.
+    #[error("this agent cannot take the case now")]
+    NotThere,
+    /// The window is open: say it, instead of leaving it for later.
+    #[error("the message window is open")]
+    WindowOpen,
+    /// The text says what agents must not say.
+    #[error("the text holds what must not be said")]
+    Objected(Objection),
+    /// The file is of no kind or size that can be sent.
+    #[error("the file cannot be sent")]
+    Unsendable,
+    /// WeChat did not take or give the file.
+    #[error("WeChat did not do it")]
+    Wechat,
     /// A reason, group or key that does not exist.
     #[error("unknown choice")]
     UnknownChoice,
@@ -77,29 +105,50 @@ pub struct Answered {
     pub masked: bool,
 }
 
+/// An agent's words as they may go out.
+pub(super) struct Worded {
+    pub(super) text: Text,
+    pub(super) masked: bool,
+}
+
 impl Desk {
     /// Takes a case out of the queue. Taking what one has already is fine.
     ///
     /// # Errors
-    /// [`DeskError::Taken`] when another agent was first.
+    /// [`DeskError::Taken`] when another agent was first, [`DeskError::Full`] when he has as many as he may.
     pub async fn claim(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
         self.reachable(session, case_id).await?;
+        let agent = self.agent(&session.name).await?;
+        self.take(&session.name, &agent, case_id).await
+    }
+
+    /// The same for an agent who is known to serve the account, by his own doing or by the desk's.
+    pub(super) async fn take(&self, name: &str, agent: &DeskAgent, case_id: &str) -> Result<(), DeskError> {
         let customer = self.customer_of(case_id).await?;
+        let has = self.store.agents_cases(name, CaseState::WithAgent, agent.capacity.max(1)).await?;
+        let is_full = u32::try_from(has.len()).unwrap_or(u32::MAX) >= agent.capacity;
         self.change(case_id, |case, conversation| {
-            if case.state == CaseState::WithAgent && is_owner(case, session) {
+            let is_his = case.claimed_by.as_deref() == Some(name);
+            if case.state == CaseState::WithAgent && is_his {
                 return Ok((vec![], ()));
             }
             let happening = match case.state {
                 CaseState::Waiting => Happening::Claim,
                 CaseState::CallBack => Happening::TakeUp,
                 CaseState::WithAgent | CaseState::WrapUp => return Err(DeskError::Taken),
-                CaseState::Closed => return Err(DeskError::Over),
+                CaseState::Closed | CaseState::Rated => return Err(DeskError::Over),
             };
+            if !agent.serves(&case.skill) {
+                return Err(DeskError::OtherGroup);
+            }
+            if is_full {
+                return Err(DeskError::Full);
+            }
             step(case, conversation, happening)?;
             let data = json!({ "case_id": case_id, "to": "agent", "skill": case.skill });
-            let mut writes = vec![self.store.claim_case(case_id, &session.name, self.now())];
-            writes.push(self.note(conversation, json!({ "what": "claimed", "agent": session.name }))?);
-            writes.push(self.audited(session, "case_claimed", case)?);
+            let mut writes = vec![self.store.claim_case(case_id, name, agent.capacity, self.now())];
+            writes.push(self.note(conversation, json!({ "what": "claimed", "agent": name }))?);
+            writes.push(self.audited_as(name, "case_claimed", case)?);
             writes.extend(self.speak.event("case_handed_over", &case.account, customer.as_ref(), data)?);
             Ok((writes, ()))
         })
@@ -118,18 +167,27 @@ impl Desk {
         answer_id: &str,
         text: &str,
     ) -> Result<Answered, DeskError> {
-        let (text, found) = mask::chat(clean(text).trim());
-        let masked = found.is_some();
-        let text = Text::new(&text).map_err(|refusal| match refusal {
-            NotSendable::Empty => DeskError::Empty,
-            NotSendable::TooLong { .. } => DeskError::TooLong,
-        })?;
-        if answer_id.is_empty() || answer_id.len() > ANSWER_ID_BYTES_MAX {
-            return Err(DeskError::UnknownChoice);
-        }
+        let Worded { text, masked } = self.worded(text)?;
+        let content = json!({ "kind": "text", "text": text.reveal() });
+        let message = CustomMessage::Text(text);
+        let seq = self.say(session, case_id, answer_id, &message, &content, |_| Ok(vec![])).await?;
+        Ok(Answered { seq, masked })
+    }
+
+    /// Says something of any kind, once for each key of the browser.
+    pub(super) async fn say(
+        &self,
+        session: &Session,
+        case_id: &str,
+        answer_id: &str,
+        message: &CustomMessage,
+        content: &Value,
+        with: impl Fn(&Message) -> Result<Vec<Write>, StoreError>,
+    ) -> Result<i64, DeskError> {
+        check_answer_id(answer_id)?;
         self.reachable(session, case_id).await?;
         if let Some(seq) = self.store.desk_answer(case_id, answer_id).await? {
-            return Ok(Answered { seq, masked });
+            return Ok(seq);
         }
         let on_their_way = self.on_their_way(case_id).await?;
         let said = self
@@ -142,21 +200,57 @@ impl Desk {
                 if u32::from(ledger.left(self.now())) <= on_their_way {
                     return Err(DeskError::WindowSpent);
                 }
-                let (seq, mut writes) = self.say(session, conversation, &text)?;
+                let entry = self.entry(session, conversation, content, "queued");
+                let seq = entry.seq;
+                let mut writes = self.speak.say(&case.account, case.follower, Sender::Agent, seq, message)?;
+                writes.extend(with(&entry)?);
+                writes.push(self.store.append_message(conversation, &entry)?);
                 writes.push(self.store.note_answer(case_id, &session.name, self.now()));
                 writes.push(self.store.insert_desk_answer(case_id, answer_id, seq));
                 Ok((writes, seq))
             })
             .await;
         match said {
-            Ok(seq) => Ok(Answered { seq, masked }),
             // The same request arrived on two ways at once: the other one stands.
             Err(DeskError::Repeated) => {
-                let seq = self.store.desk_answer(case_id, answer_id).await?.ok_or(DeskError::Busy)?;
-                Ok(Answered { seq, masked })
+                self.store.desk_answer(case_id, answer_id).await?.ok_or(DeskError::Busy)
             }
-            Err(error) => Err(error),
+            said => said,
         }
+    }
+
+    /// An entry of the log by this agent.
+    pub(super) fn entry(
+        &self,
+        session: &Session,
+        conversation: &mut Conversation,
+        content: &Value,
+        state: &str,
+    ) -> Message {
+        Message {
+            account: conversation.account.clone(),
+            follower: conversation.follower,
+            seq: conversation.next_seq(),
+            direction: Direction::Out,
+            author: format!("agent:{}", session.name),
+            channel: Channel::CustomerService,
+            content: Personal::new(content.to_string()),
+            at: self.now(),
+            state: state.to_owned(),
+        }
+    }
+
+    /// An agent's words as they may go out: cleaned, numbers hidden, nothing that must not be said.
+    pub(super) fn worded(&self, text: &str) -> Result<Worded, DeskError> {
+        let (text, found) = mask::chat(clean(text).trim());
+        if let Some(objection) = self.files.load().wording.objection(&text) {
+            return Err(DeskError::Objected(objection));
+        }
+        let text = Text::new(&text).map_err(|refusal| match refusal {
+            NotSendable::Empty => DeskError::Empty,
+            NotSendable::TooLong { .. } => DeskError::TooLong,
+        })?;
+        Ok(Worded { text, masked: found.is_some() })
     }
 
     /// Ends the talk. Without a reason the customer is with the bot again and the reason is owed; calling it
@@ -210,7 +304,7 @@ impl Desk {
     /// # Errors
     /// When the case is not with this agent, or there is no such group.
     pub async fn transfer(&self, session: &Session, case_id: &str, skill: &str) -> Result<(), DeskError> {
-        if !Self::SKILLS.contains(&skill) {
+        if self.files.load().groups.get(skill).is_none() {
             return Err(DeskError::UnknownChoice);
         }
         self.reachable(session, case_id).await?;
@@ -292,21 +386,17 @@ impl Desk {
                 let state = if reason.is_some() { CaseState::Closed } else { CaseState::WrapUp };
                 writes.push(self.store.end_case(case, state, reason, self.now()));
                 writes.push(self.note(conversation, json!({ "what": "closed", "agent": actor }))?);
-                let detail = json!({ "case_id": case.case_id }).to_string();
-                writes.push(self.store.audit(
-                    actor,
-                    "case_closed",
-                    &case.account,
-                    Some(case.follower),
-                    Some(&detail),
-                )?);
+                if actor != SYSTEM {
+                    writes.extend(self.ask_rating(case, conversation, reason)?);
+                }
+                writes.push(self.audited_as(actor, "case_closed", case)?);
             }
             CaseState::WrapUp if reason.is_some() => {
                 writes.push(self.store.end_case(case, CaseState::Closed, reason, self.now()));
             }
             CaseState::WrapUp => return Ok((writes, ())),
             CaseState::CallBack | CaseState::Waiting => return Err(DeskError::NotYours),
-            CaseState::Closed => return Err(DeskError::Over),
+            CaseState::Closed | CaseState::Rated => return Err(DeskError::Over),
         }
         if let Some(reason) = reason {
             // The customer may have begun something new while the reason was owed: then it is not touched.
@@ -328,7 +418,7 @@ impl Desk {
     ) -> Result<Vec<Write>, DeskError> {
         step(case, conversation, Happening::Transfer)?;
         let rank = case.priority.rank(case.opened);
-        let after = Case { skill: skill.to_owned(), queued: self.now(), rank, ..case.clone() };
+        let after = Case { skill: skill.to_owned(), queued: self.now(), rank, prefer: None, ..case.clone() };
         let data = json!({ "case_id": case.case_id, "to": "queue", "skill": skill });
         let mut writes = vec![self.store.requeue_case(case, &after)];
         writes.push(self.note(conversation, json!({ "what": "transferred", "skill": skill }))?);
@@ -346,32 +436,6 @@ impl Desk {
         Ok(u32::try_from(queued.count()).unwrap_or(u32::MAX))
     }
 
-    fn say(
-        &self,
-        session: &Session,
-        conversation: &mut Conversation,
-        text: &Text,
-    ) -> Result<(i64, Vec<Write>), StoreError> {
-        let seq = conversation.next_seq();
-        let append = self.store.append_message(
-            conversation,
-            &Message {
-                account: conversation.account.clone(),
-                follower: conversation.follower,
-                seq,
-                direction: Direction::Out,
-                author: format!("agent:{}", session.name),
-                channel: Channel::CustomerService,
-                content: Personal::new(json!({ "kind": "text", "text": text.reveal() }).to_string()),
-                at: self.now(),
-                state: "queued".to_owned(),
-            },
-        )?;
-        let mut writes = self.speak.answer(&conversation.account, conversation.follower, seq, text)?;
-        writes.push(append);
-        Ok((seq, writes))
-    }
-
     fn over(
         &self,
         case: &Case,
@@ -384,9 +448,13 @@ impl Desk {
         Ok(writes)
     }
 
-    fn audited(&self, session: &Session, action: &str, case: &Case) -> Result<Write, StoreError> {
+    pub(super) fn audited(&self, session: &Session, action: &str, case: &Case) -> Result<Write, StoreError> {
+        self.audited_as(&session.name, action, case)
+    }
+
+    fn audited_as(&self, actor: &str, action: &str, case: &Case) -> Result<Write, StoreError> {
         let detail = json!({ "case_id": case.case_id }).to_string();
-        self.store.audit(&session.name, action, &case.account, Some(case.follower), Some(&detail))
+        self.store.audit(actor, action, &case.account, Some(case.follower), Some(&detail))
     }
 
     /// The customer behind a case, for events to the bank.
@@ -402,7 +470,7 @@ fn agree(case: &Case, conversation: &Conversation) -> bool {
     if conversation.case_id.as_deref() == Some(case.case_id.as_str()) {
         return case.state.stage() == Some(conversation.stage);
     }
-    matches!(case.state, CaseState::WrapUp | CaseState::Closed)
+    case.state == CaseState::WrapUp || case.state.is_over()
 }
 
 /// Moves the conversation on, if this case is the one that it is about.
@@ -422,9 +490,9 @@ fn is_owner(case: &Case, session: &Session) -> bool {
     case.claimed_by.as_deref() == Some(session.name.as_str())
 }
 
-fn with_agent(case: &Case, session: &Session) -> Result<(), DeskError> {
+pub(super) fn with_agent(case: &Case, session: &Session) -> Result<(), DeskError> {
     match case.state {
-        CaseState::Closed => Err(DeskError::Over),
+        CaseState::Closed | CaseState::Rated => Err(DeskError::Over),
         CaseState::WrapUp if is_owner(case, session) => Err(DeskError::Over),
         CaseState::WithAgent if is_owner(case, session) => Ok(()),
         _ => Err(DeskError::NotYours),
@@ -436,6 +504,13 @@ fn refusal(conversation: &Conversation, now: crate::domain::time::UnixMs) -> Des
         Some(super::view::WhyNot::Spent) => DeskError::WindowSpent,
         _ => DeskError::WindowClosed,
     }
+}
+
+pub(super) fn check_answer_id(answer_id: &str) -> Result<(), DeskError> {
+    if answer_id.is_empty() || answer_id.len() > ANSWER_ID_BYTES_MAX {
+        return Err(DeskError::UnknownChoice);
+    }
+    Ok(())
 }
 
 /// Line breaks are all that may control anything in a chat text.

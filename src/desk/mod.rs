@@ -7,10 +7,20 @@
 pub mod hours;
 
 mod actions;
+mod assign;
+mod complaints;
+mod files;
+mod groups;
 mod live;
 mod reveal;
+mod rating;
+mod replies;
+mod report;
+mod said;
+mod supervise;
 mod tend;
 mod view;
+mod wording;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,11 +31,16 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub use actions::{Answered, DeskError};
+pub use files::DeskFiles;
+pub use groups::{Group, Groups};
 pub use hours::Hours;
 pub use live::Hint;
 pub use reveal::Purpose;
+pub use replies::Reply;
+pub use report::{Figures, GroupOnWall, REPORT_DAYS_MAX, Report};
 pub use tend::Tended;
 pub use view::{Allowance, Listed, Transcript, View, WhyNot};
+pub use wording::Objection;
 
 use crate::domain::case::{CaseState, CloseReason, Priority};
 use crate::domain::conversation::{DoesNotApply, Happening, Stage};
@@ -36,21 +51,21 @@ use crate::domain::window::Sender;
 use crate::outbound::{Cause, Outbound};
 use crate::store::{Case, Channel, Conversation, Direction, Message, Store, StoreError, Write};
 use crate::wechat::api::CustomMessage;
-use crate::wechat::text::Text;
 use live::Live;
 
 /// What the desk says to the outside, through [`Outbound`].
 pub trait Speak: Send + Sync {
-    /// Enqueues an agent's text, which stands in the log as entry `seq` in state `queued`.
+    /// Enqueues what somebody says to a customer; it stands in the log as entry `seq` in state `queued`.
     ///
     /// # Errors
     /// When sealing fails.
-    fn answer(
+    fn say(
         &self,
         account: &AccountId,
         follower: FollowerKey,
+        sender: Sender,
         seq: i64,
-        text: &Text,
+        message: &CustomMessage,
     ) -> Result<Vec<Write>, StoreError>;
 
     /// Enqueues an event to the bank; nothing where no receiver is configured.
@@ -70,15 +85,15 @@ pub trait Speak: Send + Sync {
 }
 
 impl Speak for Outbound {
-    fn answer(
+    fn say(
         &self,
         account: &AccountId,
         follower: FollowerKey,
+        sender: Sender,
         seq: i64,
-        text: &Text,
+        message: &CustomMessage,
     ) -> Result<Vec<Write>, StoreError> {
-        let message = CustomMessage::Text(text.clone());
-        self.customer_service(account, follower, Sender::Agent, &message, Cause::Message { seq })
+        self.customer_service(account, follower, sender, message, Cause::Message { seq })
     }
 
     fn event(
@@ -134,7 +149,7 @@ pub enum EscalateError {
 /// The desk. Share it by `Arc`.
 pub struct Desk {
     store: Store,
-    hours: ArcSwap<Hours>,
+    files: ArcSwap<DeskFiles>,
     speak: Arc<dyn Speak>,
     live: Live,
     /// How many waited in each account, and when they were counted.
@@ -144,11 +159,6 @@ pub struct Desk {
 impl Desk {
     /// Longest code of a reason or a skill; what is longer is cut.
     pub const CODE_CHARS_MAX: usize = 64;
-    /// The group that takes what no other group takes.
-    pub const SKILL_GENERAL: &'static str = "general";
-    /// Groups that an agent can transfer to.
-    pub const SKILLS: [&'static str; 6] =
-        [Self::SKILL_GENERAL, "card", "loan", "fraud", "complaint", "english"];
     /// The number of those who wait, told to customers in passing, is counted this often; a change in this process is
     /// told at once.
     const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -157,19 +167,25 @@ impl Desk {
 
     /// Over a store, with its clock and its randomness.
     #[must_use]
-    pub fn new(store: Store, hours: Hours, speak: Arc<dyn Speak>) -> Self {
+    pub fn new(store: Store, files: DeskFiles, speak: Arc<dyn Speak>) -> Self {
         Self {
             store,
-            hours: ArcSwap::from_pointee(hours),
+            files: ArcSwap::from_pointee(files),
             speak,
             live: Live::new(),
             counted: Mutex::default(),
         }
     }
 
-    /// From now on these hours hold.
-    pub fn set_hours(&self, hours: Hours) {
-        self.hours.store(Arc::new(hours));
+    /// From now on these files hold.
+    pub fn set_files(&self, files: DeskFiles) {
+        self.files.store(Arc::new(files));
+    }
+
+    /// The files that hold now.
+    #[must_use]
+    pub fn files(&self) -> Arc<DeskFiles> {
+        self.files.load_full()
     }
 
     /// Whether people answer now, and how many wait.
@@ -178,10 +194,10 @@ impl Desk {
     /// When the database fails.
     pub async fn status(&self, account: &AccountId) -> Result<Status, StoreError> {
         let waiting = self.waiting(account).await?;
-        let hours = self.hours.load();
+        let files = self.files.load();
         Ok(Status {
-            open: hours.is_open(account, self.now()),
-            hours: hours.words(account),
+            open: files.hours.is_open(account, self.now()),
+            hours: files.hours.words(account),
             waiting,
             wait_minutes: estimate(waiting).minutes_max,
         })
@@ -201,8 +217,8 @@ impl Desk {
         Ok(waiting)
     }
 
-    /// Puts the conversation into the queue. Already waiting: the same place, nothing to write. With an agent:
-    /// nothing changes. A promised call-back is taken along instead of a second case.
+    /// Puts the conversation into the queue. Already waiting: the same place, but a more urgent wish moves it up. With
+    /// an agent: nothing changes. A promised call-back is taken along instead of a second case.
     ///
     /// # Errors
     /// When the database fails.
@@ -216,7 +232,7 @@ impl Desk {
     ) -> Result<Escalation, EscalateError> {
         match conversation.stage {
             Stage::WithAgent => return Ok(Escalation { writes: vec![], place: 0, minutes_max: 0 }),
-            Stage::Waiting => return Ok(self.place(conversation).await?),
+            Stage::Waiting => return self.press(conversation, reason, skill, priority, customer).await,
             Stage::Bot | Stage::WrapUp => {}
         }
         let promised = match (&conversation.case_id, conversation.stage) {
@@ -227,18 +243,21 @@ impl Desk {
         conversation.stage = conversation.stage.after(Happening::Escalate)?;
         let (case, mut writes) = match promised.filter(|case| case.state == CaseState::CallBack) {
             Some(before) => {
-                let after = Case { reason: reason_code(reason), skill: skill_code(skill), ..before.clone() };
+                let skill = self.group_of(skill);
+                let after = Case { reason: reason_code(reason), skill, ..before.clone() };
                 let write = self.store.requeue_case(&before, &after);
                 (after, vec![write])
             }
             None => {
                 let priority = Priority::new(priority);
-                let case = self.new_case(conversation, CaseState::Waiting, reason, skill, priority, now);
+                let mut case = self.new_case(conversation, CaseState::Waiting, reason, skill, priority, now);
+                case.prefer = self.who_knows(&case).await?;
                 let mut writes = vec![self.store.insert_case(&case)];
                 writes.extend(self.opened(&case, customer)?);
                 (case, writes)
             }
         };
+        writes.extend(self.complaint_of_customer(&case, customer).await?);
         conversation.case_id = Some(case.case_id.clone());
         writes.push(self.note(conversation, json!({ "what": "queued", "reason": case.reason }))?);
         let before = self.store.count_before(&case.account, case.rank, &case.case_id).await?;
@@ -296,6 +315,7 @@ impl Desk {
         let case = self.new_case(conversation, state, reason, skill, priority, self.now());
         let mut writes = vec![self.store.insert_case(&case)];
         writes.extend(self.opened(&case, customer)?);
+        writes.extend(self.complaint_of_customer(&case, customer).await?);
         conversation.stage = stage;
         conversation.case_id = Some(case.case_id);
         writes.push(self.note(conversation, json!({ "what": "call_back" }))?);
@@ -344,7 +364,7 @@ impl Desk {
             account: conversation.account.clone(),
             follower: conversation.follower,
             state,
-            skill: skill_code(skill),
+            skill: self.group_of(skill),
             priority,
             reason: reason_code(reason),
             opened: now,
@@ -360,13 +380,47 @@ impl Desk {
             transfers: 0,
             closed: None,
             close_reason: None,
+            prefer: None,
+            score: None,
         }
     }
 
-    async fn place(&self, conversation: &Conversation) -> Result<Escalation, StoreError> {
-        let Some(case_id) = &conversation.case_id else { return Ok(estimate(0)) };
-        let Some(case) = self.store.case(case_id).await? else { return Ok(estimate(0)) };
-        Ok(estimate(self.store.count_before(&case.account, case.rank, case_id).await?))
+    /// The group that takes a code of a service or a word list.
+    fn group_of(&self, code: &str) -> String {
+        self.files.load().groups.taker(code).to_owned()
+    }
+
+    /// Waiting already, and now it is more urgent, or a complaint: the case moves up and changes its group.
+    async fn press(
+        &self,
+        conversation: &Conversation,
+        reason: &str,
+        skill: &str,
+        priority: u8,
+        customer: Option<&CustomerId>,
+    ) -> Result<Escalation, EscalateError> {
+        let found = match &conversation.case_id {
+            Some(case_id) => self.store.case(case_id).await?,
+            None => None,
+        };
+        let Some(before) = found else { return Ok(estimate(0)) };
+        let priority = Priority::new(priority);
+        let mut writes = Vec::new();
+        let mut case = before.clone();
+        if priority > before.priority {
+            case = Case {
+                priority,
+                rank: priority.rank(before.opened),
+                reason: reason_code(reason),
+                skill: self.group_of(skill),
+                prefer: None,
+                ..before.clone()
+            };
+            writes.push(self.store.requeue_case(&before, &case));
+            writes.extend(self.complaint_of_customer(&case, customer).await?);
+        }
+        let place = self.store.count_before(&case.account, case.rank, &case.case_id).await?;
+        Ok(Escalation { writes, ..estimate(place) })
     }
 
     fn opened(&self, case: &Case, customer: Option<&CustomerId>) -> Result<Vec<Write>, StoreError> {
@@ -418,10 +472,6 @@ fn estimate(before: u32) -> Escalation {
 
 fn reason_code(reason: &str) -> String {
     code(reason, "asked")
-}
-
-fn skill_code(skill: &str) -> String {
-    code(skill, Desk::SKILL_GENERAL)
 }
 
 /// Codes come from content; they are cut, and never the customer's words.

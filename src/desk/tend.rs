@@ -20,7 +20,7 @@ const SILENT: Duration = Duration::from_secs(24 * 3600);
 /// A reason that is owed longer than this is not asked for any more.
 const NOTES_OWED: Duration = Duration::from_secs(600);
 /// Who did it, in the log and in the audit trail.
-const SYSTEM: &str = "system";
+pub(super) const SYSTEM: &str = "system";
 
 /// What was put right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Tended {
     pub closed: u32,
     /// Customers who waited when the shift ended: promised a call-back.
     pub promised: u32,
+    /// Customers who were given to an agent to whom cases come by themselves.
+    pub assigned: u32,
 }
 
 type Change = fn(&Desk, &Case, &mut Conversation, Option<&CustomerId>) -> Result<Vec<Write>, DeskError>;
@@ -55,7 +57,8 @@ impl Desk {
         for case in over {
             tended.closed += self.tended(&case, Self::end_by_time).await?;
         }
-        if !self.hours.load().is_open(account, now) {
+        tended.assigned = self.assign(account).await?;
+        if !self.files.load().hours.is_open(account, now) {
             for case in self.store.queued_cases(account, CaseState::Waiting, 100).await? {
                 tended.promised += self.tended(&case, Self::promise).await?;
             }
@@ -114,7 +117,7 @@ impl Desk {
         step(case, conversation, Happening::CancelWait)?;
         let words = format!(
             "很抱歉让您久等，人工客服已下班（服务时间：{}）。已为您登记，客服上班后会优先联系您。",
-            self.hours.load().words(&case.account)
+            self.files.load().hours.words(&case.account)
         );
         conversation.say_next.get_or_insert_with(|| Personal::new(words));
         let rank = case.priority.call_back_rank(case.queued);

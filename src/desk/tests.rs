@@ -1,10 +1,12 @@
 //! The desk on both engines: races, the allowance, timed returns.
 
 mod random_walk;
+mod team;
 
 use std::time::Duration;
 
 use super::*;
+use crate::content::Content;
 use crate::domain::window::UserAction;
 use crate::staff::{Role, Session};
 use crate::store::testing::{START, TestStore, stores};
@@ -22,15 +24,17 @@ const ALWAYS: &str = "every_day = ['00:00-24:00']";
 struct Rows(Store);
 
 impl Speak for Rows {
-    fn answer(
+    fn say(
         &self,
         account: &AccountId,
         follower: FollowerKey,
+        sender: Sender,
         seq: i64,
-        text: &Text,
+        message: &CustomMessage,
     ) -> Result<Vec<Write>, StoreError> {
-        let detail = format!("{seq} {}", text.reveal());
-        Ok(vec![self.0.audit("outbound", "test_answer", account, Some(follower), Some(&detail))?])
+        let action = if sender == Sender::Agent { "test_answer" } else { "test_rating" };
+        let detail = format!("{seq} {message:?}");
+        Ok(vec![self.0.audit("outbound", action, account, Some(follower), Some(&detail))?])
     }
 
     fn event(
@@ -47,8 +51,12 @@ impl Speak for Rows {
 }
 
 fn desk(test: &TestStore, hours: &str) -> Desk {
-    let hours = Hours::parse(hours).unwrap();
-    Desk::new(test.store.clone(), hours, Arc::new(Rows(test.store.clone())))
+    Desk::new(test.store.clone(), files(hours), Arc::new(Rows(test.store.clone())))
+}
+
+/// The built-in files with other hours.
+fn files(hours: &str) -> DeskFiles {
+    DeskFiles::load(&Content::built_in().with("desk/hours.toml", hours)).unwrap()
 }
 
 fn agent(name: &str) -> Session {
@@ -114,6 +122,16 @@ enum Wish {
     Cancel,
     CallBack,
     Leave,
+}
+
+/// An account of this name with a live session, which the desk takes as being there.
+async fn sign_in(test: &TestStore, name: &str) {
+    let mut token = [0; 32];
+    token[..name.len()].copy_from_slice(name.as_bytes());
+    let commit = Commit::new(0)
+        .with(test.store.insert_staff(name, "agent", "", "-"))
+        .with(test.store.insert_staff_session(token, name));
+    test.store.commit(commit).await.unwrap();
 }
 
 async fn waiting_case(test: &TestStore, desk: &Desk, who: FollowerKey) -> String {
@@ -197,7 +215,7 @@ async fn an_answer_is_one_row_of_the_outbox() {
         let config = Arc::new(crate::config::Config::parse("w.toml", CONFIG, []).unwrap());
         let (clock, random) = (store.clock().clone(), store.random().clone());
         let outbound = Outbound::new(config, store.clone(), Arc::default(), clock, random).unwrap();
-        let desk = Desk::new(store.clone(), Hours::parse(ALWAYS).unwrap(), Arc::new(outbound));
+        let desk = Desk::new(store.clone(), files(ALWAYS), Arc::new(outbound));
         let me = agent("agent01");
         let case_id = waiting_case(&test, &desk, follower(1)).await;
         desk.claim(&me, &case_id).await.unwrap();

@@ -8,7 +8,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::time::UnixMs;
 use crate::domain::window::Ledger;
 use crate::staff::Session;
-use crate::store::{Case, Conversation, Message, StoreError};
+use crate::store::{Case, Complaint, Conversation, Message, StoreError};
 
 /// A bounded list that says when there is more.
 #[derive(Debug)]
@@ -71,6 +71,10 @@ pub struct View {
     pub binding: Option<Binding>,
     /// Whether the reader owns the case and may answer.
     pub mine: bool,
+    /// Other cases of this customer, the newest first.
+    pub others: Vec<Case>,
+    /// The complaint that came up in the case.
+    pub complaint: Option<Complaint>,
 }
 
 /// A part of the log.
@@ -133,7 +137,10 @@ impl Desk {
         }
         let binding = self.store.binding(&case.account, case.follower).await?;
         let mine = case.claimed_by.as_deref() == Some(session.name.as_str());
-        Ok(View { seq: conversation.seq, allowance, binding, mine, case })
+        let mut others = self.store.cases_of(&case.account, case.follower).await?;
+        others.retain(|other| other.case_id != case.case_id);
+        let complaint = self.store.complaint_of(case_id).await?;
+        Ok(View { seq: conversation.seq, allowance, binding, mine, others, complaint, case })
     }
 
     /// The log of a case's conversation after a number; without one its end.

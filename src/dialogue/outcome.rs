@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::state::{DialogueState, Wish};
 use super::turn::Purpose;
+use crate::domain::case::Rating;
 use crate::wechat::reply::Article;
 
 /// The next step of a message's handling.
@@ -102,6 +103,11 @@ pub enum Effect {
         skill: String,
         /// 0 (ordinary) to 9 (at once).
         priority: u8,
+    },
+    /// He says what he thought of a talk with a person.
+    Rate {
+        /// Of which, and what.
+        rating: Rating,
     },
     /// He leaves the queue.
     CancelWait,

@@ -9,6 +9,7 @@ use super::texts::Key;
 use super::turn::{GIVEN_CHARACTERS_MAX, Turn, cleaned};
 use super::{MENU, PERSON};
 use crate::catalogue::Service;
+use crate::domain::case::Rating;
 use crate::domain::conversation::Stage;
 use crate::understanding::{Decision, normalise, number};
 
@@ -18,7 +19,15 @@ const LEAVE_QUEUE: [&str; 8] = ["取消", "算了", "退出", "不用了", "不�
 const MORE: [&str; 6] = ["更多", "下一页", "继续", "还有吗", "more", "下页"];
 
 /// Decides a message, or what has to be asked for it.
-pub(super) fn decide(turn: Turn<'_>) -> Step {
+pub(super) fn decide(mut turn: Turn<'_>) -> Step {
+    if let Some(rating) = turn.rating() {
+        turn.effects.push(Effect::Rate { rating });
+        return if turn.scene.stage == Stage::WithAgent {
+            turn.silent()
+        } else {
+            turn.fixed(Key::rated, &[])
+        };
+    }
     match turn.scene.stage {
         Stage::WithAgent => turn.silent(),
         Stage::Waiting => turn.while_waiting(),
@@ -27,6 +36,14 @@ pub(super) fn decide(turn: Turn<'_>) -> Step {
 }
 
 impl<'a> Turn<'a> {
+    /// What he thought of a talk, if this is his tap on the question. It counts whatever has begun since.
+    fn rating(&self) -> Option<Rating> {
+        match self.scene.said {
+            Said::Text { menu_item, .. } => menu_item.as_deref().and_then(Rating::of_tap),
+            _ => None,
+        }
+    }
+
     /// The agent answers; the bot keeps out of it, but for the warning after something that must not be written.
     fn silent(self) -> Step {
         let warning = (!self.before.is_empty()).then(|| Say::Text(self.before.join("\n\n")));
@@ -55,6 +72,11 @@ impl<'a> Turn<'a> {
                     family.and_then(|(name, _)| dialogue.understanding.lexicon().family(name))
                 {
                     self.before.push(family.say.trim().to_owned());
+                    self.effects.push(Effect::Escalate {
+                        reason: family.reason.clone(),
+                        skill: family.skill.clone(),
+                        priority: family.priority,
+                    });
                 } else if let Some(service) = menu_item.as_deref().and_then(|id| dialogue.catalogue.get(id)) {
                     return self.tell_while_waiting(service);
                 }

@@ -74,6 +74,8 @@ answers! {
     call_back();
     /// A message while waiting.
     waiting();
+    /// He said what he thought of a talk with a person.
+    rated();
     /// He left the queue.
     wait_left();
     /// “取消” without anything to leave.

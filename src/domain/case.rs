@@ -18,11 +18,14 @@ pub enum CaseState {
     WrapUp,
     /// Over.
     Closed,
+    /// Over, and the customer said what he thought of it.
+    Rated,
 }
 
 impl CaseState {
     /// Every state.
-    pub const ALL: [Self; 5] = [Self::CallBack, Self::Waiting, Self::WithAgent, Self::WrapUp, Self::Closed];
+    pub const ALL: [Self; 6] =
+        [Self::CallBack, Self::Waiting, Self::WithAgent, Self::WrapUp, Self::Closed, Self::Rated];
 
     /// The name in the database and in JSON.
     #[must_use]
@@ -33,6 +36,7 @@ impl CaseState {
             Self::WithAgent => "with_agent",
             Self::WrapUp => "wrap_up",
             Self::Closed => "closed",
+            Self::Rated => "rated",
         }
     }
 
@@ -50,7 +54,7 @@ impl CaseState {
             Self::Waiting => Some(Stage::Waiting),
             Self::WithAgent => Some(Stage::WithAgent),
             Self::WrapUp => Some(Stage::WrapUp),
-            Self::Closed => None,
+            Self::Closed | Self::Rated => None,
         }
     }
 
@@ -59,15 +63,23 @@ impl CaseState {
     pub fn is_queued(self) -> bool {
         matches!(self, Self::CallBack | Self::Waiting)
     }
+
+    /// Whether nothing more happens in it.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Closed | Self::Rated)
+    }
 }
 
-/// Why a case ended. The first four are what an agent chooses.
+/// Why a case ended. The first five are what an agent chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The customer's wish was met.
     Solved,
     /// Passed on inside the bank; somebody will come back to the customer.
     PassedOn,
+    /// WeChat lets nothing through any more, or the matter needs a voice: the bank calls the customer.
+    PhoneCall,
     /// The customer did not answer any more.
     NoAnswer,
     /// Nothing for a bank: advertising, abuse, a wrong address.
@@ -84,9 +96,10 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Solved,
         Self::PassedOn,
+        Self::PhoneCall,
         Self::NoAnswer,
         Self::NotForUs,
         Self::BackToBot,
@@ -101,6 +114,7 @@ impl CloseReason {
         match self {
             Self::Solved => "solved",
             Self::PassedOn => "passed_on",
+            Self::PhoneCall => "phone_call",
             Self::NoAnswer => "no_answer",
             Self::NotForUs => "not_for_us",
             Self::BackToBot => "back_to_bot",
@@ -119,7 +133,51 @@ impl CloseReason {
     /// Whether an agent may choose it.
     #[must_use]
     pub fn is_agents_choice(self) -> bool {
-        matches!(self, Self::Solved | Self::PassedOn | Self::NoAnswer | Self::NotForUs)
+        matches!(self, Self::Solved | Self::PassedOn | Self::PhoneCall | Self::NoAnswer | Self::NotForUs)
+    }
+}
+
+/// What a customer thought of a case: 1 (bad) to 5 (good).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Score(u8);
+
+impl Score {
+    /// 1 to 5, nothing else.
+    #[must_use]
+    pub fn new(points: i64) -> Option<Self> {
+        u8::try_from(points).ok().filter(|points| (1..=5).contains(points)).map(Self)
+    }
+
+    /// The points.
+    #[must_use]
+    pub fn points(self) -> u8 {
+        self.0
+    }
+}
+
+/// An answer to the question what the customer thought of a case, as it comes back when he taps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rating {
+    /// The case.
+    pub case_id: String,
+    /// What he thought.
+    pub score: Score,
+}
+
+impl Rating {
+    const TAP: &str = "rate";
+
+    /// The id of the tap.
+    #[must_use]
+    pub fn to_tap(&self) -> String {
+        format!("{}:{}:{}", Self::TAP, self.case_id, self.score.points())
+    }
+
+    /// Reads the id of a tap; `None`: it is no such answer.
+    #[must_use]
+    pub fn of_tap(tap: &str) -> Option<Self> {
+        let (case_id, points) = tap.strip_prefix(Self::TAP)?.strip_prefix(':')?.rsplit_once(':')?;
+        Some(Self { case_id: case_id.to_owned(), score: Score::new(points.parse().ok()?)? })
     }
 }
 
@@ -130,6 +188,8 @@ pub struct Priority(u8);
 impl Priority {
     /// What most cases have.
     pub const ORDINARY: Self = Self(0);
+    /// From here on somebody must come at once.
+    pub const AT_ONCE_FROM: Self = Self(5);
     /// One step of urgency is worth this much waiting, so that nobody starves.
     pub const STEP: Duration = Duration::from_secs(5 * 60);
     /// A call-back comes before everybody who wrote during the shift.
@@ -186,5 +246,12 @@ mod tests {
         assert!(Priority::ORDINARY.rank(long_before) < urgent.rank(now));
         assert!(Priority::ORDINARY.call_back_rank(now) < Priority::new(9).rank(now));
         assert_eq!(Priority::new(200).level(), 9);
+        let rating = Rating { case_id: "a:b".to_owned(), score: Score::new(3).unwrap() };
+        assert_eq!(Rating::of_tap(&rating.to_tap()), Some(rating));
+        assert_eq!(
+            ["rate:a:9", "rate:a", "rates:a:3", "3"].map(|tap| Rating::of_tap(tap).is_some()),
+            [false; 4]
+        );
+        assert_eq!([0, 1, 5, 6].map(|points| Score::new(points).is_some()), [false, true, true, false]);
     }
 }

@@ -24,8 +24,10 @@ pub enum Happening {
     Claim,
     /// An agent takes up a call-back that was promised while nobody was on shift.
     TakeUp,
-    /// The agent gives the case back to the queue (other agent, other group).
+    /// The agent gives the case back to the queue, for another group.
     Transfer,
+    /// The case goes from one agent straight to another: handed over, or taken over by a supervisor.
+    HandOver,
     /// The agent gives the customer back to the bot, or ends the talk without notes.
     Return,
     /// The agent ends the talk.
@@ -55,14 +57,16 @@ impl Stage {
     /// # Errors
     /// When the happening does not apply in this stage.
     pub fn after(self, happening: Happening) -> Result<Self, DoesNotApply> {
-        use Happening::{CancelWait, Claim, Close, Escalate, Leave, Return, TakeUp, Transfer, Wrapped};
+        use Happening::{
+            CancelWait, Claim, Close, Escalate, HandOver, Leave, Return, TakeUp, Transfer, Wrapped,
+        };
         match (self, happening) {
             (_, Leave)
             | (Self::Waiting, CancelWait)
             | (Self::WithAgent, Return)
             | (Self::WrapUp, Wrapped) => Ok(Self::Bot),
             (Self::Bot | Self::WrapUp, Escalate) | (Self::WithAgent, Transfer) => Ok(Self::Waiting),
-            (Self::Waiting, Claim) | (Self::Bot, TakeUp) => Ok(Self::WithAgent),
+            (Self::Waiting, Claim) | (Self::Bot, TakeUp) | (Self::WithAgent, HandOver) => Ok(Self::WithAgent),
             (Self::WithAgent, Close) => Ok(Self::WrapUp),
             (stage, happening) => Err(DoesNotApply { stage, happening }),
         }
@@ -113,5 +117,8 @@ mod tests {
         }
         assert!(Stage::Waiting.after(Happening::Escalate).is_err());
         assert!(Stage::WithAgent.after(Happening::TakeUp).is_err());
+        for stage in [Stage::Bot, Stage::Waiting, Stage::WrapUp] {
+            assert!(stage.after(Happening::HandOver).is_err(), "{stage:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod binding;
 pub mod card;
 pub mod case;
+pub mod complaint;
 pub mod conversation;
 pub mod ids;
 pub mod mask;

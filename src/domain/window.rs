@@ -23,9 +23,10 @@ pub enum UserAction {
 pub enum Sender {
     /// An agent's answer: may use everything.
     Agent,
-    /// An answer that is owed to a question: leaves nothing aside while no agent is involved, three while one is.
+    /// An answer that is owed to a question: leaves nothing aside while no agent is involved; while one is, his three
+    /// and the one of the rating.
     Owed,
-    /// The satisfaction question: leaves what agent and owed answers need.
+    /// The satisfaction question: never while a person is involved but from beyond his three.
     Rating,
     /// Alerts, queue places: never the last three, nothing while a person is involved.
     Unasked,
@@ -78,6 +79,8 @@ impl Ledger {
     pub const TAP_WINDOW: Duration = Duration::from_secs(60);
     /// Sends kept for an agent once a person is involved, and never touched by unasked messages.
     pub const AGENT_RESERVE: u8 = 3;
+    /// Sends kept for the rating once a person is involved. The agent may use them: his answer is worth more.
+    pub const RATING_RESERVE: u8 = 1;
     /// A send close to the end of a window may arrive after it: stop this much earlier.
     const MARGIN: Duration = Duration::from_secs(2);
 
@@ -128,7 +131,7 @@ impl Ledger {
         }
         let keep = match sender {
             Sender::Agent => 0,
-            Sender::Owed if person_involved => Self::AGENT_RESERVE,
+            Sender::Owed if person_involved => Self::AGENT_RESERVE + Self::RATING_RESERVE,
             Sender::Owed => 0,
             Sender::Rating => u8::from(person_involved) * Self::AGENT_RESERVE,
             Sender::Unasked if person_involved => u8::MAX,
@@ -180,8 +183,12 @@ mod tests {
         ledger.grant(UserAction::Message, NOW);
         assert!(ledger.draw(Sender::Unasked, false, NOW).is_ok());
         assert_eq!(ledger.draw(Sender::Unasked, true, NOW), Err(Refused::Kept));
+        assert_eq!(ledger.draw(Sender::Owed, true, NOW), Ok(Draw::Message));
         ledger.spend(Draw::Message);
+        assert_eq!(ledger.draw(Sender::Owed, true, NOW), Err(Refused::Kept), "three and the rating's one");
+        assert_eq!(ledger.draw(Sender::Rating, true, NOW), Ok(Draw::Message));
         ledger.spend(Draw::Message);
+        assert_eq!(ledger.draw(Sender::Rating, true, NOW), Err(Refused::Kept));
         assert_eq!(ledger.draw(Sender::Unasked, false, NOW), Err(Refused::Kept));
         assert_eq!(ledger.draw(Sender::Owed, true, NOW), Err(Refused::Kept));
         assert_eq!(ledger.draw(Sender::Owed, false, NOW), Ok(Draw::Message));

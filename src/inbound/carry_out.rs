@@ -57,6 +57,11 @@ impl Inbound {
             Some(say) if shown => {
                 self.with_owed_answer(conversation, reply_within(say, turn.push.content.articles_max()))
             }
+            // The agent answers; what he left for this moment is said now.
+            None if shown => {
+                let left = conversation.say_next.take();
+                left.and_then(|text| Text::cut(text.reveal()).ok()).map(Reply::Text).into_iter().collect()
+            }
             Some(_) | None => Vec::new(),
         };
         let mut said =
@@ -143,6 +148,7 @@ impl Inbound {
             (Effect::CallBack { reason, skill, priority }, _) => {
                 self.rooms.desk.call_back(conversation, &reason, &skill, priority, customer).await?
             }
+            (Effect::Rate { rating }, _) => self.rooms.desk.rate(id, follower, &rating),
             (Effect::CancelWait, _) => self.rooms.desk.cancel_wait(conversation, customer)?,
             (Effect::Marketing { on }, _) => {
                 self.rooms.marketing.choice_writes(id, follower, customer, on)?

@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use super::policy::{Next, Outcome, Try, UNCLEAR, after_chat, cannot_be_sent, unclear_chat};
 use super::worker::{Job, alarm, attempt, count_outcome};
 use super::{Outbound, sender_of};
-use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
 use crate::domain::window::{Ledger, Refused, Sender};
@@ -15,8 +14,6 @@ use crate::wechat::errcode::Class;
 
 /// A conversation that changes under our hands is read again this often.
 const STALE_TRIES_MAX: u32 = 8;
-/// What is said next may not grow without bound: with the next answer it must fit one message.
-const SAY_NEXT_BYTES_MAX: usize = 1_500;
 
 /// Whether a message may leave.
 enum Booking {
@@ -159,7 +156,7 @@ impl Outbound {
         };
         for _ in 0..STALE_TRIES_MAX {
             let Ok(mut conversation) = self.store.conversation(account, follower).await else { return };
-            conversation.say_next = Some(joined(conversation.say_next.as_ref(), &text));
+            conversation.keep_for_next(&text);
             let Ok(save) = self.store.save_conversation(conversation) else { return };
             let mut commit = Commit::new(row.fence.part).with(save);
             commit.extend(writes.clone());
@@ -209,15 +206,5 @@ fn text_of(message: &CustomMessage) -> Option<String> {
             Some(lines.collect::<Vec<_>>().join("\n"))
         }
         _ => None,
-    }
-}
-
-/// Older answers come first; where both do not fit, the newest is the one that was asked for last.
-fn joined(before: Option<&Personal>, text: &str) -> Personal {
-    match before {
-        Some(before) if before.reveal().len() + 2 + text.len() <= SAY_NEXT_BYTES_MAX => {
-            Personal::new(format!("{}\n\n{text}", before.reveal()))
-        }
-        _ => Personal::new(text),
     }
 }

@@ -39,7 +39,7 @@ impl Reach {
     }
 
     /// Reads it back.
-    pub(super) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         Self::of(text.split(',').filter(|id| !id.is_empty()).map(AccountId::new))
     }
 }

@@ -24,6 +24,9 @@ const CONTENT: Place = Place("message.content");
 /// How much of a message's id is chance; above it stand the milliseconds.
 const MESSAGE_ID_CHANCE_BITS: u32 = 20;
 
+/// What is said next may not grow without bound: with the next answer it must fit one message.
+const SAY_NEXT_BYTES_MAX: usize = 1_500;
+
 /// Messages that one read returns at most.
 pub const MESSAGES_MAX: u32 = 500;
 
@@ -120,6 +123,18 @@ impl Conversation {
             ledger: Ledger::default(),
             last_message_id: None,
         }
+    }
+
+    /// Adds to what is said first next time. Older words come first; where both do not fit, the newest are the ones that
+    /// were asked for last.
+    pub fn keep_for_next(&mut self, text: &str) {
+        let joined = match &self.say_next {
+            Some(before) if before.reveal().len() + 2 + text.len() <= SAY_NEXT_BYTES_MAX => {
+                format!("{}\n\n{text}", before.reveal())
+            }
+            _ => text.to_owned(),
+        };
+        self.say_next = Some(Personal::new(joined));
     }
 
     /// Takes the next number of the log.

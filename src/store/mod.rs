@@ -12,6 +12,8 @@ mod conversation;
 mod database;
 mod desk;
 mod factor;
+mod desk_report;
+mod desk_team;
 mod follower;
 mod h5;
 mod identity;
@@ -38,6 +40,9 @@ pub use audit::{AuditFault, AuditLine, AuditReport};
 pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
 pub use desk::Case;
 pub use factor::FactorRow;
+pub use desk::{Case, Touched};
+pub use desk_report::{CountedCase, GroupNow, REPORT_CASES_MAX};
+pub use desk_team::{Complaint, DeskAgent, Present};
 pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
@@ -348,6 +353,8 @@ pub fn all_statements() -> Vec<Statement> {
         conversation::ALL,
         desk::ALL,
         factor::ALL,
+        desk_report::ALL,
+        desk_team::ALL,
         follower::ALL,
         h5::ALL,
         identity::ALL,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::clock::{Random as _, SeededRandom, SystemRandom};
+use crate::domain::case::{Rating, Score};
 use crate::domain::window::Sender;
+use crate::store::DeskAgent;
 
 const FOLLOWERS: u8 = 4;
 const AGENTS: u64 = 3;
@@ -13,7 +15,7 @@ const AT_ONCE: usize = 3;
 
 const OPEN_CASES: Statement = Statement {
     name: "OPEN_CASES",
-    sql: "SELECT case_id, fkey, state, claimed_by FROM desk_case WHERE state <> 'closed'",
+    sql: "SELECT case_id, fkey, state, claimed_by FROM desk_case WHERE state NOT IN ('closed', 'rated')",
 };
 
 struct Dice(SeededRandom);
@@ -38,6 +40,12 @@ enum Operation {
     Close(Session, FollowerKey, Option<CloseReason>),
     Return(Session, FollowerKey),
     Transfer(Session, FollowerKey),
+    Next(Session),
+    HandOver(Session, FollowerKey, String),
+    TakeOver(Session, FollowerKey),
+    Note(Session, FollowerKey),
+    Leave(Session, FollowerKey),
+    Rate(FollowerKey),
     Deliver(FollowerKey),
     Tend,
 }
@@ -45,7 +53,7 @@ enum Operation {
 fn operation(dice: &Dice) -> Operation {
     let who = dice.follower();
     let session = agent(&format!("agent{}", dice.roll(AGENTS)));
-    match dice.roll(20) {
+    match dice.roll(28) {
         0..=2 => Operation::Customer(who, Wish::Person),
         3..=5 => Operation::Customer(who, Wish::Talk),
         6 => Operation::Customer(who, Wish::Cancel),
@@ -58,6 +66,12 @@ fn operation(dice: &Dice) -> Operation {
         16 => Operation::Return(session, who),
         17 => Operation::Transfer(session, who),
         18 => Operation::Deliver(who),
+        19 | 20 => Operation::Next(session),
+        21 => Operation::HandOver(session, who, format!("agent{}", dice.roll(AGENTS))),
+        22 => Operation::TakeOver(Session { role: Role::Supervisor, ..session }, who),
+        23 => Operation::Note(session, who),
+        24 => Operation::Leave(session, who),
+        25 => Operation::Rate(who),
         _ => Operation::Tend,
     }
 }
@@ -89,10 +103,33 @@ async fn run(
         Operation::Transfer(session, who) => {
             drop(desk.transfer(session, &case_of(*who).await?, "fraud").await);
         }
+        Operation::Next(session) => drop(desk.claim_next(session, &[account()]).await),
+        Operation::HandOver(session, who, to) => {
+            drop(desk.hand_over(session, &case_of(*who).await?, to).await);
+        }
+        Operation::TakeOver(session, who) => drop(desk.take_over(session, &case_of(*who).await?).await),
+        Operation::Note(session, who) => {
+            let written = desk.write_note(session, &case_of(*who).await?, text).await;
+            return written.is_ok().then(|| (*who, text.to_owned()));
+        }
+        Operation::Leave(session, who) => {
+            let left = desk.leave_words(session, &case_of(*who).await?, text, text).await;
+            return left.is_ok().then(|| (*who, text.to_owned()));
+        }
+        Operation::Rate(who) => rate(test, desk, *who).await,
         Operation::Deliver(who) => deliver(test, *who).await,
         Operation::Tend => drop(desk.tend(&account()).await.unwrap()),
     }
     None
+}
+
+/// The customer taps an answer to the question about his last case, whatever became of it since.
+async fn rate(test: &TestStore, desk: &Desk, who: FollowerKey) {
+    let Some(last) = test.store.cases_of(&account(), who).await.unwrap().into_iter().next() else { return };
+    let rating = Rating { case_id: last.case_id, score: Score::new(5).unwrap() };
+    let mut commit = Commit::new(who.part());
+    commit.extend(desk.rate(&account(), who, &rating));
+    test.store.commit(commit).await.unwrap();
 }
 
 /// What the outbox does: the ledger pays, the log learns of it.
@@ -100,7 +137,9 @@ async fn deliver(test: &TestStore, who: FollowerKey) {
     let mut conversation = test.store.conversation(&account(), who).await.unwrap();
     let log = test.store.messages(&account(), who, 0, 500).await.unwrap();
     let Some(queued) = log.iter().find(|message| message.state == "queued") else { return };
-    let drawn = conversation.ledger.draw(Sender::Agent, true, test.store.clock().now());
+    let sender = if queued.author == "system" { Sender::Rating } else { Sender::Agent };
+    let involved = conversation.stage.person_involved();
+    let drawn = conversation.ledger.draw(sender, involved, test.store.clock().now());
     let state = if let Ok(draw) = drawn {
         conversation.ledger.spend(draw);
         "sent"
@@ -147,9 +186,10 @@ fn replay(log: &[Message], found: &mut Expected, told: &str) -> Option<String> {
     for (at, message) in log.iter().enumerate() {
         assert_eq!(message.seq, i64::try_from(at).unwrap() + 1, "a gap; {told}");
         let content: Value = serde_json::from_str(message.content.reveal()).unwrap();
-        if let Some(text) = content["text"].as_str() {
+        if let Some(text) = content["text"].as_str().filter(|_| content["kind"] != "rating") {
             *found.entry((message.follower, text.to_owned())).or_default() += 1;
-            if let Some(name) = message.author.strip_prefix("agent:") {
+            let note = content["kind"] == "note";
+            if let Some(name) = message.author.strip_prefix("agent:").filter(|_| !note) {
                 assert_eq!(owner.as_deref(), Some(name), "not the owner; {told}");
             }
             // Unfollowing leaves no note of its own.
@@ -160,6 +200,10 @@ fn replay(log: &[Message], found: &mut Expected, told: &str) -> Option<String> {
         match content["what"].as_str() {
             Some("claimed") => {
                 assert_eq!(owner, None, "two owners; {told}");
+                owner = content["agent"].as_str().map(str::to_owned);
+            }
+            Some("handed_over") => {
+                assert_eq!(owner.as_deref(), content["from"].as_str(), "not his to give; {told}");
                 owner = content["agent"].as_str().map(str::to_owned);
             }
             Some("transferred" | "returned" | "closed") => owner = None,
@@ -176,6 +220,13 @@ async fn no_walk_ends_in_an_orphan_a_double_owner_or_a_lost_message() {
     for seed in [1, 2, 3, u64::from_le_bytes(fresh)] {
         for test in stores().await {
             let desks = [desk(&test, ALWAYS), desk(&test, ALWAYS)];
+            // One of them gets cases by themselves, and may have two.
+            for number in 0..AGENTS {
+                sign_in(&test, &format!("agent{number}")).await;
+            }
+            let boss = Session { role: Role::Supervisor, ..agent("boss") };
+            let ready = DeskAgent { ready: true, capacity: 2, ..DeskAgent::default() };
+            desks[0].set_agent(&boss, "agent0", ready).await.unwrap();
             let dice = Dice(SeededRandom::new(seed));
             let mut expected = Expected::new();
             for round in 0..ROUNDS {

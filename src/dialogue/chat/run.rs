@@ -348,6 +348,7 @@ impl<'a> Talk<'a> {
                 "退出排队".to_owned()
             }
             Effect::CallBack { .. } => "登记回电".to_owned(),
+            Effect::Rate { rating } => format!("评价 {}", rating.score.points()),
             Effect::Unbind => {
                 self.binding = None;
                 "解除绑定".to_owned()

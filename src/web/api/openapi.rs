@@ -417,6 +417,10 @@ event_data! {
     }
     /// A complaint was registered.
     ComplaintData {
+        /// The complaint.
+        complaint_id: String,
+        /// When the law wants it answered: RFC 3339.
+        answer_by: String,
         /// The case.
         case_id: String,
         /// What about.

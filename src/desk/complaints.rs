@@ -1,0 +1,117 @@
+//! Complaints: registered when a case of a group for complaints opens, or by an agent; their clock runs until settled.
+
+use serde_json::json;
+
+use super::Desk;
+use super::actions::DeskError;
+use crate::domain::complaint::Limit;
+use crate::domain::ids::{AccountId, CustomerId};
+use crate::outbound::rfc3339;
+use crate::staff::Session;
+use crate::store::{Case, Commit, CommitError, Complaint, StoreError, Write};
+
+/// Who registered it, when it was the customer's own words.
+const CUSTOMER: &str = "customer";
+/// Longest reason.
+const REASON_CHARS_MAX: usize = 100;
+
+impl Desk {
+    /// A case that came in a group for complaints registers one, unless it has.
+    pub(super) async fn complaint_of_customer(
+        &self,
+        case: &Case,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, StoreError> {
+        let complains = self.files.load().groups.get(&case.skill).is_some_and(|group| group.complaints);
+        if !complains || self.store.complaint_of(&case.case_id).await?.is_some() {
+            return Ok(vec![]);
+        }
+        self.register(case, &case.reason, CUSTOMER, customer)
+    }
+
+    /// An agent registers a complaint of the customer he talks to. A second one changes nothing.
+    ///
+    /// # Errors
+    /// When the case is not the reader's to see, or the reason is empty or too long.
+    pub async fn complain(&self, session: &Session, case_id: &str, reason: &str) -> Result<(), DeskError> {
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(DeskError::Empty);
+        }
+        if reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control) {
+            return Err(DeskError::TooLong);
+        }
+        let case = self.readable(session, case_id).await?;
+        if self.store.complaint_of(case_id).await?.is_some() {
+            return Ok(());
+        }
+        let customer = self.customer_of(case_id).await?;
+        self.change(case_id, |_, conversation| {
+            let mut writes = self.register(&case, reason, &session.name, customer.as_ref())?;
+            writes.push(self.note(conversation, json!({ "what": "complaint", "agent": session.name }))?);
+            writes.push(self.audited(session, "complaint_registered", &case)?);
+            writes.push(self.store.touch_case(case_id, self.now()));
+            Ok((writes, ()))
+        })
+        .await
+    }
+
+    /// Notes that a complaint was settled with the customer.
+    ///
+    /// # Errors
+    /// When there is none that the reader may settle, or somebody did before.
+    pub async fn settle_complaint(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
+        let case = self.readable(session, case_id).await?;
+        let complaint = self.store.complaint_of(case_id).await?.ok_or(DeskError::NoSuchCase)?;
+        let commit = Commit::new(case.follower.part())
+            .with(self.store.settle_complaint(&complaint.complaint_id, &session.name, self.now()))
+            .with(self.store.touch_case(case_id, self.now()))
+            .with(self.audited(session, "complaint_settled", &case)?);
+        match self.store.commit(commit).await {
+            Ok(()) => {
+                self.notify(&case.account, case.follower);
+                Ok(())
+            }
+            Err(CommitError::Conflict(_)) => Err(DeskError::Over),
+            Err(CommitError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Complaints that nobody has settled, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_complaints(&self, account: &AccountId) -> Result<Vec<Complaint>, StoreError> {
+        self.store.open_complaints(account).await
+    }
+
+    fn register(
+        &self,
+        case: &Case,
+        reason: &str,
+        by: &str,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, StoreError> {
+        let registered = self.now();
+        let complaint = Complaint {
+            complaint_id: self.store.new_id(),
+            account: case.account.clone(),
+            follower: case.follower,
+            case_id: case.case_id.clone(),
+            reason: reason.to_owned(),
+            registered_by: by.to_owned(),
+            registered,
+            settled: None,
+        };
+        let (_, answer_by) = Limit::at(registered, registered);
+        let data = json!({
+            "case_id": case.case_id,
+            "reason": reason,
+            "complaint_id": complaint.complaint_id,
+            "answer_by": rfc3339(answer_by),
+        });
+        let mut writes = self.speak.event("complaint_registered", &case.account, customer, data)?;
+        writes.push(self.store.register_complaint(&complaint));
+        Ok(writes)
+    }
+}
