@@ -20,6 +20,7 @@ use Zone::{Api, Metrics, Public, Staff};
 
 /// Every route: how it is asked for, how the sources write it, where it answers.
 const ROUTES: [(&str, &str, &str, &[Zone]); 46] = [
+const ROUTES: [(&str, &str, &str, &[Zone]); 54] = [
     ("GET", "/wechat/card", "/wechat/{account}", &[Public]),
     ("POST", "/wechat/card", "/wechat/{account}", &[Public]),
     ("GET", "/h5/assets/h5.css", "/assets/{file}", &[Public]),
@@ -60,6 +61,22 @@ const ROUTES: [(&str, &str, &str, &[Zone]); 46] = [
     ("POST", "/desk/api/cases/c1/close", "/cases/{case_id}/close", &[Staff]),
     ("POST", "/desk/api/cases/c1/return", "/cases/{case_id}/return", &[Staff]),
     ("POST", "/desk/api/cases/c1/transfer", "/cases/{case_id}/transfer", &[Staff]),
+    ("GET", "/desk/api/me", "/me", &[Staff]),
+    ("GET", "/desk/api/colleagues", "/colleagues", &[Staff]),
+    ("POST", "/desk/api/next", "/next", &[Staff]),
+    ("POST", "/desk/api/ready", "/ready", &[Staff]),
+    ("POST", "/desk/api/cases/c1/leave", "/cases/{case_id}/leave", &[Staff]),
+    ("POST", "/desk/api/cases/c1/note", "/cases/{case_id}/note", &[Staff]),
+    ("POST", "/desk/api/cases/c1/hand-over", "/cases/{case_id}/hand-over", &[Staff]),
+    ("POST", "/desk/api/cases/c1/complaint", "/cases/{case_id}/complaint", &[Staff]),
+    ("POST", "/desk/api/cases/c1/complaint-settled", "/cases/{case_id}/complaint-settled", &[Staff]),
+    ("GET", "/desk/wall", "/wall", &[Staff]),
+    ("GET", "/desk/report", "/report", &[Staff]),
+    ("GET", "/desk/report.csv", "/report.csv", &[Staff]),
+    ("POST", "/desk/api/move", "/move", &[Staff]),
+    ("POST", "/desk/api/agents/a1", "/agents/{name}", &[Staff]),
+    ("POST", "/desk/api/cases/c1/take-over", "/cases/{case_id}/take-over", &[Staff]),
+    ("POST", "/desk/api/cases/c1/priority", "/cases/{case_id}/priority", &[Staff]),
     ("POST", "/desk/api/cases/c1/seen", "/cases/{case_id}/seen", &[Staff]),
     ("GET", "/desk/api/queue", "/api", &[Staff]),
     ("GET", "/healthz", "/healthz", &[Public, Metrics]),

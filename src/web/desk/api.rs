@@ -7,34 +7,51 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::guard::{self, DeskFailure};
+use super::json::Reader;
 use super::words::Language;
-use super::{guarded, json as shape};
+use super::{guarded, json as shape, supervise};
 use crate::config::{Config, DeskKind};
 use crate::desk::{Desk, DeskError, Listed};
 use crate::domain::case::CloseReason;
+use crate::domain::ids::AccountId;
 use crate::staff::{Session, Staff};
+use crate::store::DeskAgent;
 
-type Answer = Result<HttpResponse, DeskFailure>;
+pub(super) type Answer = Result<HttpResponse, DeskFailure>;
 
 pub(super) fn scope() -> Scope {
     web::scope("/api")
         .route("/queue", web::get().to(queue))
         .route("/mine", web::get().to(mine))
+        .route("/me", web::get().to(me))
+        .route("/colleagues", web::get().to(colleagues))
+        .route("/next", web::post().to(next))
+        .route("/ready", web::post().to(ready))
         .route("/cases/{case_id}", web::get().to(case))
         .route("/cases/{case_id}/claim", web::post().to(claim))
         .route("/cases/{case_id}/answer", web::post().to(answer))
+        .route("/cases/{case_id}/leave", web::post().to(leave))
+        .route("/cases/{case_id}/note", web::post().to(note))
         .route("/cases/{case_id}/close", web::post().to(close))
         .route("/cases/{case_id}/return", web::post().to(return_to_bot))
         .route("/cases/{case_id}/transfer", web::post().to(transfer))
+        .route("/cases/{case_id}/hand-over", web::post().to(hand_over))
+        .route("/cases/{case_id}/complaint", web::post().to(complain))
+        .route("/cases/{case_id}/complaint-settled", web::post().to(settle))
         .route("/cases/{case_id}/seen", web::post().to(seen))
+        .route("/wall", web::get().to(supervise::wall))
+        .route("/move", web::post().to(supervise::move_queue))
+        .route("/agents/{name}", web::post().to(supervise::set_agent))
+        .route("/cases/{case_id}/take-over", web::post().to(supervise::take_over))
+        .route("/cases/{case_id}/priority", web::post().to(supervise::priority))
 }
 
 /// The rooms that every handler needs.
 #[derive(Clone)]
-struct Rooms {
-    desk: Data<Desk>,
-    staff: Data<Staff>,
-    config: Data<Config>,
+pub(super) struct Rooms {
+    pub(super) desk: Data<Desk>,
+    pub(super) staff: Data<Staff>,
+    pub(super) config: Data<Config>,
 }
 
 impl actix_web::FromRequest for Rooms {
@@ -55,31 +72,88 @@ impl actix_web::FromRequest for Rooms {
 }
 
 impl Rooms {
-    async fn acting(&self, request: &HttpRequest) -> Result<Session, DeskFailure> {
+    pub(super) async fn acting(&self, request: &HttpRequest) -> Result<Session, DeskFailure> {
         guard::acting(request, &self.staff, &self.config, None).await
+    }
+
+    /// The accounts that have a desk of ours and that the person serves.
+    pub(super) fn accounts(&self, session: &Session) -> Vec<AccountId> {
+        let own = self.config.accounts.iter().filter(|account| account.desk == DeskKind::Own);
+        own.map(|account| account.id.clone()).filter(|id| session.reach.covers(id)).collect()
+    }
+
+    /// Reads and shapes for whoever asks.
+    pub(super) fn shaped<T>(&self, request: &HttpRequest, shape: impl FnOnce(&Reader<'_>) -> T) -> T {
+        let files = self.desk.files();
+        shape(&Reader {
+            config: &self.config,
+            groups: &files.groups,
+            language: Language::of(request),
+            now: self.desk.now(),
+        })
     }
 }
 
 async fn queue(request: HttpRequest, rooms: Rooms) -> Answer {
     let session = guard::reading(&request, &rooms.staff).await?;
+    let broken = |error| guard::broken(&request, &error);
+    let agent = rooms.desk.agent(&session.name).await.map_err(broken)?;
     let mut whole = Listed { cases: vec![], more: false };
-    let own = rooms.config.accounts.iter().filter(|account| account.desk == DeskKind::Own);
-    for account in own.filter(|account| session.reach.covers(&account.id)) {
-        let listed = rooms.desk.queue(&account.id).await.map_err(|error| guard::broken(&request, &error))?;
+    for account in rooms.accounts(&session) {
+        let listed = rooms.desk.queue(&account).await.map_err(broken)?;
         whole.cases.extend(listed.cases);
         whole.more |= listed.more;
     }
+    // Supervisors see every group; agents what they may take.
+    whole.cases.retain(|case| session.role.sees_every_case() || agent.serves(&case.skill));
     whole.cases.sort_by_key(|case| case.rank);
     let most = usize::try_from(Desk::LIST_MAX).unwrap_or(usize::MAX);
     whole.more |= whole.cases.len() > most;
     whole.cases.truncate(most);
-    Ok(listing(&request, &rooms, &whole))
+    Ok(guarded(StatusCode::OK).json(rooms.shaped(&request, |reader| reader.list(&whole))))
 }
 
 async fn mine(request: HttpRequest, rooms: Rooms) -> Answer {
     let session = guard::reading(&request, &rooms.staff).await?;
     let listed = rooms.desk.mine(&session).await.map_err(|error| guard::broken(&request, &error))?;
-    Ok(listing(&request, &rooms, &listed))
+    Ok(guarded(StatusCode::OK).json(rooms.shaped(&request, |reader| reader.list(&listed))))
+}
+
+/// What the page needs once: how the person works, and the canned replies.
+async fn me(request: HttpRequest, rooms: Rooms) -> Answer {
+    let session = guard::reading(&request, &rooms.staff).await?;
+    let agent = rooms.desk.agent(&session.name).await.map_err(|error| guard::broken(&request, &error))?;
+    let files = rooms.desk.files();
+    let replies: Vec<Value> = files.replies.iter().map(shape::reply).collect();
+    let body = json!({ "agent": shape::agent(&session.name, &agent), "replies": replies });
+    Ok(guarded(StatusCode::OK).json(body))
+}
+
+/// Who is there to hand a case to.
+async fn colleagues(request: HttpRequest, rooms: Rooms) -> Answer {
+    guard::reading(&request, &rooms.staff).await?;
+    let present = rooms.desk.present().await.map_err(|error| guard::broken(&request, &error))?;
+    let people: Vec<Value> = present.iter().map(shape::present).collect();
+    Ok(guarded(StatusCode::OK).json(json!({ "people": people })))
+}
+
+async fn next(request: HttpRequest, rooms: Rooms) -> Answer {
+    let session = rooms.acting(&request).await?;
+    let claimed = rooms.desk.claim_next(&session, &rooms.accounts(&session)).await;
+    let case_id = claimed.map_err(|error| DeskFailure::of(&request, &error))?;
+    Ok(guarded(StatusCode::OK).json(json!({ "case_id": case_id })))
+}
+
+#[derive(Deserialize)]
+struct ReadyBody {
+    ready: bool,
+}
+
+async fn ready(request: HttpRequest, rooms: Rooms, body: Json<ReadyBody>) -> Answer {
+    let session = rooms.acting(&request).await?;
+    let agent = rooms.desk.agent(&session.name).await.map_err(|error| guard::broken(&request, &error))?;
+    let wanted = DeskAgent { ready: body.ready, ..agent };
+    done(&request, rooms.desk.set_agent(&session, &session.name, wanted).await)
 }
 
 #[derive(Deserialize)]
@@ -96,12 +170,11 @@ async fn case(request: HttpRequest, rooms: Rooms, case_id: Path<String>, span: Q
     let view = rooms.desk.open(&session, &case_id).await.map_err(refused)?;
     let transcript =
         rooms.desk.transcript(&session, &case_id, span.after, span.before).await.map_err(refused)?;
-    let mut body = shape::view(&view, &rooms.config, Language::of(&request));
+    let mut body = rooms.shaped(&request, |reader| reader.view(&view));
     if let Some(members) = body.as_object_mut() {
         let messages: Vec<Value> = transcript.messages.iter().map(shape::message).collect();
         members.insert("messages".to_owned(), messages.into());
         members.insert("more".to_owned(), transcript.more.into());
-        members.insert("now".to_owned(), rooms.desk.now().0.into());
     }
     Ok(guarded(StatusCode::OK).json(body))
 }
@@ -123,6 +196,50 @@ async fn answer(request: HttpRequest, rooms: Rooms, case_id: Path<String>, body:
     let answered = rooms.desk.answer(&session, &case_id, &body.answer_id, &body.text).await;
     let answered = answered.map_err(|error| DeskFailure::of(&request, &error))?;
     Ok(guarded(StatusCode::OK).json(json!({ "seq": answered.seq, "masked": answered.masked })))
+}
+
+async fn leave(request: HttpRequest, rooms: Rooms, case_id: Path<String>, body: Json<AnswerBody>) -> Answer {
+    let session = rooms.acting(&request).await?;
+    let left = rooms.desk.leave_words(&session, &case_id, &body.answer_id, &body.text).await;
+    let left = left.map_err(|error| DeskFailure::of(&request, &error))?;
+    Ok(guarded(StatusCode::OK).json(json!({ "seq": left.seq, "masked": left.masked })))
+}
+
+#[derive(Deserialize)]
+struct TextBody {
+    text: String,
+}
+
+async fn note(request: HttpRequest, rooms: Rooms, case_id: Path<String>, body: Json<TextBody>) -> Answer {
+    let session = rooms.acting(&request).await?;
+    let written = rooms.desk.write_note(&session, &case_id, &body.text).await;
+    let seq = written.map_err(|error| DeskFailure::of(&request, &error))?;
+    Ok(guarded(StatusCode::OK).json(json!({ "seq": seq })))
+}
+
+async fn complain(request: HttpRequest, rooms: Rooms, case_id: Path<String>, body: Json<TextBody>) -> Answer {
+    let session = rooms.acting(&request).await?;
+    done(&request, rooms.desk.complain(&session, &case_id, &body.text).await)
+}
+
+async fn settle(request: HttpRequest, rooms: Rooms, case_id: Path<String>) -> Answer {
+    let session = rooms.acting(&request).await?;
+    done(&request, rooms.desk.settle_complaint(&session, &case_id).await)
+}
+
+#[derive(Deserialize)]
+struct HandOverBody {
+    to: String,
+}
+
+async fn hand_over(
+    request: HttpRequest,
+    rooms: Rooms,
+    case_id: Path<String>,
+    body: Json<HandOverBody>,
+) -> Answer {
+    let session = rooms.acting(&request).await?;
+    done(&request, rooms.desk.hand_over(&session, &case_id, &body.to).await)
 }
 
 #[derive(Deserialize)]
@@ -167,15 +284,7 @@ async fn seen(request: HttpRequest, rooms: Rooms, case_id: Path<String>) -> Answ
     done(&request, rooms.desk.seen(&session, &case_id).await)
 }
 
-fn done(request: &HttpRequest, outcome: Result<(), DeskError>) -> Answer {
+pub(super) fn done(request: &HttpRequest, outcome: Result<(), DeskError>) -> Answer {
     outcome.map_err(|error| DeskFailure::of(request, &error))?;
     Ok(guarded(StatusCode::OK).json(json!({})))
-}
-
-fn listing(request: &HttpRequest, rooms: &Rooms, listed: &Listed) -> HttpResponse {
-    let mut body = shape::list(listed, &rooms.config, Language::of(request));
-    if let Some(members) = body.as_object_mut() {
-        members.insert("now".to_owned(), rooms.desk.now().0.into());
-    }
-    guarded(StatusCode::OK).json(body)
 }

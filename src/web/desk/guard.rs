@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 use super::guarded;
 use super::words::{self, Language};
 use crate::config::Config;
-use crate::desk::DeskError;
+use crate::desk::{DeskError, Objection};
 use crate::domain::secret::Secret;
 use crate::staff::{Activity, Session, Staff};
 use crate::store::StoreError;
@@ -26,11 +26,13 @@ pub(super) struct DeskFailure {
     status: StatusCode,
     code: &'static str,
     language: Language,
+    /// The part of an agent's text that it is about.
+    part: Option<String>,
 }
 
 impl DeskFailure {
     pub(super) fn new(status: StatusCode, code: &'static str, language: Language) -> Self {
-        Self { status, code, language }
+        Self { status, code, language, part: None }
     }
 
     /// Of an action that the desk refused.
@@ -44,6 +46,14 @@ impl DeskFailure {
             DeskError::WindowSpent => (StatusCode::CONFLICT, "window_spent"),
             DeskError::Empty => (StatusCode::UNPROCESSABLE_ENTITY, "empty"),
             DeskError::TooLong => (StatusCode::UNPROCESSABLE_ENTITY, "too_long"),
+            DeskError::Full => (StatusCode::CONFLICT, "full"),
+            DeskError::OtherGroup => (StatusCode::CONFLICT, "other_group"),
+            DeskError::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed"),
+            DeskError::NotThere => (StatusCode::CONFLICT, "not_there"),
+            DeskError::WindowOpen => (StatusCode::CONFLICT, "window_open"),
+            DeskError::Objected(objection) => return Self::objected(request, objection),
+            DeskError::Unsendable => (StatusCode::UNPROCESSABLE_ENTITY, "unsendable"),
+            DeskError::Wechat => (StatusCode::BAD_GATEWAY, "wechat"),
             DeskError::UnknownChoice => (StatusCode::UNPROCESSABLE_ENTITY, "bad_request"),
             DeskError::Busy | DeskError::Repeated => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             DeskError::Store(error) => return broken(request, error),
@@ -51,12 +61,25 @@ impl DeskFailure {
         Self::new(status, code, Language::of(request))
     }
 
+    /// Of a text that must not be said: the agent learns which part of it.
+    fn objected(request: &HttpRequest, objection: &Objection) -> Self {
+        let (code, part) = match objection {
+            Objection::Banned(part) => ("banned", part),
+            Objection::Contact(part) => ("contact", part),
+        };
+        let failure = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, Language::of(request));
+        Self { part: Some(part.clone()), ..failure }
+    }
+
     pub(super) fn is_signed_out(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
     }
 
     pub(super) fn response(&self) -> HttpResponse {
-        let message = words::failure(self.language, self.code);
+        let mut message = words::failure(self.language, self.code).to_owned();
+        if let Some(part) = &self.part {
+            message = message.replace("{}", part);
+        }
         guarded(self.status).json(json!({ "error": { "code": self.code, "message": message } }))
     }
 }

@@ -4,49 +4,109 @@ use serde_json::{Value, json};
 
 use super::words::{self, Language};
 use crate::config::Config;
-use crate::desk::{Allowance, Listed, View, WhyNot};
+use crate::desk::{Allowance, Groups, Listed, Reply, View, WhyNot};
 use crate::domain::binding::Binding;
-use crate::store::{Case, Direction, Message};
+use crate::domain::complaint::Limit;
+use crate::domain::time::UnixMs;
+use crate::store::{Case, Complaint, DeskAgent, Direction, Message, Present};
 
-pub(super) fn list(listed: &Listed, config: &Config, language: Language) -> Value {
-    let cases: Vec<Value> = listed.cases.iter().map(|case| self::case(case, config, language)).collect();
-    json!({ "cases": cases, "more": listed.more })
+/// For whom the JSON is: his language, and the names of accounts and groups.
+pub(super) struct Reader<'a> {
+    pub(super) config: &'a Config,
+    pub(super) groups: &'a Groups,
+    pub(super) language: Language,
+    pub(super) now: UnixMs,
 }
 
-pub(super) fn case(case: &Case, config: &Config, language: Language) -> Value {
-    let account = config.account(case.account.as_str());
-    let follower = case.follower.to_string();
-    // Enough to tell customers apart in a list, and nothing else.
-    let label: String = follower.chars().take(4).collect::<String>().to_uppercase();
+impl Reader<'_> {
+    pub(super) fn list(&self, listed: &Listed) -> Value {
+        let cases: Vec<Value> = listed.cases.iter().map(|case| self.case(case)).collect();
+        json!({ "cases": cases, "more": listed.more, "now": self.now.0 })
+    }
+
+    pub(super) fn case(&self, case: &Case) -> Value {
+        let account = self.config.account(case.account.as_str());
+        let follower = case.follower.to_string();
+        // Enough to tell customers apart in a list, and nothing else.
+        let label: String = follower.chars().take(4).collect::<String>().to_uppercase();
+        let promised = self.groups.get(&case.skill).map(|group| case.queued + group.answer_within);
+        json!({
+            "case_id": case.case_id,
+            "follower": follower,
+            "label": label,
+            "account_id": case.account.as_str(),
+            "account": account.map_or(case.account.as_str(), |account| account.name.as_str()),
+            "state": case.state.name(),
+            "skill": words::group(self.language, self.groups, &case.skill),
+            "skill_id": case.skill,
+            "priority": case.priority.level(),
+            "reason": case.reason,
+            "opened": case.opened.0,
+            "opened_seq": case.opened_seq,
+            "queued": case.queued.0,
+            "promised": promised.map(|at| at.0),
+            "claimed_by": case.claimed_by,
+            "claimed": case.claimed.map(|at| at.0),
+            "last_customer": case.last_customer.map(|at| at.0),
+            "last_reply": case.last_reply.map(|at| at.0),
+            "unread": case.unread,
+            "transfers": case.transfers,
+            "closed": case.closed.map(|at| at.0),
+            "close_reason": case.close_reason.map(crate::domain::case::CloseReason::name),
+            "kept_for": case.prefer.as_ref().filter(|(_, until)| *until > self.now).map(|(agent, _)| agent),
+            "score": case.score.map(crate::domain::case::Score::points),
+        })
+    }
+
+    pub(super) fn view(&self, view: &View) -> Value {
+        let earlier: Vec<Value> = view.others.iter().map(|case| self.case(case)).collect();
+        json!({
+            "case": self.case(&view.case),
+            "mine": view.mine,
+            "seq": view.seq,
+            "allowance": allowance(&view.allowance),
+            "customer": view.binding.as_ref().map(customer),
+            "others": earlier,
+            "complaint": view.complaint.as_ref().map(|complaint| self.complaint(complaint)),
+            "now": self.now.0,
+        })
+    }
+
+    pub(super) fn complaint(&self, complaint: &Complaint) -> Value {
+        let (limit, until) = Limit::at(complaint.registered, self.now);
+        json!({
+            "complaint_id": complaint.complaint_id,
+            "case_id": complaint.case_id,
+            "account": complaint.account.as_str(),
+            "reason": complaint.reason,
+            "by": complaint.registered_by,
+            "registered": complaint.registered.0,
+            "limit": limit.name(),
+            "until": until.0,
+            "settled_by": complaint.settled.as_ref().map(|(by, _)| by),
+            "settled": complaint.settled.as_ref().map(|(_, at)| at.0),
+        })
+    }
+}
+
+pub(super) fn agent(name: &str, agent: &DeskAgent) -> Value {
     json!({
-        "case_id": case.case_id,
-        "follower": follower,
-        "label": label,
-        "account": account.map_or(case.account.as_str(), |account| account.name.as_str()),
-        "state": case.state.name(),
-        "skill": words::skill(language, &case.skill),
-        "priority": case.priority.level(),
-        "reason": case.reason,
-        "opened": case.opened.0,
-        "opened_seq": case.opened_seq,
-        "queued": case.queued.0,
-        "claimed_by": case.claimed_by,
-        "claimed": case.claimed.map(|at| at.0),
-        "last_customer": case.last_customer.map(|at| at.0),
-        "unread": case.unread,
-        "transfers": case.transfers,
-        "close_reason": case.close_reason.map(crate::domain::case::CloseReason::name),
+        "name": name, "skills": agent.skills, "capacity": agent.capacity, "ready": agent.ready,
     })
 }
 
-pub(super) fn view(view: &View, config: &Config, language: Language) -> Value {
-    json!({
-        "case": case(&view.case, config, language),
-        "mine": view.mine,
-        "seq": view.seq,
-        "allowance": allowance(&view.allowance),
-        "customer": view.binding.as_ref().map(customer),
-    })
+pub(super) fn present(person: &Present) -> Value {
+    let mut shown = agent(&person.name, &person.agent);
+    if let Some(members) = shown.as_object_mut() {
+        members.insert("role".to_owned(), person.role.as_str().into());
+        members.insert("cases".to_owned(), person.cases.into());
+        members.insert("claimed".to_owned(), person.claimed.map(|at| at.0).into());
+    }
+    shown
+}
+
+pub(super) fn reply(reply: &Reply) -> Value {
+    json!({ "title": reply.title, "text": reply.text, "groups": reply.groups })
 }
 
 fn allowance(allowance: &Allowance) -> Value {

@@ -11,6 +11,7 @@ mod json;
 mod live;
 mod reveal;
 mod sign_in;
+mod supervise;
 mod words;
 
 use actix_web::cookie::Cookie;
@@ -39,7 +40,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Files that pages load: name, type, text.
-const ASSETS: [(&str, &str, &str); 6] = [
+const ASSETS: [(&str, &str, &str); 8] = [
     ("icon.svg", "image/svg+xml", include_str!("../../../templates/pages/desk/assets/icon.svg")),
     ("desk.css", "text/css; charset=utf-8", include_str!("../../../templates/pages/desk/assets/desk.css")),
     (
@@ -51,6 +52,16 @@ const ASSETS: [(&str, &str, &str); 6] = [
         "talk.js",
         "text/javascript; charset=utf-8",
         include_str!("../../../templates/pages/desk/assets/talk.js"),
+    ),
+    (
+        "replies.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../../templates/pages/desk/assets/replies.js"),
+    ),
+    (
+        "wall.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../../templates/pages/desk/assets/wall.js"),
     ),
     (
         "server.js",
@@ -80,6 +91,9 @@ pub fn configure(services: &mut ServiceConfig) {
             .configure(sign_in::configure)
             .configure(reveal::configure)
             .configure(audit::configure)
+            .route("/wall", web::get().to(supervise::show_wall))
+            .route("/report", web::get().to(supervise::show_report))
+            .route("/report.csv", web::get().to(supervise::report_csv))
             .route("/live", web::get().to(live::stream))
             .route("/assets/{file}", web::get().to(asset))
             .service(api::scope())
@@ -98,8 +112,9 @@ struct DeskPage<'a> {
     session: &'a Session,
     csrf: &'a str,
     role: &'a str,
+    is_supervisor: bool,
     watermarks: Vec<String>,
-    skills: Vec<(&'static str, &'static str)>,
+    skills: Vec<(&'a str, &'a str)>,
 }
 
 async fn show_desk(
@@ -116,7 +131,7 @@ async fn show_desk(
         Err(failure) => return failure.response(),
     };
     let words = language.words();
-    let mark = format!("{} {}", session.name, desk.today());
+    let files = desk.files();
     let page = DeskPage {
         base: &base,
         words,
@@ -126,11 +141,21 @@ async fn show_desk(
             Role::Supervisor => words.supervisor,
             Role::Admin => words.admin,
         },
-        watermarks: vec![mark; WATERMARKS],
-        skills: Desk::SKILLS.iter().map(|skill| (*skill, words::skill(language, skill))).collect(),
+        is_supervisor: session.role.sees_every_case(),
+        watermarks: watermarks(&session, &desk),
+        skills: files
+            .groups
+            .iter()
+            .map(|group| (group.id.as_str(), words::group(language, &files.groups, &group.id)))
+            .collect(),
         session: &session,
     };
     html(StatusCode::OK, page.render(), language)
+}
+
+/// The reader's name and the day, for the paper that customers are shown on.
+fn watermarks(session: &Session, desk: &Desk) -> Vec<String> {
+    vec![format!("{} {}", session.name, desk.today()); WATERMARKS]
 }
 
 async fn asset(request: HttpRequest, file: Path<String>) -> HttpResponse {

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::guard::SESSION_COOKIE;
 use super::*;
-use crate::desk::Hours;
+use crate::content::Content;
+use crate::desk::DeskFiles;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::{Personal, Secret};
 use crate::domain::window::UserAction;
@@ -48,12 +49,13 @@ fn who() -> FollowerKey {
 struct Silent;
 
 impl crate::desk::Speak for Silent {
-    fn answer(
+    fn say(
         &self,
         _: &AccountId,
         _: FollowerKey,
+        _: crate::domain::window::Sender,
         _: i64,
-        _: &crate::wechat::text::Text,
+        _: &crate::wechat::api::CustomMessage,
     ) -> Result<Vec<crate::store::Write>, crate::store::StoreError> {
         Ok(vec![])
     }
@@ -107,13 +109,13 @@ struct Rooms {
 
 async fn rooms(test: &TestStore) -> Rooms {
     let config = Config::parse("w.toml", CONFIG, []).unwrap();
-    let hours = Hours::parse("every_day = ['00:00-24:00']").unwrap();
+    let files = DeskFiles::load(&Content::built_in()).unwrap();
     let staff = Staff::with_cost(test.store.clone(), HashCost::cheap_for_tests());
     for name in ["agent01", "agent02"] {
         staff.add_account(name, Role::Agent, &Secret::new(PASSWORD.to_owned())).await.unwrap();
     }
     Rooms {
-        desk: Data::new(Desk::new(test.store.clone(), hours, Arc::new(Silent))),
+        desk: Data::new(Desk::new(test.store.clone(), files, Arc::new(Silent))),
         staff: Data::new(staff),
         config: Data::new(config),
     }
@@ -214,8 +216,20 @@ async fn nothing_changes_without_the_token_or_from_a_foreign_page() {
         let case_id = waiting(&test, &rooms.desk, &["转人工"]).await;
         let browser = Browser::new(&rooms, "agent01").await;
         let path = |action: &str| format!("/desk/api/cases/{case_id}/{action}");
-        for action in ["claim", "answer", "close", "return", "transfer", "seen"] {
-            let body = json!({ "answer_id": "k", "text": "t", "skill": "fraud" });
+        for action in [
+            "claim",
+            "answer",
+            "leave",
+            "note",
+            "close",
+            "return",
+            "transfer",
+            "hand-over",
+            "complaint",
+            "complaint-settled",
+            "seen",
+        ] {
+            let body = json!({ "answer_id": "k", "text": "t", "skill": "fraud", "to": "agent02" });
             let whole = || browser.post(&path(action), body.clone());
             let bare =
                 || TestRequest::post().uri(&path(action)).cookie(browser.cookie.clone()).set_json(&body);

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 
-use crate::desk::Purpose;
+use crate::desk::{Groups, Purpose};
 use crate::domain::time::UnixMs;
 use crate::staff::{SecondStepError, SignInError, SignOnError};
 
@@ -132,19 +132,106 @@ words! {
     key_send: "发送 / 换行", "Send / break the line";
     key_help: "显示本说明", "Show this list";
     close: "关闭", "Close";
+    wall: "现场大屏", "Wall";
+    report: "报表", "Reports";
+    waiting_now: "排队中", "Waiting";
+    longest: "最长等待", "Longest wait";
+    overdue: "已超时", "Overdue";
+    at_risk: "即将超时", "At risk";
+    talking: "接待中", "Talking";
+    call_backs: "待回呼", "Call-backs";
+    promised: "承诺时限", "Promised";
+    people: "在线坐席", "Who is there";
+    talks: "进行中的会话", "Talks that go on";
+    complaints: "未办结投诉", "Open complaints";
+    move_queue: "整组移队", "Move a queue";
+    move_to: "移到", "to";
+    move_do: "移动", "Move";
+    set: "保存", "Save";
+    groups: "技能组", "Groups";
+    all_groups: "不勾选表示服务全部技能组", "None ticked: every group";
+    capacity: "同时接待上限", "At the same time";
+    account: "公众号", "Account";
+    from: "从", "From";
+    to: "到", "To";
+    show: "查看", "Show";
+    csv: "导出 CSV", "CSV";
+    in_all: "合计", "In all";
+    by_group: "按技能组", "By group";
+    by_agent: "按坐席", "By agent";
+    by_day: "按日", "By day";
+    cases_a_day: "每日会话数", "Cases a day";
+    wait_a_day: "每日首次响应中位数（秒）", "First answer, median seconds a day";
+    why_came: "转人工原因", "Why they came";
+    how_ended: "结束小结", "How they ended";
+    part: "维度", "Part";
+    name_of_line: "名称", "Name";
+    cases: "会话数", "Cases";
+    answered: "已响应", "Answered";
+    in_time: "按时响应率", "In time";
+    wait_p50: "首次响应中位数（秒）", "First answer, median s";
+    wait_p90: "首次响应 90 分位（秒）", "First answer, p90 s";
+    handling_p50: "处理时长中位数（秒）", "Handling, median s";
+    transferred: "转接", "Transferred";
+    rated: "已评价", "Rated";
+    score: "平均评分", "Mean rating";
+    exported_by: "导出人", "Exported by";
+    report_cut: "数据过多，仅统计前 20 万个会话，请缩短时间范围。", "Too much: only the first 200,000 cases are counted. Please shorten the period.";
+    ready: "自动接入", "Auto-assign";
+    ready_why: "打开后，排队客户会自动分配给您", "Customers who wait come to you by themselves";
+    sound: "提示音", "Sound";
+    urgency: "优先级", "Urgency";
+    take_over: "接管", "Take over";
+    complaint: "投诉", "Complaint";
+    complaint_register: "登记投诉", "Register a complaint";
+    complaint_reason: "投诉事由（不填卡号等敏感信息）", "What about (no card numbers)";
+    register: "登记", "Register";
+    settle: "标记为已办结", "Mark as settled";
+    history: "历史会话", "Earlier cases";
+    replies: "常用语", "Canned replies";
+    replies_hint: "输入关键字查找，Enter 选用", "Type to search, Enter takes it";
+    search: "查找", "Search";
+    image: "图片", "Picture";
+    note: "内部备注", "Note";
+    phone_call: "转电话回访", "Phone call";
+    call_customer: "登记电话回访并结束", "Have the bank call, and end";
+    transfer_to_person: "或直接转给同事", "Or straight to a colleague";
+    key_replies: "打开常用语（回复框为空时）", "Canned replies (while the box is empty)";
+    key_image: "发送图片", "Send a picture";
+    key_note: "切换内部备注", "Switch to a note";
     new_messages: "有新消息 ↓", "New messages ↓";
     no_script: "工作台需要启用 JavaScript。", "The desk needs JavaScript.";
 }
 
-/// The group's name.
-pub(super) fn skill(language: Language, skill: &str) -> &'static str {
-    let (chinese, english) = match skill {
-        "card" => ("信用卡", "Cards"),
-        "loan" => ("贷款", "Loans"),
-        "fraud" => ("反欺诈", "Fraud"),
-        "complaint" => ("投诉", "Complaints"),
-        "english" => ("英文服务", "English"),
-        _ => ("综合", "General"),
+impl Words {
+    /// The heads of a report's columns.
+    pub(super) fn columns(&self) -> [&'static str; 9] {
+        [
+            self.cases,
+            self.answered,
+            self.in_time,
+            self.wait_p50,
+            self.wait_p90,
+            self.handling_p50,
+            self.transferred,
+            self.rated,
+            self.score,
+        ]
+    }
+}
+
+/// How a case ended.
+pub(super) fn close_reason(language: Language, reason: &str) -> &'static str {
+    let (chinese, english) = match reason {
+        "solved" => ("已解决", "Solved"),
+        "passed_on" => ("已转交处理", "Passed on"),
+        "phone_call" => ("转电话回访", "Phone call"),
+        "no_answer" => ("客户无回应", "No answer"),
+        "not_for_us" => ("非本行业务", "Not for us"),
+        "back_to_bot" => ("转回机器人", "Back to the bot"),
+        "cancelled" => ("客户取消排队", "Left the queue"),
+        "unfollowed" => ("取消关注", "Unfollowed"),
+        _ => ("未小结", "No reason noted"),
     };
     language.choose(chinese, english)
 }
@@ -159,6 +246,15 @@ pub(super) fn purpose(language: Language, purpose: Purpose) -> &'static str {
         Purpose::CallBack => ("回电", "To call back"),
     };
     language.choose(chinese, english)
+}
+
+/// The group's name; its id where it is not in the file any more.
+pub(super) fn group<'a>(language: Language, groups: &'a Groups, id: &'a str) -> &'a str {
+    match (groups.get(id), language) {
+        (Some(group), Language::Chinese) => &group.name,
+        (Some(group), Language::English) => &group.english,
+        (None, _) => id,
+    }
 }
 
 /// What a refused person is told. It never says whether the name exists.
@@ -260,7 +356,7 @@ pub(super) fn failure(language: Language, code: &str) -> &'static str {
         "not_yours" => ("该会话不在您名下。", "The conversation is not with you."),
         "over" => ("会话已结束。", "The conversation is over."),
         "window_closed" => (
-            "客户超过 48 小时未发消息，微信不允许再发送。",
+            "客户超过 48 小时未发消息，微信不允许再发送。可留言或登记电话回访。",
             "The customer has not written within 48 hours; WeChat lets nothing through.",
         ),
         "window_spent" => (
@@ -272,7 +368,32 @@ pub(super) fn failure(language: Language, code: &str) -> &'static str {
             ("内容超过 2048 字节，请分条发送。", "The text has more than 2048 bytes; please split it.")
         }
         "busy" => ("操作太频繁，请稍后重试。", "Too much at once. Please try again."),
-        "not_allowed" => ("您没有权限查看。", "This is not yours to see."),
+        "bad_period" => ("请选择不超过 92 天的时间范围。", "Please choose a period of at most 92 days."),
+        "full" => (
+            "您接待的会话已达上限，请先结束一些会话。",
+            "You have as many conversations as you may have. Please finish one first.",
+        ),
+        "other_group" => ("该会话属于其他技能组。", "The conversation is of another group."),
+        "not_allowed" => ("您没有此项权限。", "You have no right to this."),
+        "not_there" => (
+            "对方不在线、已满或无权接待该公众号。",
+            "They are not signed in, full, or do not serve this account.",
+        ),
+        "window_open" => {
+            ("现在可以直接发送，无需留言。", "It can be sent now; there is no need to leave it.")
+        }
+        "banned" => {
+            ("内容含禁用语“{}”，请修改后再发送。", "The text holds the banned words “{}”. Please change it.")
+        }
+        "contact" => (
+            "内容含私人联系方式“{}”，请勿向客户提供或索取。",
+            "The text holds a private contact, “{}”. Do not give or ask for one.",
+        ),
+        "unsendable" => (
+            "仅支持 2 MB 以内的 JPG、PNG、GIF 图片。",
+            "Only JPG, PNG and GIF pictures of up to 2 MB can be sent.",
+        ),
+        "wechat" => ("微信暂时没有接受，请稍后重试。", "WeChat did not take it. Please try again."),
         "not_found" => ("页面不存在。", "There is no such page."),
         "bad_request" => ("请求内容不正确。", "The request is not right."),
         _ => ("系统暂时不可用，请稍后重试。", "The system is not available. Please try again."),

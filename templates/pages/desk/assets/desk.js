@@ -1,11 +1,13 @@
 // The desk: lists on the left, one conversation in the middle, its customer on the right.
 
 import { Lost, get, listen, messageKey, post } from './server.js';
+import { drawColleagues, openReplies, ring, setReplies } from './replies.js';
 import { Talk, element } from './talk.js';
 import { moment, span, words } from './words.js';
 
 const POLL_MS = 3000;
 const BYTES_MAX = 2048;
+const NOTE_CHARACTERS_MAX = 1000;
 const URGENT_FROM = 5;
 
 const at = (id) => document.getElementById(id);
@@ -14,6 +16,12 @@ const talk = new Talk(at('log'));
 /** The server's clock minus ours. */
 let skew = 0;
 let lists = { mine: [], queue: [] };
+/** What was unread or waiting when the lists were read last: more than that rings. */
+let heard = null;
+/** What is written goes to colleagues, not to the customer. */
+let noting = false;
+const root = document.documentElement;
+const isSupervisor = root.dataset.supervisor === 'true';
 let open = null; // { caseId, view }
 let draft = null; // { text, key } of a message whose fate is not known
 const drafts = new Map();
@@ -31,6 +39,9 @@ async function readLists() {
   at('queue-count').textContent = queue.cases.length ? `${queue.cases.length}${queue.more ? '+' : ''}` : '';
   at('claim-next').hidden = queue.cases.length === 0;
   const unread = mine.cases.reduce((sum, one) => sum + one.unread, 0);
+  const hear = { unread, mine: mine.cases.length, waiting: queue.cases.length };
+  if (heard && (hear.unread > heard.unread || hear.mine > heard.mine || (heard.waiting === 0 && hear.waiting > 0))) ring();
+  heard = hear;
   const title = document.title.replace(/^\(\d+\) /, '');
   document.title = unread ? `(${unread}) ${title}` : title;
 }
@@ -54,6 +65,12 @@ function entryOf(one, detail) {
   if (one.state === 'call_back') head.append(element('span', 'tag call-back', words.callBack));
   if (one.priority >= URGENT_FROM) head.append(element('span', 'tag urgent', words.urgent));
   if (one.state === 'wrap_up') head.append(element('span', 'tag', words.wrapUp));
+  if (one.kept_for) head.append(element('span', 'tag', words.keptFor(one.kept_for)));
+  if (one.state === 'waiting' && one.promised) {
+    const late = now() >= one.promised;
+    const soon = now() >= one.queued + (one.promised - one.queued) * 0.75;
+    if (late || soon) head.append(element('span', late ? 'tag urgent' : 'tag call-back', late ? words.overdue : words.soon));
+  }
   if (one.unread > 0) head.append(element('span', 'unread', one.unread > 99 ? '99+' : String(one.unread)));
   button.append(head, element('span', 'entry-line', `${one.skill} · ${reasonOf(one)}`), detail);
   item.append(button);
@@ -85,6 +102,7 @@ async function show(caseId) {
   const kept = drafts.get(caseId);
   draft = kept?.draft ?? null;
   at('answer').value = kept?.text ?? '';
+  setNoting(false);
   document.body.classList.add('reading');
   for (const entry of document.querySelectorAll('.entry')) {
     entry.classList.toggle('chosen', entry.dataset.case === caseId);
@@ -170,7 +188,7 @@ async function readEarlier() {
   at('earlier').hidden = !body.more;
 }
 
-function drawOpen({ case: one, mine, allowance, customer }) {
+function drawOpen({ case: one, mine, allowance, customer, others, complaint }) {
   at('nothing').hidden = true;
   at('open').hidden = false;
   at('customer').hidden = false;
@@ -179,12 +197,37 @@ function drawOpen({ case: one, mine, allowance, customer }) {
   const talking = mine && one.state === 'with_agent';
   at('claim').hidden = !['waiting', 'call_back'].includes(one.state);
   for (const id of ['transfer', 'to-bot', 'finish', 'composer']) at(id).hidden = !talking;
+  at('urgency-box').hidden = !(isSupervisor && one.state === 'waiting');
+  at('urgency').value = String(one.priority - (one.priority % 3));
+  at('take-over').hidden = !(isSupervisor && !mine && one.state === 'with_agent');
+  at('complain').hidden = !(talking && !complaint);
   at('wrap-up').hidden = !(mine && one.state === 'wrap_up');
   const note = at('closed-note');
   note.textContent = noteOf(one, mine);
   note.hidden = note.textContent === '';
   drawAllowance(allowance);
   drawFacts(one, customer);
+  drawComplaint(complaint);
+  drawOthers(others);
+}
+
+function drawComplaint(complaint) {
+  at('complaint').hidden = !complaint;
+  if (!complaint) return;
+  const clock = complaint.settled
+    ? words.complaintSettled(complaint.settled_by, moment(complaint.settled))
+    : words.complaintBy(words.limits[complaint.limit], moment(complaint.until));
+  at('complaint-clock').textContent = `${complaint.reason} · ${clock}`;
+  at('complaint-settle').hidden = Boolean(complaint.settled);
+}
+
+function drawOthers(others) {
+  at('history').hidden = others.length === 0;
+  at('others').replaceChildren(...others.map((other) => {
+    const how = other.score ? words.score(other.score) : words.closeReasons[other.close_reason] ?? words.states[other.state];
+    const line = [moment(other.opened), other.skill, reasonOf(other), other.claimed_by, how];
+    return element('li', 'small', line.filter(Boolean).join(' · '));
+  }));
 }
 
 function noteOf(one, mine) {
@@ -195,10 +238,31 @@ function noteOf(one, mine) {
 
 function drawAllowance({ left, until, why_not: whyNot }) {
   const line = at('allowance');
-  line.textContent = whyNot ? words[whyNot] : words.left(left, span(until - now()));
+  const open = [words.left(left, span(until - now())), left === 1 ? words.lastOne : ''];
+  line.textContent = whyNot ? words[whyNot] : open.filter(Boolean).join(' · ');
   line.className = whyNot ? 'none' : left <= 1 ? 'few' : '';
-  at('answer').disabled = Boolean(whyNot);
+  // What is still possible, instead of a box that fails.
+  const still = { closed: words.stillClosed, spent: words.stillSpent, unfollowed: words.stillUnfollowed };
+  at('still').hidden = !whyNot || noting;
+  at('still-why').textContent = still[whyNot] ?? '';
+  at('image-open').disabled = Boolean(whyNot) || noting;
+  const leaving = leavesWords();
+  at('answer').disabled = whyNot === 'unfollowed' && !noting;
+  at('answer').placeholder = noting ? words.noteHint : leaving ? words.leaveHint : words.answerHint;
+  at('send').textContent = noting ? words.save : leaving ? words.leave : words.send;
   drawBytes();
+}
+
+/** WeChat lets nothing through now, so that what is written waits for the customer. */
+function leavesWords() {
+  return ['closed', 'spent'].includes(open?.view?.allowance.why_not);
+}
+
+function setNoting(on) {
+  noting = on;
+  at('note-mode').ariaPressed = String(on);
+  at('composer').classList.toggle('noting', on);
+  if (open?.view) drawAllowance(open.view.allowance);
 }
 
 function drawFacts(one, customer) {
@@ -222,25 +286,31 @@ function drawFacts(one, customer) {
 
 const bytesOf = (text) => new TextEncoder().encode(text.trim()).length;
 
+function tooLong(text) {
+  return noting ? [...text.trim()].length > NOTE_CHARACTERS_MAX : bytesOf(text) > BYTES_MAX;
+}
+
 function drawBytes() {
-  const count = bytesOf(at('answer').value);
+  const text = at('answer').value;
+  const empty = text.trim() === '';
   const line = at('bytes');
-  line.textContent = count ? words.bytes(count) : '';
-  line.classList.toggle('none', count > BYTES_MAX);
-  at('send').disabled = at('answer').disabled || count === 0 || count > BYTES_MAX || sending;
+  line.textContent = empty ? '' : noting ? words.characters([...text.trim()].length) : words.bytes(bytesOf(text));
+  line.classList.toggle('none', tooLong(text));
+  at('send').disabled = at('answer').disabled || empty || tooLong(text) || sending;
 }
 
 let sending = false;
 async function send() {
   const text = at('answer').value.trim();
-  if (!open || sending || !text || bytesOf(text) > BYTES_MAX) return;
+  if (!open || sending || !text || tooLong(text)) return;
   const { caseId } = open;
   // The same words after a lost connection are the same message.
   if (draft?.text !== text) draft = { text, key: messageKey() };
   sending = true;
   drawBytes();
   try {
-    const answered = await post(`cases/${encodeURIComponent(caseId)}/answer`, { answer_id: draft.key, text });
+    const way = noting ? 'note' : leavesWords() ? 'leave' : 'answer';
+    const answered = await post(`cases/${encodeURIComponent(caseId)}/${way}`, { answer_id: draft.key, text });
     drafts.delete(caseId);
     if (open?.caseId === caseId) {
       draft = null;
@@ -268,17 +338,46 @@ function act(path, body) {
     } finally {
       await readLists();
     }
-    if (['return', 'transfer'].includes(path) || body?.reason) return leave();
+    if (['return', 'transfer', 'hand-over'].includes(path) || body?.reason) return leave();
     return readCase();
   });
 }
 
 async function claimNext() {
-  const next = lists.queue[0];
-  if (!next) return;
-  await show(next.case_id);
-  await act('claim');
-  if (!at('composer').hidden) at('answer').focus();
+  await attempt(async () => {
+    const { case_id: caseId } = await post('next');
+    await readLists();
+    if (!caseId) return notice(words.nobodyWaits);
+    return show(caseId);
+  });
+}
+
+/** Tells something where nothing is open. */
+function notice(text) {
+  if (open) trouble(text);
+  else at('nothing').querySelector('p').textContent = text;
+}
+
+function chooseReply() {
+  const { case: one, customer } = open.view;
+  const card = customer?.cards.find((held) => held.default) ?? customer?.cards[0];
+  const about = {
+    customer: customer?.name || words.someone, agent: root.dataset.me, account: one.account,
+    card: card?.tail ?? '****', group: one.skill_id,
+  };
+  openReplies(about, (text) => {
+    at('answer').value = text;
+    drawBytes();
+    at('answer').focus();
+  });
+}
+
+function chooseColleague() {
+  at('transfer-dialog').showModal();
+  attempt(() => drawColleagues(at('colleagues'), root.dataset.me, (to) => {
+    at('transfer-dialog').close();
+    act('hand-over', { to });
+  }));
 }
 
 function trouble(text) {
@@ -293,7 +392,7 @@ async function attempt(work, tell = true) {
   } catch (error) {
     if (error instanceof Lost) connected(false);
     else if (error.code === 'no_such_case') leave();
-    else if (tell) trouble(error.message);
+    else if (tell) notice(error.message);
     if (!(error instanceof Lost || error.code)) throw error;
   }
 }
@@ -348,7 +447,23 @@ document.addEventListener('visibilitychange', () => { if (!document.hidden) refr
 at('claim').addEventListener('click', () => act('claim'));
 at('claim-next').addEventListener('click', claimNext);
 at('to-bot').addEventListener('click', () => act('return'));
-at('transfer').addEventListener('click', () => at('transfer-dialog').showModal());
+at('take-over').addEventListener('click', () => act('take-over'));
+at('urgency').addEventListener('change', () => act('priority', { level: Number(at('urgency').value) }));
+at('complain').addEventListener('click', () => at('complaint-dialog').showModal());
+at('complaint-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  at('complaint-dialog').close();
+  act('complaint', { text: at('complaint-reason').value });
+  at('complaint-reason').value = '';
+});
+at('complaint-settle').addEventListener('click', () => act('complaint-settled'));
+for (const button of document.querySelectorAll('[data-close]')) {
+  button.addEventListener('click', () => at(button.dataset.close).close());
+}
+at('replies-open').addEventListener('click', chooseReply);
+at('note-mode').addEventListener('click', () => { setNoting(!noting); at('answer').focus(); });
+at('ready').addEventListener('change', () => attempt(() => post('ready', { ready: at('ready').checked })));
+at('transfer').addEventListener('click', chooseColleague);
 at('finish').addEventListener('click', () => at('finish-dialog').showModal());
 at('back').addEventListener('click', leave);
 at('earlier').addEventListener('click', () => attempt(readEarlier));
@@ -377,6 +492,11 @@ at('composer').addEventListener('submit', (event) => {
 at('answer').addEventListener('input', drawBytes);
 at('answer').addEventListener('keydown', (event) => {
   // While a Chinese input method composes, Enter chooses characters.
+  if (event.key === '/' && at('answer').value === '' && !event.isComposing) {
+    event.preventDefault();
+    chooseReply();
+    return;
+  }
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   send();
@@ -396,7 +516,9 @@ const keys = {
   ArrowUp: () => switchBy(-1),
   r: () => at('answer').focus(),
   e: () => visible('finish') && at('finish-dialog').showModal(),
-  t: () => visible('transfer') && at('transfer-dialog').showModal(),
+  t: () => visible('transfer') && chooseColleague(),
+  o: () => visible('note-mode') && !at('composer').hidden && at('note-mode').click(),
+  i: () => !at('composer').hidden && !at('image-open').disabled && at('image').click(),
 };
 document.addEventListener('keydown', (event) => {
   const typing = event.target.matches('input, textarea');
@@ -410,3 +532,10 @@ document.addEventListener('keydown', (event) => {
 
 drawConnection();
 refresh();
+// The wall leads here with the case that it speaks of.
+if (location.hash.length > 1) show(decodeURIComponent(location.hash.slice(1)));
+attempt(async () => {
+  const me = await get('me');
+  setReplies(me.replies);
+  at('ready').checked = me.agent.ready;
+}, false);

@@ -62,6 +62,13 @@ export class Talk {
 
 function draw(message) {
   const content = message.content ?? {};
+  if (content.kind === 'note') {
+    const note = element('li', 'line out internal');
+    const paper = element('div', 'bubble', String(content.text ?? ''));
+    paper.dir = 'auto';
+    note.append(element('p', 'line-head', `${words.noteTag} · ${author(message)} · ${moment(message.at)}`), paper);
+    return note;
+  }
   if (content.kind === 'case') {
     const happened = words.happened[content.what];
     return element('li', 'note', `${moment(message.at)}  ${happened ? happened(content) : ''}`);
@@ -76,7 +83,7 @@ function draw(message) {
   bubble.append(...body(message));
   const state = element('span', 'state');
   row.append(head, bubble);
-  if (message.from === 'agent') row.append(state);
+  if (message.channel === 'customer_service') row.append(state);
   setState({ node: row }, message);
   return row;
 }
@@ -123,5 +130,5 @@ function plainText(message) {
   const titles = Array.isArray(content.articles) ? content.articles.map((article) => article?.title) : [];
   const more = [content.recognition, content.label, content.title, content.text, content.service, content.event, ...titles];
   const said = more.filter((part) => typeof part === 'string' && part !== '');
-  return [name, ...said].join(' ');
+  return [name, ...said].filter(Boolean).join(' ');
 }

@@ -1,0 +1,408 @@
+//! The supervisors' pages: the wall, the reports, and what they may order.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::web::{Json, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use jiff::civil::Date;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Answer, Rooms, done};
+use super::guard::{self, DeskFailure};
+use super::words::{self, Language, Words};
+use super::{base, guarded, html, json as shape, see_other};
+use crate::desk::{Figures, Report};
+use crate::domain::ids::AccountId;
+use crate::staff::{Activity, Session};
+use crate::store::DeskAgent;
+
+/// Days of a report when none are asked for.
+const REPORT_DAYS: i32 = 7;
+/// Height of the tallest bar of a chart, in the units of its drawing.
+const BAR_MAX: u64 = 100;
+/// Width of a day in a chart.
+const BAR_STEP: u64 = 40;
+
+#[derive(Template)]
+#[template(path = "pages/desk/wall.html")]
+struct WallPage<'a> {
+    base: &'a str,
+    words: &'a Words,
+    session: &'a Session,
+    csrf: &'a str,
+    watermarks: Vec<String>,
+    groups: Vec<(&'a str, &'a str)>,
+}
+
+/// One line of a report: its name and its figures, already in words.
+struct Line {
+    name: String,
+    cells: [String; 9],
+}
+
+/// One bar of a chart.
+struct Bar {
+    name: String,
+    value: u64,
+    x: u64,
+    y: u64,
+    height: u64,
+}
+
+#[derive(Template)]
+#[template(path = "pages/desk/report.html")]
+struct ReportPage<'a> {
+    base: &'a str,
+    words: &'a Words,
+    session: &'a Session,
+    watermarks: Vec<String>,
+    accounts: Vec<(&'a str, &'a str)>,
+    account: &'a str,
+    from: String,
+    to: String,
+    trouble: Option<&'static str>,
+    cut: bool,
+    tables: Vec<(&'static str, Vec<Line>)>,
+    charts: Vec<(&'static str, Vec<Bar>)>,
+    chart_width: u64,
+    counts: Vec<(&'static str, Vec<(String, u64)>)>,
+}
+
+/// Who may see these pages; anybody else is sent to the desk.
+async fn supervisor(request: &HttpRequest, rooms: &Rooms) -> Result<Session, HttpResponse> {
+    let home = base(&rooms.config);
+    match guard::session(request, &rooms.staff, Activity::Person).await {
+        Ok(session) if session.role.sees_every_case() => Ok(session),
+        Ok(_) => Err(see_other(&home)),
+        Err(failure) if failure.is_signed_out() => Err(see_other(&format!("{home}/sign-in"))),
+        Err(failure) => Err(failure.response()),
+    }
+}
+
+pub(super) async fn show_wall(request: HttpRequest, rooms: Rooms) -> HttpResponse {
+    let session = match supervisor(&request, &rooms).await {
+        Ok(session) => session,
+        Err(response) => return response,
+    };
+    let language = Language::of(&request);
+    let base = base(&rooms.config);
+    let files = rooms.desk.files();
+    let page = WallPage {
+        base: &base,
+        words: language.words(),
+        csrf: session.csrf.reveal(),
+        watermarks: super::watermarks(&session, &rooms.desk),
+        groups: files
+            .groups
+            .iter()
+            .map(|group| (group.id.as_str(), words::group(language, &files.groups, &group.id)))
+            .collect(),
+        session: &session,
+    };
+    html(StatusCode::OK, page.render(), language)
+}
+
+pub(super) async fn wall(request: HttpRequest, rooms: Rooms) -> Answer {
+    let session = guard::reading(&request, &rooms.staff).await?;
+    let refused = |error| DeskFailure::of(&request, &error);
+    let files = rooms.desk.files();
+    let language = Language::of(&request);
+    let (mut groups, mut complaints, mut talks) = (Vec::new(), Vec::new(), Vec::new());
+    for account in rooms.accounts(&session) {
+        let name = rooms.config.account(account.as_str()).map_or("", |account| account.name.as_str());
+        for group in rooms.desk.wall(&session, &account).await.map_err(refused)? {
+            groups.push(json!({
+                "account": account.as_str(),
+                "account_name": name,
+                "group": group.group,
+                "name": words::group(language, &files.groups, &group.group),
+                "answer_within_s": group.answer_within.as_secs(),
+                "waiting": group.now.waiting,
+                "since": group.now.since.map(|at| at.0),
+                "overdue": group.now.overdue,
+                "at_risk": group.now.at_risk,
+                "talking": group.now.talking,
+                "call_backs": group.now.call_backs,
+            }));
+        }
+        let open = rooms.desk.open_complaints(&account).await;
+        let open = open.map_err(|error| guard::broken(&request, &error))?;
+        complaints.extend(rooms.shaped(&request, |reader| {
+            open.iter().map(|complaint| reader.complaint(complaint)).collect::<Vec<_>>()
+        }));
+        let talking = rooms.desk.talking(&session, &account).await.map_err(refused)?;
+        talks.extend(
+            rooms.shaped(&request, |reader| talking.iter().map(|case| reader.case(case)).collect::<Vec<_>>()),
+        );
+    }
+    let present = rooms.desk.present().await.map_err(|error| guard::broken(&request, &error))?;
+    let people: Vec<Value> = present.iter().map(shape::present).collect();
+    Ok(guarded(StatusCode::OK).json(json!({
+        "groups": groups, "people": people, "complaints": complaints, "talks": talks,
+        "now": rooms.desk.now().0,
+    })))
+}
+
+pub(super) async fn take_over(request: HttpRequest, rooms: Rooms, case_id: Path<String>) -> Answer {
+    let session = rooms.acting(&request).await?;
+    done(&request, rooms.desk.take_over(&session, &case_id).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct PriorityBody {
+    level: u8,
+}
+
+pub(super) async fn priority(
+    request: HttpRequest,
+    rooms: Rooms,
+    case_id: Path<String>,
+    body: Json<PriorityBody>,
+) -> Answer {
+    let session = rooms.acting(&request).await?;
+    done(&request, rooms.desk.set_priority(&session, &case_id, body.level).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct MoveBody {
+    account: String,
+    from: String,
+    to: String,
+}
+
+pub(super) async fn move_queue(request: HttpRequest, rooms: Rooms, body: Json<MoveBody>) -> Answer {
+    let session = rooms.acting(&request).await?;
+    let moved = rooms.desk.move_queue(&session, &AccountId::new(&body.account), &body.from, &body.to).await;
+    let moved = moved.map_err(|error| DeskFailure::of(&request, &error))?;
+    Ok(guarded(StatusCode::OK).json(json!({ "moved": moved })))
+}
+
+#[derive(Deserialize)]
+pub(super) struct AgentBody {
+    skills: Vec<String>,
+    capacity: u32,
+    ready: bool,
+}
+
+pub(super) async fn set_agent(
+    request: HttpRequest,
+    rooms: Rooms,
+    name: Path<String>,
+    body: Json<AgentBody>,
+) -> Answer {
+    let session = rooms.acting(&request).await?;
+    let body = body.into_inner();
+    let wanted = DeskAgent { skills: body.skills, capacity: body.capacity, ready: body.ready };
+    done(&request, rooms.desk.set_agent(&session, &name, wanted).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Period {
+    account: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// What was asked for, with what it means where nothing was said.
+struct Asked {
+    account: AccountId,
+    from: Date,
+    to: Date,
+}
+
+impl Asked {
+    fn of(period: &Period, accounts: &[AccountId], today: Date) -> Option<Self> {
+        let date = |text: &Option<String>| match text.as_deref() {
+            None | Some("") => Ok(None),
+            Some(text) => text.parse::<Date>().map(Some),
+        };
+        let to = date(&period.to).ok()?.unwrap_or(today);
+        let week = jiff::Span::new().days(REPORT_DAYS - 1);
+        let from = date(&period.from).ok()?.or_else(|| to.checked_sub(week).ok())?;
+        let asked = period.account.as_deref();
+        let account = accounts.iter().find(|id| asked.is_none_or(|asked| id.as_str() == asked))?;
+        Some(Self { account: account.clone(), from, to })
+    }
+}
+
+pub(super) async fn show_report(request: HttpRequest, rooms: Rooms, period: Query<Period>) -> HttpResponse {
+    let session = match supervisor(&request, &rooms).await {
+        Ok(session) => session,
+        Err(response) => return response,
+    };
+    let language = Language::of(&request);
+    let accounts = rooms.accounts(&session);
+    let today = rooms.desk.now().beijing().date();
+    let asked = Asked::of(&period, &accounts, today);
+    let read = match &asked {
+        Some(asked) => rooms.desk.report(&session, &asked.account, asked.from, asked.to).await.ok(),
+        None => None,
+    };
+    let trouble = read.is_none().then(|| words::failure(language, "bad_period"));
+    let report = read.unwrap_or_default();
+    let base = base(&rooms.config);
+    let files = rooms.desk.files();
+    let group_name = |id: &String| words::group(language, &files.groups, id).to_owned();
+    let words = language.words();
+    let same = |name: &String| name.clone();
+    let page = ReportPage {
+        base: &base,
+        words,
+        watermarks: super::watermarks(&session, &rooms.desk),
+        accounts: accounts
+            .iter()
+            .map(|id| {
+                (id.as_str(), rooms.config.account(id.as_str()).map_or("", |account| account.name.as_str()))
+            })
+            .collect(),
+        account: asked.as_ref().map_or("", |asked| asked.account.as_str()),
+        from: asked.as_ref().map_or_else(String::new, |asked| asked.from.to_string()),
+        to: asked.as_ref().map_or_else(String::new, |asked| asked.to.to_string()),
+        trouble,
+        cut: report.cut,
+        tables: vec![
+            (words.in_all, vec![line(words.in_all.to_owned(), &report.whole)]),
+            (words.by_group, report.groups.iter().map(|(id, of)| line(group_name(id), of)).collect()),
+            (words.by_agent, report.agents.iter().map(|(name, of)| line(name.clone(), of)).collect()),
+            (words.by_day, report.days.iter().map(|(day, of)| line(day.to_string(), of)).collect()),
+        ],
+        charts: vec![
+            (words.cases_a_day, bars(&report, |of| of.cases)),
+            (words.wait_a_day, bars(&report, |of| of.wait_p50_s.unwrap_or(0))),
+        ],
+        chart_width: BAR_STEP * u64::try_from(report.days.len().max(1)).unwrap_or(1),
+        counts: vec![
+            (words.why_came, report.reasons.iter().map(|(why, count)| (same(why), *count)).collect()),
+            (
+                words.how_ended,
+                report
+                    .ends
+                    .iter()
+                    .map(|(end, count)| (words::close_reason(language, end).to_owned(), *count))
+                    .collect(),
+            ),
+        ],
+        session: &session,
+    };
+    html(StatusCode::OK, page.render(), language)
+}
+
+pub(super) async fn report_csv(request: HttpRequest, rooms: Rooms, period: Query<Period>) -> Answer {
+    let session = guard::session(&request, &rooms.staff, Activity::Person).await?;
+    let accounts = rooms.accounts(&session);
+    let today = rooms.desk.now().beijing().date();
+    let language = Language::of(&request);
+    let bad = || DeskFailure::new(StatusCode::BAD_REQUEST, "bad_period", language);
+    let asked = Asked::of(&period, &accounts, today).ok_or_else(bad)?;
+    let report = rooms.desk.report(&session, &asked.account, asked.from, asked.to).await;
+    let report = report.map_err(|error| DeskFailure::of(&request, &error))?;
+    let marked = format!("{} {}", session.name, rooms.desk.now().beijing().strftime("%Y-%m-%d %H:%M"));
+    let text = csv_of(&report, language.words(), &marked).map_err(|_| bad())?;
+    let name = format!("attachment; filename=\"desk-{}-{}-{}.csv\"", asked.account, asked.from, asked.to);
+    Ok(guarded(StatusCode::OK)
+        .insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8"))
+        .insert_header((header::CONTENT_DISPOSITION, name))
+        .body(text))
+}
+
+/// The tables one below the other, each row with the name of who took them out of the house.
+fn csv_of(report: &Report, words: &Words, marked: &str) -> Result<Vec<u8>, csv::Error> {
+    // Spreadsheets know UTF-8 by this mark.
+    let mut writer = csv::Writer::from_writer("\u{feff}".as_bytes().to_vec());
+    let head = words.columns();
+    writer
+        .write_record([words.part, words.name_of_line].into_iter().chain(head).chain([words.exported_by]))?;
+    let mut put = |part: &str, name: String, figures: &Figures| {
+        let line = line(name, figures);
+        let cells = [part.to_owned(), line.name].into_iter().chain(line.cells).chain([marked.to_owned()]);
+        writer.write_record(cells.map(|cell| harmless(&cell)))
+    };
+    put(words.in_all, String::new(), &report.whole)?;
+    for (day, figures) in &report.days {
+        put(words.by_day, day.to_string(), figures)?;
+    }
+    for (group, figures) in &report.groups {
+        put(words.by_group, group.clone(), figures)?;
+    }
+    for (agent, figures) in &report.agents {
+        put(words.by_agent, agent.clone(), figures)?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
+}
+
+/// A cell that no spreadsheet takes for a formula.
+fn harmless(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+fn line(name: String, of: &Figures) -> Line {
+    let or_none = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
+    let percent = |part: u64, whole: u64| {
+        (part * 100).checked_div(whole).map_or_else(|| "–".to_owned(), |percent| format!("{percent}%"))
+    };
+    let score = of
+        .score_hundredths
+        .map_or_else(|| "–".to_owned(), |hundredths| format!("{}.{:02}", hundredths / 100, hundredths % 100));
+    Line {
+        name,
+        cells: [
+            of.cases.to_string(),
+            of.answered.to_string(),
+            percent(of.in_time, of.answered),
+            or_none(of.wait_p50_s),
+            or_none(of.wait_p90_s),
+            or_none(of.handling_p50_s),
+            of.transferred.to_string(),
+            of.rated.to_string(),
+            score,
+        ],
+    }
+}
+
+fn bars(report: &Report, value: impl Fn(&Figures) -> u64) -> Vec<Bar> {
+    let most = report.days.iter().map(|(_, of)| value(of)).max().unwrap_or(0).max(1);
+    let bar = |(at, (day, of)): (u64, &(Date, Figures))| {
+        let height = value(of) * BAR_MAX / most;
+        Bar {
+            name: day.strftime("%m-%d").to_string(),
+            value: value(of),
+            x: at * BAR_STEP,
+            y: BAR_MAX - height,
+            height,
+        }
+    };
+    (0..).zip(&report.days).map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spreadsheet_gets_text_and_the_name_of_who_took_it() {
+        let mut report = Report { whole: Figures { cases: 2, ..Figures::default() }, ..Report::default() };
+        report.agents.insert("=HYPERLINK(\"http://evil.example\")".to_owned(), Figures::default());
+        let text = csv_of(&report, Language::English.words(), "agent01 2026-11-22 10:00").unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("\"'=HYPERLINK"), "{text}");
+        assert_eq!(text.matches("agent01 2026-11-22 10:00").count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_period_is_a_week_unless_it_is_said() {
+        let accounts = [AccountId::new("card"), AccountId::new("loan")];
+        let today = jiff::civil::date(2026, 11, 22);
+        let of = |account: Option<&str>, from: Option<&str>| {
+            let period =
+                Period { account: account.map(str::to_owned), from: from.map(str::to_owned), to: None };
+            Asked::of(&period, &accounts, today)
+                .map(|asked| (asked.account.to_string(), asked.from.to_string()))
+        };
+        assert_eq!(of(None, None), Some(("card".into(), "2026-11-16".into())));
+        assert_eq!(of(Some("loan"), Some("2026-11-01")), Some(("loan".into(), "2026-11-01".into())));
+        assert_eq!(of(Some("foreign"), None), None);
+        assert_eq!(of(None, Some("1 OR 1=1")), None);
+    }
+}
