@@ -151,6 +151,8 @@ impl App {
             tokio::spawn(rooms.alerts.clone().run(stop.clone())),
             tokio::spawn(rooms.inbound.clone().run(stop.clone())),
             tokio::spawn(keep_house(rooms.clone(), stop.clone())),
+            tokio::spawn(rooms.desk.clone().fetch_media(stop.clone())),
+            tokio::spawn(rooms.desk.clone().watch(stop.clone())),
             tokio::spawn(Gauges::new(rooms.clone()).run(stop.clone())),
         ];
         Ok(Self { serving, rooms, stop, workers })
@@ -335,7 +337,7 @@ impl Rooms {
             staff = staff.with_sign_on(SignOn::new(oidc, store.clone())?);
         }
         let staff = Arc::new(staff);
-        let desk = Arc::new(Desk::new(store.clone(), desk, outbound.clone()));
+        let desk = Arc::new(Desk::new(store.clone(), desk, outbound.clone(), apis.clone()));
         let inbound = Arc::new(Inbound::new(
             crate::inbound::Rooms {
                 config: config.clone(),

@@ -13,6 +13,7 @@ mod files;
 mod groups;
 mod live;
 mod reveal;
+mod media;
 mod rating;
 mod replies;
 mod report;
@@ -48,7 +49,7 @@ use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::domain::window::Sender;
-use crate::outbound::{Cause, Outbound};
+use crate::outbound::{Apis, Cause, Outbound};
 use crate::store::{Case, Channel, Conversation, Direction, Message, Store, StoreError, Write};
 use crate::wechat::api::CustomMessage;
 use live::Live;
@@ -151,6 +152,7 @@ pub struct Desk {
     store: Store,
     files: ArcSwap<DeskFiles>,
     speak: Arc<dyn Speak>,
+    apis: Arc<Apis>,
     live: Live,
     /// How many waited in each account, and when they were counted.
     counted: Mutex<HashMap<AccountId, (Instant, u32)>>,
@@ -165,13 +167,14 @@ impl Desk {
     /// What one place in the queue costs at most, for the estimate that customers are told.
     const MINUTES_PER_PLACE: u32 = 3;
 
-    /// Over a store, with its clock and its randomness.
+    /// Over a store, with its clock and its randomness. By the APIs come and go the customers' files.
     #[must_use]
-    pub fn new(store: Store, files: DeskFiles, speak: Arc<dyn Speak>) -> Self {
+    pub fn new(store: Store, files: DeskFiles, speak: Arc<dyn Speak>, apis: Arc<Apis>) -> Self {
         Self {
             store,
             files: ArcSwap::from_pointee(files),
             speak,
+            apis,
             live: Live::new(),
             counted: Mutex::default(),
         }
@@ -254,6 +257,7 @@ impl Desk {
                 case.prefer = self.who_knows(&case).await?;
                 let mut writes = vec![self.store.insert_case(&case)];
                 writes.extend(self.opened(&case, customer)?);
+                writes.extend(self.want_earlier_media(conversation).await?);
                 (case, writes)
             }
         };
@@ -316,6 +320,7 @@ impl Desk {
         let mut writes = vec![self.store.insert_case(&case)];
         writes.extend(self.opened(&case, customer)?);
         writes.extend(self.complaint_of_customer(&case, customer).await?);
+        writes.extend(self.want_earlier_media(conversation).await?);
         conversation.stage = stage;
         conversation.case_id = Some(case.case_id);
         writes.push(self.note(conversation, json!({ "what": "call_back" }))?);

@@ -51,7 +51,7 @@ impl Speak for Rows {
 }
 
 fn desk(test: &TestStore, hours: &str) -> Desk {
-    Desk::new(test.store.clone(), files(hours), Arc::new(Rows(test.store.clone())))
+    Desk::new(test.store.clone(), files(hours), Arc::new(Rows(test.store.clone())), Arc::default())
 }
 
 /// The built-in files with other hours.
@@ -215,7 +215,7 @@ async fn an_answer_is_one_row_of_the_outbox() {
         let config = Arc::new(crate::config::Config::parse("w.toml", CONFIG, []).unwrap());
         let (clock, random) = (store.clock().clone(), store.random().clone());
         let outbound = Outbound::new(config, store.clone(), Arc::default(), clock, random).unwrap();
-        let desk = Desk::new(store.clone(), files(ALWAYS), Arc::new(outbound));
+        let desk = Desk::new(store.clone(), files(ALWAYS), Arc::new(outbound), Arc::default());
         let me = agent("agent01");
         let case_id = waiting_case(&test, &desk, follower(1)).await;
         desk.claim(&me, &case_id).await.unwrap();

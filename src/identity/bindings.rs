@@ -163,6 +163,7 @@ impl Identity {
             self.store.erase_starts(account, follower),
             self.store.erase_resumes(account, follower),
             self.store.erase_messages(account, follower),
+            self.store.erase_media(account, follower),
             self.store.erase_follower(account, follower),
             self.store.audit(why.actor(), "erase", account, Some(follower), Some(why.name()))?,
         ]);

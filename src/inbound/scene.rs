@@ -90,6 +90,14 @@ fn masked(text: &Personal) -> (Personal, bool) {
     (Personal::new(text), found.is_some())
 }
 
+/// WeChat's name of the picture or the voice that a push brings.
+pub(super) fn file_of(push: &Push) -> Option<&str> {
+    match &push.content {
+        Content::Image { media_id, .. } | Content::Voice { media_id, .. } => Some(media_id),
+        _ => None,
+    }
+}
+
 /// What stands in the log for a push: `kind` and what a reader needs.
 pub(super) fn log_content(push: &Push) -> Personal {
     let content = match &push.content {

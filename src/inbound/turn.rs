@@ -312,6 +312,9 @@ impl Inbound {
         };
         writes.push(store.append_message(conversation, &message)?);
         writes.extend(self.rooms.desk.customer_said(conversation, now));
+        if let Some(media_id) = super::scene::file_of(&turn.push) {
+            writes.extend(self.rooms.desk.want_media(conversation, message.seq, media_id));
+        }
         Ok(writes)
     }
 

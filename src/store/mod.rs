@@ -12,6 +12,7 @@ mod conversation;
 mod database;
 mod desk;
 mod factor;
+mod desk_media;
 mod desk_report;
 mod desk_team;
 mod follower;
@@ -41,6 +42,7 @@ pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
 pub use desk::Case;
 pub use factor::FactorRow;
 pub use desk::{Case, Touched};
+pub use desk_media::{StoredMedia, WantedMedia};
 pub use desk_report::{CountedCase, GroupNow, REPORT_CASES_MAX};
 pub use desk_team::{Complaint, DeskAgent, Present};
 pub use follower::Resume;
@@ -353,6 +355,7 @@ pub fn all_statements() -> Vec<Statement> {
         conversation::ALL,
         desk::ALL,
         factor::ALL,
+        desk_media::ALL,
         desk_report::ALL,
         desk_team::ALL,
         follower::ALL,

@@ -22,7 +22,7 @@ use url::Url;
 pub use account::{PrivateTemplate, QrCode, QrScene, Quota, RateLimit, UserInfo};
 pub use connection::{CallbackCheck, Ping};
 pub use error::{ApiError, Fault};
-pub use media::{Media, MediaFile, MediaKind, NotUploadable};
+pub use media::{Media, MediaFile, MediaKind, NotUploadable, content_type_of};
 pub use oauth::{Scope, Visitor};
 pub use send::{CustomMessage, CustomSend, MenuItem, MiniProgram, TemplateMessage, Typing};
 pub use transport::NotAClient;

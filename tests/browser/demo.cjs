@@ -50,6 +50,12 @@ class Demo {
     return { admin: one("admin"), agent: one("agent") };
   }
 
+  /** Every agent of the demo. */
+  get agents() {
+    const people = this.output.matchAll(/^ {2}(\S+)\s+agent\s+password (\S+)$/gm);
+    return [...people].map(([, name, password]) => ({ name, password }));
+  }
+
   /** Waits until the output holds a match; gives it. */
   until(pattern, patience = START_MS) {
     return new Promise((found, failed) => {

@@ -21,6 +21,7 @@ use Zone::{Api, Metrics, Public, Staff};
 /// Every route: how it is asked for, how the sources write it, where it answers.
 const ROUTES: [(&str, &str, &str, &[Zone]); 46] = [
 const ROUTES: [(&str, &str, &str, &[Zone]); 54] = [
+const ROUTES: [(&str, &str, &str, &[Zone]); 57] = [
     ("GET", "/wechat/card", "/wechat/{account}", &[Public]),
     ("POST", "/wechat/card", "/wechat/{account}", &[Public]),
     ("GET", "/h5/assets/h5.css", "/assets/{file}", &[Public]),
@@ -77,6 +78,9 @@ const ROUTES: [(&str, &str, &str, &[Zone]); 54] = [
     ("POST", "/desk/api/agents/a1", "/agents/{name}", &[Staff]),
     ("POST", "/desk/api/cases/c1/take-over", "/cases/{case_id}/take-over", &[Staff]),
     ("POST", "/desk/api/cases/c1/priority", "/cases/{case_id}/priority", &[Staff]),
+    ("POST", "/desk/api/cases/c1/typing", "/cases/{case_id}/typing", &[Staff]),
+    ("POST", "/desk/api/cases/c1/picture?answer_id=k", "/cases/{case_id}/picture", &[Staff]),
+    ("GET", "/desk/api/cases/c1/media/1", "/cases/{case_id}/media/{seq}", &[Staff]),
     ("POST", "/desk/api/cases/c1/seen", "/cases/{case_id}/seen", &[Staff]),
     ("GET", "/desk/api/queue", "/api", &[Staff]),
     ("GET", "/healthz", "/healthz", &[Public, Metrics]),

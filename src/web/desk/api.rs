@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::guard::{self, DeskFailure};
 use super::json::Reader;
 use super::words::Language;
-use super::{guarded, json as shape, supervise};
+use super::{guarded, json as shape, media, supervise};
 use crate::config::{Config, DeskKind};
 use crate::desk::{Desk, DeskError, Listed};
 use crate::domain::case::CloseReason;
@@ -39,6 +39,9 @@ pub(super) fn scope() -> Scope {
         .route("/cases/{case_id}/complaint", web::post().to(complain))
         .route("/cases/{case_id}/complaint-settled", web::post().to(settle))
         .route("/cases/{case_id}/seen", web::post().to(seen))
+        .route("/cases/{case_id}/typing", web::post().to(media::typing))
+        .route("/cases/{case_id}/picture", web::post().to(media::send))
+        .route("/cases/{case_id}/media/{seq}", web::get().to(media::show))
         .route("/wall", web::get().to(supervise::wall))
         .route("/move", web::post().to(supervise::move_queue))
         .route("/agents/{name}", web::post().to(supervise::set_agent))

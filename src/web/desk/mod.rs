@@ -11,6 +11,7 @@ mod json;
 mod live;
 mod reveal;
 mod sign_in;
+mod media;
 mod supervise;
 mod words;
 
@@ -35,8 +36,11 @@ const FORM_BYTES_MAX: usize = 4 * 1024;
 const JSON_BYTES_MAX: usize = 16 * 1024;
 /// How often the reader's name stands across a page: enough for a large screen.
 const WATERMARKS: usize = 160;
+/// Largest picture that an agent sends: what WeChat takes, and a little for whoever is told that it is too large.
+const PICTURE_BYTES_MAX: usize = 2 * 1024 * 1024 + 64 * 1024;
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    media-src 'self'; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Files that pages load: name, type, text.
@@ -87,6 +91,7 @@ pub fn configure(services: &mut ServiceConfig) {
         web::scope("/desk")
             .app_data(form)
             .app_data(json)
+            .app_data(web::PayloadConfig::new(PICTURE_BYTES_MAX))
             .route("", web::get().to(show_desk))
             .configure(sign_in::configure)
             .configure(reveal::configure)

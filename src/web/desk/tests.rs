@@ -115,7 +115,7 @@ async fn rooms(test: &TestStore) -> Rooms {
         staff.add_account(name, Role::Agent, &Secret::new(PASSWORD.to_owned())).await.unwrap();
     }
     Rooms {
-        desk: Data::new(Desk::new(test.store.clone(), files, Arc::new(Silent))),
+        desk: Data::new(Desk::new(test.store.clone(), files, Arc::new(Silent), Arc::default())),
         staff: Data::new(staff),
         config: Data::new(config),
     }

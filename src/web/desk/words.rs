@@ -369,6 +369,10 @@ pub(super) fn failure(language: Language, code: &str) -> &'static str {
         }
         "busy" => ("操作太频繁，请稍后重试。", "Too much at once. Please try again."),
         "bad_period" => ("请选择不超过 92 天的时间范围。", "Please choose a period of at most 92 days."),
+        "media_wanted" => ("文件正在从微信取回，请稍候。", "The file is being fetched from WeChat."),
+        "media_lost" => {
+            ("微信已删除该文件，未能取回。", "WeChat has deleted the file; it could not be fetched.")
+        }
         "full" => (
             "您接待的会话已达上限，请先结束一些会话。",
             "You have as many conversations as you may have. Please finish one first.",

@@ -80,6 +80,14 @@ impl MediaFile {
     }
 }
 
+/// What a picture or a voice is by its first bytes, whatever it is called; `None`: neither, or of a format that the
+/// platform does not know.
+#[must_use]
+pub fn content_type_of(bytes: &[u8]) -> Option<&'static str> {
+    let format = format_of(MediaKind::Image, bytes).or_else(|| format_of(MediaKind::Voice, bytes));
+    format.map(|(_, content_type)| content_type)
+}
+
 fn format_of(kind: MediaKind, bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_mp4 = bytes.get(4..8) == Some(b"ftyp");
     let is_mp3 = bytes.starts_with(b"ID3") || matches!(bytes, [0xFF, second, ..] if second & 0xE0 == 0xE0);

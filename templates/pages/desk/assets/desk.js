@@ -1,17 +1,20 @@
 // The desk: lists on the left, one conversation in the middle, its customer on the right.
 
-import { Lost, get, listen, messageKey, post } from './server.js';
+import { Lost, address, get, listen, messageKey, post, postFile } from './server.js';
 import { drawColleagues, openReplies, ring, setReplies } from './replies.js';
 import { Talk, element } from './talk.js';
 import { moment, span, words } from './words.js';
 
 const POLL_MS = 3000;
+const TYPING_MS = 8000;
+/** Lists are read at most this often for the sake of conversations that are not this agent's. */
+const OTHERS_MS = 1500;
 const BYTES_MAX = 2048;
 const NOTE_CHARACTERS_MAX = 1000;
 const URGENT_FROM = 5;
 
 const at = (id) => document.getElementById(id);
-const talk = new Talk(at('log'));
+const talk = new Talk(at('log'), (seq) => address(`cases/${encodeURIComponent(open.caseId)}/media/${seq}`));
 
 /** The server's clock minus ours. */
 let skew = 0;
@@ -328,6 +331,34 @@ async function send() {
   }
 }
 
+async function sendPicture(file) {
+  if (!open || !file || sending) return;
+  const { caseId } = open;
+  sending = true;
+  drawBytes();
+  trouble(words.sending);
+  try {
+    await postFile(`cases/${encodeURIComponent(caseId)}/picture?answer_id=${messageKey()}`, file);
+    trouble('');
+    await readCase();
+    at('scroll').scrollTop = at('scroll').scrollHeight;
+  } catch (error) {
+    trouble(error instanceof Lost ? words.lost : error.message);
+  } finally {
+    sending = false;
+    drawBytes();
+  }
+}
+
+let typed = 0;
+/** WeChat shows "typing" for some seconds: it is told again while somebody types. */
+function tellTyping() {
+  const over = noting || leavesWords() || at('answer').value === '' || Date.now() - typed < TYPING_MS;
+  if (!open || over) return;
+  typed = Date.now();
+  post(`cases/${encodeURIComponent(open.caseId)}/typing`, { typing: true }).catch(() => {});
+}
+
 function act(path, body) {
   if (!open) return undefined;
   const { caseId } = open;
@@ -430,7 +461,19 @@ async function refresh() {
   refreshing = false;
 }
 
-listen(refresh, (state) => {
+let later = null;
+/** A hint about a conversation of mine is followed at once, one about others a little later, many of them together. */
+function hinted(follower) {
+  const mine = !follower || open?.view?.case.follower === follower || lists.mine.some((one) => one.follower === follower);
+  if (mine) return refresh();
+  later ??= setTimeout(() => {
+    later = null;
+    refresh();
+  }, OTHERS_MS);
+  return undefined;
+}
+
+listen(hinted, (state) => {
   streaming = state;
   drawConnection();
 });
@@ -489,7 +532,18 @@ at('composer').addEventListener('submit', (event) => {
   event.preventDefault();
   send();
 });
-at('answer').addEventListener('input', drawBytes);
+at('answer').addEventListener('input', () => { drawBytes(); tellTyping(); });
+at('answer').addEventListener('paste', (event) => {
+  const [file] = event.clipboardData?.files ?? [];
+  if (!file) return;
+  event.preventDefault();
+  sendPicture(file);
+});
+at('image-open').addEventListener('click', () => at('image').click());
+at('image').addEventListener('change', () => {
+  sendPicture(at('image').files[0]);
+  at('image').value = '';
+});
 at('answer').addEventListener('keydown', (event) => {
   // While a Chinese input method composes, Enter chooses characters.
   if (event.key === '/' && at('answer').value === '' && !event.isComposing) {

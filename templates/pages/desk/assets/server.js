@@ -48,6 +48,20 @@ export function post(path, body = {}) {
   });
 }
 
+/** Sends a file as it is. */
+export function postFile(path, file) {
+  return ask(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/octet-stream', 'x-csrf-token': root.dataset.csrf },
+    body: file,
+  });
+}
+
+/** The address of something that the page shows. */
+export function address(path) {
+  return `${base}/api/${path}`;
+}
+
 export function signedOut() {
   location.assign(`${base}/sign-in`);
 }

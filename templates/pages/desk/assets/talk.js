@@ -10,8 +10,10 @@ export function element(name, className, text) {
 }
 
 export class Talk {
-  constructor(list) {
+  /** `fileOf` gives the address of an entry's file: made of our own names and a number, nothing of a customer's. */
+  constructor(list, fileOf) {
     this.list = list;
+    this.fileOf = fileOf;
     this.clear();
   }
 
@@ -33,7 +35,7 @@ export class Talk {
         row.message = message;
         continue;
       }
-      this.place({ node: draw(message), message });
+      this.place({ node: draw(message, this.fileOf), message });
     }
   }
 
@@ -60,7 +62,7 @@ export class Talk {
   }
 }
 
-function draw(message) {
+function draw(message, fileOf) {
   const content = message.content ?? {};
   if (content.kind === 'note') {
     const note = element('li', 'line out internal');
@@ -81,11 +83,46 @@ function draw(message) {
   const bubble = element('div', 'bubble');
   bubble.dir = 'auto';
   bubble.append(...body(message));
+  if (['image', 'voice'].includes(content.kind)) bubble.append(file(content.kind, fileOf(message.seq)));
   const state = element('span', 'state');
   row.append(head, bubble);
   if (message.channel === 'customer_service') row.append(state);
   setState({ node: row }, message);
   return row;
+}
+
+/** A picture or a voice. While it is being fetched from WeChat it is asked for again, a bounded number of times. */
+function file(kind, address) {
+  const box = element('div', 'file');
+  const note = element('span', 'state', words.fileWanted);
+  const save = element('a', 'state', words.openFile);
+  Object.assign(save, { href: address, download: '' });
+  const made = element(kind === 'image' ? 'img' : 'audio', kind === 'image' ? 'photo' : '');
+  let tries = 0;
+  const ask = () => Object.assign(made, { src: `${address}?try=${tries}` });
+  made.alt = words.picture;
+  made.controls = true;
+  made.hidden = true;
+  save.hidden = true;
+  const shown = () => { made.hidden = false; note.hidden = true; };
+  made.addEventListener('load', shown);
+  made.addEventListener('loadedmetadata', shown);
+  made.addEventListener('error', async () => {
+    const answer = await fetch(address).catch(() => null);
+    if (answer?.ok) {
+      // It is there, but of a kind that browsers do not play, such as AMR.
+      note.hidden = true;
+      save.hidden = false;
+    } else if (answer?.status === 410) {
+      note.textContent = words.fileLost;
+    } else if (tries < 20) {
+      tries += 1;
+      setTimeout(ask, 1500);
+    }
+  });
+  box.append(made, note, save);
+  ask();
+  return box;
 }
 
 function setState(row, message) {

@@ -1,0 +1,262 @@
+// People at work: two agents, a supervisor and a customer, in one browser; and a customer who means harm.
+// Usage: node desk_story.cjs BINARY SCREENSHOT_FOLDER
+"use strict";
+
+const { mkdirSync, mkdtempSync, rmSync } = require("node:fs");
+const { tmpdir } = require("node:os");
+const { join, resolve } = require("node:path");
+const { chromium } = require("playwright-core");
+const { Demo } = require("./demo.cjs");
+const { Desk } = require("./desk.cjs");
+const { Phone } = require("./phone.cjs");
+
+const WAIT_MS = 40_000;
+const ACCOUNT = "card";
+const [binary, screenshots] = process.argv.slice(2).map((path) => resolve(path));
+/** A picture of 2 × 2 points. */
+const PICTURE = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFElEQVR4nGP8z8DAwMDAxMDAwMAAAA0GAQHvq3bKAAAAAElFTkSuQmCC",
+  "base64",
+);
+const HARM = [
+  "<script>document.title='hit'</script>",
+  "<img src=x onerror=\"document.title='hit'\">",
+  "<svg onload=\"document.title='hit'\"><circle r=9></svg>",
+  "\"><iframe srcdoc=\"<script>parent.document.title='hit'</script>\">",
+  "<a href=\"javascript:document.title='hit'\">点我</a>",
+  "=HYPERLINK(\"http://evil.example\",\"点我\")",
+  "转账给 \u202Egpj.exe\u202C 和 \u2066\u2067abc",
+  "长".repeat(2000),
+  "A".repeat(2000),
+];
+
+function hold(condition, words) {
+  if (!condition) throw new Error(words);
+}
+
+class Customer {
+  constructor(origin, openid) {
+    this.url = `${origin}/sim/api/accounts/${ACCOUNT}/followers/${openid}`;
+    this.openid = openid;
+  }
+
+  static async follow(origin, name) {
+    const made = await Customer.post(`${origin}/sim/api/accounts/${ACCOUNT}/followers`, { name, follow: true });
+    return new Customer(origin, made.openid);
+  }
+
+  static async post(url, body) {
+    const answer = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+    hold(answer.ok, `${url}: ${answer.status} ${await answer.clone().text()}`);
+    return answer.json().catch(() => ({}));
+  }
+
+  act(action) {
+    return Customer.post(`${this.url}/actions`, action);
+  }
+
+  say(text) {
+    return this.act({ action: "text", text });
+  }
+
+  /** Waits for an entry of the chat. */
+  async wait(wanted) {
+    let after = 0;
+    const until = Date.now() + WAIT_MS;
+    while (Date.now() < until) {
+      const entries = await (await fetch(`${this.url}/timeline?after=${after}&wait_ms=1000`)).json();
+      for (const entry of entries) {
+        after = Math.max(after, entry.seq);
+        if (wanted(entry)) return entry;
+      }
+    }
+    throw new Error(`the phone never showed it: ${wanted}`);
+  }
+}
+
+async function main() {
+  mkdirSync(screenshots, { recursive: true });
+  const data = mkdtempSync(join(tmpdir(), "weikefu-desk-"));
+  const demo = await Demo.start(binary, data);
+  const browser = await chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
+  });
+  const troubles = [];
+  const open = async (width, height) => {
+    const context = await browser.newContext({ viewport: { width, height }, locale: "zh-CN", timezoneId: "Asia/Shanghai" });
+    context.setDefaultTimeout(WAIT_MS);
+    const page = await context.newPage();
+    page.on("pageerror", (error) => troubles.push(`${page.url()}: ${error.message}`));
+    page.on("dialog", (dialog) => { troubles.push(`a dialog: ${dialog.message()}`); dialog.dismiss(); });
+    page.on("console", (message) => {
+      if (/Content Security Policy/i.test(message.text())) troubles.push(message.text());
+    });
+    return page;
+  };
+  const pages = { phone: await open(420, 860), one: await open(1360, 860), two: await open(1360, 860), boss: await open(1360, 860) };
+  let number = 0;
+  const step = async (name, page, work) => {
+    const began = Date.now();
+    await work();
+    number += 1;
+    await page.screenshot({ path: join(screenshots, `${String(number).padStart(2, "0")}-${name}.png`) });
+    console.log(`ok  ${String(Date.now() - began).padStart(6)} ms  ${name}`);
+  };
+  try {
+    await story({ demo, pages, step });
+    await harm({ demo, pages, step });
+    hold(troubles.length === 0, `the pages were not quiet:\n${troubles.join("\n")}`);
+    console.log(`${number} steps; screenshots in ${screenshots}`);
+  } catch (error) {
+    for (const [name, page] of Object.entries(pages)) {
+      await page.screenshot({ path: join(screenshots, `failed-${name}.png`) }).catch(() => {});
+    }
+    console.error(error, troubles.join("\n"));
+    if (!process.env.QUIET) console.error(demo.story());
+    process.exitCode = 1;
+  } finally {
+    await browser.close();
+    await demo.stop();
+    rmSync(data, { recursive: true, force: true });
+  }
+}
+
+async function story({ demo, pages, step }) {
+  const origin = new URL(demo.urls.phone).origin;
+  const customer = await Customer.follow(origin, "陈先生");
+  const [first, second] = demo.agents;
+  const one = new Desk(pages.one, demo.urls.desk, first);
+  const two = new Desk(pages.two, demo.urls.desk, second);
+  const boss = new Desk(pages.boss, demo.urls.desk, demo.staff.admin);
+  const phone = new Phone(pages.phone, `${origin}/phone/${ACCOUNT}/${customer.openid}`);
+
+  await step("two-agents-at-work", pages.one, async () => {
+    await one.signIn();
+    await two.signIn();
+    await pages.phone.goto(phone.url);
+    await customer.say("积分");
+    await customer.act({ action: "image", data_base64: PICTURE.toString("base64") });
+    await customer.say("转人工");
+    await pages.one.locator("#queue .entry").waitFor();
+  });
+  await step("agent-sees-what-was-said-to-the-bot", pages.one, async () => {
+    await one.claimNext();
+    await one.shows("积分");
+    await pages.one.locator("#log img.photo:visible").waitFor();
+  });
+  await step("canned-reply-with-keys", pages.one, async () => {
+    await pages.one.locator("#answer").press("/");
+    await pages.one.locator("#replies-search").fill("问候");
+    await pages.one.locator("#replies-search").press("Enter");
+    const filled = await pages.one.locator("#answer").inputValue();
+    hold(filled.includes(first.name) && !/[{}]/.test(filled), `the reply is filled in: ${filled}`);
+    await pages.one.locator("#answer").press("Enter");
+    await customer.wait((entry) => String(entry.text ?? "").includes("很高兴为您服务"));
+  });
+  await step("picture-to-the-customer", pages.one, async () => {
+    await pages.one.locator("#image").setInputFiles({ name: "a.png", mimeType: "image/png", buffer: PICTURE });
+    await customer.wait((entry) => entry.direction === "account" && JSON.stringify(entry).includes("image"));
+    await pages.one.locator("#log .line.agent img.photo:visible").waitFor();
+  });
+  await step("no-private-contacts", pages.one, async () => {
+    await pages.one.locator("#answer").fill("请加我微信 abc");
+    await pages.one.locator("#send").click();
+    await pages.one.locator("#trouble", { hasText: "私人联系方式" }).waitFor();
+    await pages.one.locator("#answer").fill("");
+  });
+  await step("note-for-colleagues", pages.one, async () => {
+    await pages.one.locator("#note-mode").click();
+    await pages.one.locator("#answer").fill("客户说卡在身边，疑似盗刷");
+    await pages.one.locator("#send").click();
+    await pages.one.locator("#log .internal", { hasText: "疑似盗刷" }).waitFor();
+  });
+  await step("transfer-dialog", pages.one, async () => {
+    await pages.one.locator("#transfer").click();
+    await pages.one.locator("#colleagues button", { hasText: second.name }).waitFor();
+  });
+  await step("transferred-to-fraud", pages.two, async () => {
+    await pages.one.locator("#transfer-dialog button", { hasText: "反欺诈" }).click();
+    await pages.one.locator("#nothing").waitFor();
+    await pages.two.locator("#queue .entry", { hasText: "反欺诈" }).waitFor();
+    await two.claimNext();
+    await two.shows("疑似盗刷");
+    await two.answer("您好，已为您核实。");
+  });
+  await step("complaint-registered", pages.two, async () => {
+    await pages.two.locator("#complain").click();
+    await pages.two.locator("#complaint-reason").fill("对处理时间不满");
+    await pages.two.locator("#complaint-form button[type=submit]").click();
+    await pages.two.locator("#complaint-clock", { hasText: "15 日" }).waitFor();
+  });
+  await step("wall", pages.boss, async () => {
+    await boss.signIn();
+    await pages.boss.goto(`${demo.urls.desk}/wall`);
+    await pages.boss.locator("#talks .person").waitFor();
+    await pages.boss.locator("#complaints li", { hasText: "处理时间" }).waitFor();
+  });
+  await step("supervisor-reads-silently", pages.boss, async () => {
+    await pages.boss.locator("#talks a").click();
+    await pages.boss.locator("#log", { hasText: "疑似盗刷" }).waitFor();
+    hold(await pages.boss.locator("#composer").isHidden(), "only the owner can write");
+  });
+  await step("ended-and-rated", pages.phone, async () => {
+    await two.finish("已解决");
+    const question = await customer.wait((entry) => JSON.stringify(entry).includes("满意吗"));
+    const item = question.detail.list.find((answer) => answer.content === "满意");
+    await customer.act({ action: "tap_msgmenu", entry: question.id, id: item.id });
+    await customer.wait((entry) => String(entry.text ?? "").includes("谢谢您的评价"));
+  });
+  await step("report", pages.boss, async () => {
+    await pages.boss.goto(`${demo.urls.desk}/report`);
+    const text = await pages.boss.locator("main").innerText();
+    hold(text.includes("5.00") && text.includes("已解决"), `the report knows of it: ${text}`);
+    const csv = await pages.boss.evaluate(async () => (await fetch("report.csv")).text());
+    hold(csv.includes("5.00"), csv);
+  });
+}
+
+async function harm({ demo, pages, step }) {
+  const origin = new URL(demo.urls.phone).origin;
+  const [first] = demo.agents;
+  const one = new Desk(pages.one, demo.urls.desk, first);
+  const evil = await Customer.follow(origin, HARM[1]);
+  await step("harmful-customer", pages.one, async () => {
+    await evil.say("转人工");
+    for (const text of HARM) await evil.say(text);
+    for (let count = 0; count < 10; count += 1) await evil.say("两万字".repeat(600));
+    await evil.act({ action: "file", title: HARM[0], description: HARM[1] });
+    await evil.act({ action: "link", title: HARM[2], description: HARM[0], url: "javascript:document.title='hit'" });
+    await evil.act({ action: "location", latitude: "31.2", longitude: "121.4", label: HARM[1] });
+    await pages.one.locator("#queue .entry").first().waitFor();
+    await one.claimNext();
+    await one.shows("onerror");
+  });
+  await step("fifty-pictures", pages.one, async () => {
+    const data = PICTURE.toString("base64");
+    for (let count = 0; count < 50; count += 1) await evil.act({ action: "image", data_base64: data });
+    await pages.one.waitForFunction(() => document.querySelectorAll("#log img.photo:not([hidden])").length >= 50);
+  });
+  await step("nothing-happened", pages.one, async () => {
+    const seen = await pages.one.evaluate(() => ({
+      title: document.title,
+      markup: document.querySelectorAll("#log script, #log svg, #log iframe, #log a[href^='javascript'], .entry img").length,
+      wide: document.documentElement.scrollWidth > innerWidth,
+      shown: document.querySelector("#log").innerText,
+    }));
+    hold(!seen.title.includes("hit"), `a script ran: ${seen.title}`);
+    hold(seen.markup === 0, "a customer's text became markup");
+    hold(!seen.wide, "a customer's text broke the page's width");
+    hold(seen.shown.includes("<script>") && seen.shown.includes("=HYPERLINK("), "his words stand as he wrote them");
+  });
+  for (const [name, path, page] of [["conversation", null, "one"], ["wall", "/wall", "boss"], ["report", "/report", "boss"], ["queue", "", "boss"]]) {
+    await step(`on-a-phone-${name}`, pages[page], async () => {
+      await pages[page].setViewportSize({ width: 390, height: 780 });
+      if (path !== null) await pages[page].goto(`${demo.urls.desk}${path}`);
+      await pages[page].waitForTimeout(800);
+      hold(await pages[page].evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is too wide for a phone`);
+    });
+  }
+}
+
+main();
