@@ -32,7 +32,7 @@ CREATE TABLE complaint (
     account       TEXT NOT NULL,
     fkey          BYTEA NOT NULL,
     case_id       TEXT NOT NULL,
-    reason        TEXT NOT NULL,
+    reason_sealed BYTEA NOT NULL,
     registered_by TEXT NOT NULL,
     registered_ms BIGINT NOT NULL,
     settled_by    TEXT,

@@ -32,7 +32,7 @@ CREATE TABLE complaint (
     account       TEXT NOT NULL,
     fkey          BLOB NOT NULL,
     case_id       TEXT NOT NULL,
-    reason        TEXT NOT NULL,
+    reason_sealed BLOB NOT NULL,
     registered_by TEXT NOT NULL,
     registered_ms INTEGER NOT NULL,
     settled_by    TEXT,

@@ -6,6 +6,8 @@ use super::Desk;
 use super::actions::DeskError;
 use crate::domain::complaint::Limit;
 use crate::domain::ids::{AccountId, CustomerId};
+use crate::domain::mask;
+use crate::domain::secret::Personal;
 use crate::outbound::rfc3339;
 use crate::staff::Session;
 use crate::store::{Case, Commit, CommitError, Complaint, StoreError, Write};
@@ -34,7 +36,7 @@ impl Desk {
     /// # Errors
     /// When the case is not the reader's to see, or the reason is empty or too long.
     pub async fn complain(&self, session: &Session, case_id: &str, reason: &str) -> Result<(), DeskError> {
-        let reason = reason.trim();
+        let (reason, _) = mask::chat(reason.trim());
         if reason.is_empty() {
             return Err(DeskError::Empty);
         }
@@ -47,7 +49,7 @@ impl Desk {
         }
         let customer = self.customer_of(case_id).await?;
         self.change(case_id, |_, conversation| {
-            let mut writes = self.register(&case, reason, &session.name, customer.as_ref())?;
+            let mut writes = self.register(&case, &reason, &session.name, customer.as_ref())?;
             writes.push(self.note(conversation, json!({ "what": "complaint", "agent": session.name }))?);
             writes.push(self.audited(session, "complaint_registered", &case)?);
             writes.push(self.store.touch_case(case_id, self.now()));
@@ -98,7 +100,7 @@ impl Desk {
             account: case.account.clone(),
             follower: case.follower,
             case_id: case.case_id.clone(),
-            reason: reason.to_owned(),
+            reason: Personal::new(reason),
             registered_by: by.to_owned(),
             registered,
             settled: None,
@@ -111,7 +113,7 @@ impl Desk {
             "answer_by": rfc3339(answer_by),
         });
         let mut writes = self.speak.event("complaint_registered", &case.account, customer, data)?;
-        writes.push(self.store.register_complaint(&complaint));
+        writes.push(self.store.register_complaint(&complaint)?);
         Ok(writes)
     }
 }

@@ -64,7 +64,7 @@ impl Desk {
         let mut silent = true;
         while !stop.is_cancelled() {
             if self.live.has_listeners() {
-                match self.look(&mut found).await {
+                match self.look_and_assign(&mut found).await {
                     Ok(changed) => {
                         // The first look of a screen reads everything anyway.
                         for hint in changed.into_iter().filter(|_| !silent) {
@@ -84,6 +84,16 @@ impl Desk {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
+    }
+
+    /// What changed since the last look; where it did, cases that wait may find their agent, or an agent is free again.
+    async fn look_and_assign(&self, found: &mut Found) -> Result<Vec<Hint>, StoreError> {
+        let changed = self.look(found).await?;
+        let accounts: HashSet<&AccountId> = changed.iter().map(|hint| &hint.account).collect();
+        for account in accounts {
+            self.assign(account).await?;
+        }
+        Ok(changed)
     }
 
     /// What changed since the last look, each change once.

@@ -1,5 +1,6 @@
 //! The desk on both engines: races, the allowance, timed returns.
 
+mod files;
 mod random_walk;
 mod team;
 

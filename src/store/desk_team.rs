@@ -3,7 +3,11 @@
 use super::value::statements;
 use super::{Conflict, Row, Store, StoreError, Write};
 use crate::domain::ids::{AccountId, FollowerKey};
+use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
+use crate::keys::Place;
+
+const REASON: Place = Place("complaint.reason");
 
 statements! {
     AGENT = "SELECT skills, capacity, ready FROM desk_agent WHERE name = $1";
@@ -17,11 +21,11 @@ statements! {
         FROM staff s LEFT JOIN desk_agent a ON a.name = s.name \
         WHERE EXISTS (SELECT 1 FROM staff_session t WHERE t.name = s.name AND t.active_ms >= $1 \
         AND t.created_ms >= $2) ORDER BY s.name LIMIT 2000";
-    REGISTER = "INSERT INTO complaint (complaint_id, account, fkey, case_id, reason, registered_by, registered_ms) \
+    REGISTER = "INSERT INTO complaint (complaint_id, account, fkey, case_id, reason_sealed, registered_by, registered_ms) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
-    COMPLAINT = "SELECT complaint_id, account, fkey, case_id, reason, registered_by, registered_ms, settled_by, \
+    COMPLAINT = "SELECT complaint_id, account, fkey, case_id, reason_sealed, registered_by, registered_ms, settled_by, \
         settled_ms FROM complaint WHERE case_id = $1";
-    OPEN_COMPLAINTS = "SELECT complaint_id, account, fkey, case_id, reason, registered_by, registered_ms, settled_by, \
+    OPEN_COMPLAINTS = "SELECT complaint_id, account, fkey, case_id, reason_sealed, registered_by, registered_ms, settled_by, \
         settled_ms FROM complaint WHERE account = $1 AND settled_ms IS NULL ORDER BY registered_ms LIMIT 200";
     SETTLE = "UPDATE complaint SET settled_by = $2, settled_ms = $3 WHERE complaint_id = $1 AND settled_ms IS NULL";
 }
@@ -82,8 +86,8 @@ pub struct Complaint {
     pub follower: FollowerKey,
     /// The case that it came up in.
     pub case_id: String,
-    /// What about: a code or an agent's words, never the customer's.
-    pub reason: String,
+    /// What about: a code or an agent's words.
+    pub reason: Personal,
     /// `customer`, or the agent who opened it.
     pub registered_by: String,
     /// When its clock started.
@@ -139,18 +143,22 @@ impl Store {
     }
 
     /// Registers a complaint; [`Conflict::Stale`] where its case got one meanwhile.
-    #[must_use]
-    pub fn register_complaint(&self, complaint: &Complaint) -> Write {
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn register_complaint(&self, complaint: &Complaint) -> Result<Write, StoreError> {
+        let reason = complaint.reason.reveal().as_bytes();
+        let sealed = self.vault().seal(REASON, complaint.complaint_id.as_bytes(), reason)?;
         let args = vec![
             complaint.complaint_id.as_str().into(),
             complaint.account.as_str().into(),
             complaint.follower.into(),
             complaint.case_id.as_str().into(),
-            complaint.reason.as_str().into(),
+            sealed.into(),
             complaint.registered_by.as_str().into(),
             complaint.registered.into(),
         ];
-        Write::one(REGISTER, args, Conflict::Stale)
+        Ok(Write::one(REGISTER, args, Conflict::Stale))
     }
 
     /// The complaint that came up in a case.
@@ -159,7 +167,7 @@ impl Store {
     /// When the database fails.
     pub async fn complaint_of(&self, case_id: &str) -> Result<Option<Complaint>, StoreError> {
         let row = self.fetch_one(COMPLAINT, vec![case_id.into()]).await?;
-        row.map(|row| read_complaint(&row)).transpose()
+        row.map(|row| self.read_complaint(&row)).transpose()
     }
 
     /// Complaints that nobody has settled, the oldest first. At most 200.
@@ -168,13 +176,28 @@ impl Store {
     /// When the database fails.
     pub async fn open_complaints(&self, account: &AccountId) -> Result<Vec<Complaint>, StoreError> {
         let rows = self.fetch(OPEN_COMPLAINTS, vec![account.as_str().into()]).await?;
-        rows.iter().map(read_complaint).collect()
+        rows.iter().map(|row| self.read_complaint(row)).collect()
     }
 
     /// Settles a complaint; [`Conflict::Lost`] when somebody did before.
     #[must_use]
     pub fn settle_complaint(&self, complaint_id: &str, by: &str, at: UnixMs) -> Write {
         Write::one(SETTLE, vec![complaint_id.into(), by.into(), at.into()], Conflict::Lost)
+    }
+
+    fn read_complaint(&self, row: &Row) -> Result<Complaint, StoreError> {
+        let complaint_id = row.text(0)?.to_owned();
+        let reason = self.vault().open(REASON, complaint_id.as_bytes(), row.blob(4)?)?;
+        Ok(Complaint {
+            account: AccountId::new(row.text(1)?),
+            follower: row.follower(2)?,
+            case_id: row.text(3)?.to_owned(),
+            reason: Personal::new(row.utf8(4, &reason)?),
+            registered_by: row.text(5)?.to_owned(),
+            registered: row.time(6)?,
+            settled: row.text_opt(7)?.map(str::to_owned).zip(row.time_opt(8)?),
+            complaint_id,
+        })
     }
 }
 
@@ -186,17 +209,4 @@ fn read_agent(row: &Row, first: usize) -> Result<Option<DeskAgent>, StoreError> 
         capacity: u32::try_from(row.int(first + 1)?).unwrap_or(DeskAgent::CAPACITY),
         ready: row.flag(first + 2)?,
     }))
-}
-
-fn read_complaint(row: &Row) -> Result<Complaint, StoreError> {
-    Ok(Complaint {
-        complaint_id: row.text(0)?.to_owned(),
-        account: AccountId::new(row.text(1)?),
-        follower: row.follower(2)?,
-        case_id: row.text(3)?.to_owned(),
-        reason: row.text(4)?.to_owned(),
-        registered_by: row.text(5)?.to_owned(),
-        registered: row.time(6)?,
-        settled: row.text_opt(7)?.map(str::to_owned).zip(row.time_opt(8)?),
-    })
 }

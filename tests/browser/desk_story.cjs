@@ -13,9 +13,9 @@ const { Phone } = require("./phone.cjs");
 const WAIT_MS = 40_000;
 const ACCOUNT = "card";
 const [binary, screenshots] = process.argv.slice(2).map((path) => resolve(path));
-/** A picture of 2 × 2 points. */
+/** A picture of 64 × 48 green points. */
 const PICTURE = Buffer.from(
-  "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFElEQVR4nGP8z8DAwMDAxMDAwMAAAA0GAQHvq3bKAAAAAElFTkSuQmCC",
+  "iVBORw0KGgoAAAANSUhEUgAAAEAAAAAwCAIAAAAuKetIAAAARElEQVR42u3PMQ0AAAgDsP2IQwj+fyzwkjSpgaamX4uAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAwNUCXtQ8iC1uzU0AAAAASUVORK5CYII=",
   "base64",
 );
 const HARM = [

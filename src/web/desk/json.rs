@@ -78,7 +78,7 @@ impl Reader<'_> {
             "complaint_id": complaint.complaint_id,
             "case_id": complaint.case_id,
             "account": complaint.account.as_str(),
-            "reason": complaint.reason,
+            "reason": complaint.reason.reveal(),
             "by": complaint.registered_by,
             "registered": complaint.registered.0,
             "limit": limit.name(),

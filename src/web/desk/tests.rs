@@ -114,6 +114,7 @@ async fn rooms(test: &TestStore) -> Rooms {
     for name in ["agent01", "agent02"] {
         staff.add_account(name, Role::Agent, &Secret::new(PASSWORD.to_owned())).await.unwrap();
     }
+    staff.add_account("boss", Role::Supervisor, &Secret::new(PASSWORD.to_owned())).await.unwrap();
     Rooms {
         desk: Data::new(Desk::new(test.store.clone(), files, Arc::new(Silent), Arc::default())),
         staff: Data::new(staff),
@@ -293,6 +294,78 @@ async fn a_case_is_taken_answered_and_ended_and_the_loser_is_told() {
         assert_eq!(call_service(&server, one.post(&path("/close"), close).to_request()).await.status(), 200);
         let mine = body_of(call_service(&server, one.get("/desk/api/mine").to_request()).await).await;
         assert_eq!(mine["cases"], json!([]));
+    }
+}
+
+#[actix_web::test]
+async fn the_wall_and_the_reports_are_for_supervisors() {
+    for test in stores().await {
+        let rooms = rooms(&test).await;
+        let server = server!(&rooms);
+        let case_id = waiting(&test, &rooms.desk, &["转人工"]).await;
+        let (agent, boss) = (Browser::new(&rooms, "agent01").await, Browser::new(&rooms, "boss").await);
+        let orders = [
+            ("/desk/api/move".to_owned(), json!({ "account": "card", "from": "card", "to": "loan" })),
+            (format!("/desk/api/cases/{case_id}/priority"), json!({ "level": 3 })),
+            (
+                "/desk/api/agents/agent02".to_owned(),
+                json!({ "skills": ["loan"], "capacity": 3, "ready": false }),
+            ),
+        ];
+        for (path, body) in &orders {
+            let refused = call_service(&server, agent.post(path, body.clone()).to_request()).await;
+            assert_eq!(refused.status(), 403, "{path}");
+            let done = call_service(&server, boss.post(path, body.clone()).to_request()).await;
+            assert_eq!(done.status(), 200, "{path}");
+        }
+        for (path, status) in
+            [("/desk/wall", 303), ("/desk/report", 303), ("/desk/report.csv", 403), ("/desk/api/wall", 403)]
+        {
+            let refused = call_service(&server, agent.get(path).to_request()).await;
+            assert_eq!(refused.status(), status, "{path}");
+            let shown = call_service(&server, boss.get(path).to_request()).await;
+            assert_eq!(shown.status(), 200, "{path}");
+        }
+        let foreign = call_service(&server, boss.get("/desk/report.csv?account=other").to_request()).await;
+        assert_eq!(foreign.status(), 400);
+        let wall = body_of(call_service(&server, boss.get("/desk/api/wall").to_request()).await).await;
+        let loan = wall["groups"].as_array().unwrap().iter().find(|group| group["group"] == "loan").unwrap();
+        assert_eq!((&loan["waiting"], &loan["overdue"]), (&json!(1), &json!(0)), "moved there");
+        let page = read_body(call_service(&server, boss.get("/desk/report").to_request()).await).await;
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        assert!(page.contains("<svg") && page.contains("boss") && !page.contains("style="));
+    }
+}
+
+#[actix_web::test]
+async fn a_picture_leaves_as_an_attachment_in_a_sandbox() {
+    for test in stores().await {
+        let rooms = rooms(&test).await;
+        let server = server!(&rooms);
+        let case_id = waiting(&test, &rooms.desk, &["转人工"]).await;
+        let account = AccountId::new("card");
+        let wanted = crate::store::WantedMedia {
+            account,
+            follower: who(),
+            seq: 1,
+            media_id: "m".to_owned(),
+            due: test.store.clock().now(),
+            tries: 0,
+        };
+        let put = test.store.put_media(&wanted, "image/png", b"\x89PNG\r\n\x1A\n").unwrap();
+        test.store.commit(Commit::new(0).with(put)).await.unwrap();
+        let browser = Browser::new(&rooms, "agent01").await;
+        let path = format!("/desk/api/cases/{case_id}/media/1");
+        let response = call_service(&server, browser.get(&path).to_request()).await;
+        let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        assert_eq!((response.status().as_u16(), header("content-type").as_str()), (200, "image/png"));
+        assert!(header("content-disposition").starts_with("attachment"));
+        assert!(header("content-security-policy").contains("sandbox"));
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        let none = browser.get(&format!("/desk/api/cases/{case_id}/media/2"));
+        assert_eq!(call_service(&server, none.to_request()).await.status(), 404);
+        let nobody = TestRequest::get().uri(&path).to_request();
+        assert_eq!(call_service(&server, nobody).await.status(), 401);
     }
 }
 

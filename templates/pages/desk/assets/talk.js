@@ -104,7 +104,14 @@ function file(kind, address) {
   made.controls = true;
   made.hidden = true;
   save.hidden = true;
-  const shown = () => { made.hidden = false; note.hidden = true; };
+  const shown = () => {
+    // Whoever reads the end of the log goes on reading it when a picture makes the log longer.
+    const scroll = made.closest('.scroll');
+    const atEnd = scroll && scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+    made.hidden = false;
+    note.hidden = true;
+    if (atEnd) scroll.scrollTop = scroll.scrollHeight;
+  };
   made.addEventListener('load', shown);
   made.addEventListener('loadedmetadata', shown);
   made.addEventListener('error', async () => {

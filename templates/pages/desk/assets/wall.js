@@ -144,5 +144,6 @@ at('agent-form').addEventListener('submit', (event) => {
 });
 at('agent-cancel').addEventListener('click', () => at('agent-dialog').close());
 
+at('move-to').selectedIndex = 1;
 read();
 setInterval(read, EVERY_MS);
