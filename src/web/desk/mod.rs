@@ -9,9 +9,9 @@ mod audit;
 mod guard;
 mod json;
 mod live;
+mod media;
 mod reveal;
 mod sign_in;
-mod media;
 mod supervise;
 mod words;
 
