@@ -82,6 +82,7 @@ async fn a_customer_s_number_is_shown_for_a_purpose_to_who_has_the_case_and_is_k
             assert!(page.contains("C10001") && page.contains("金卡 1234"), "{page}");
             let name = if std::ptr::eq(browser, &one) { "agent01 2026-11-22" } else { "chief 2026-11-22" };
             assert_eq!(page.matches(name).count(), WATERMARKS, "the reader's name lies across it");
+            test.clock.advance(std::time::Duration::from_millis(1));
         }
         let detail = json!({ "case_id": case_id, "purpose": "identify", "note": "电话核对", "found": true });
         assert_eq!(revealed(&test).await, [json!(["chief", detail]), json!(["agent01", detail])]);
