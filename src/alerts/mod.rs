@@ -11,6 +11,7 @@ mod kinds;
 mod merchant;
 mod misfit;
 mod plan;
+mod purchases;
 mod remarks;
 mod state;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::content::{Content, Fault};
 use crate::domain::ids::AccountId;
+use crate::identity::Identity;
 use crate::occasions::Kindnesses;
 use crate::outbound::Outbound;
 use crate::store::{Family, Store, StoreError, Write};
@@ -48,6 +50,8 @@ pub struct Alerts {
     kindnesses: ArcSwap<Kindnesses>,
     clock: SharedClock,
     backlog: Backlog,
+    /// Makes the links of alerts; without it they lead nowhere.
+    pages: Option<Arc<Identity>>,
     wake: tokio::sync::Notify,
 }
 
@@ -73,7 +77,15 @@ impl Alerts {
         let kinds = ArcSwap::from_pointee(Kinds::load(content)?);
         let kindnesses = ArcSwap::from_pointee(Kindnesses::load(content)?);
         let wake = tokio::sync::Notify::new();
-        Ok(Self { config, store, outbound, kinds, kindnesses, clock, backlog: Backlog::default(), wake })
+        let backlog = Backlog::default();
+        Ok(Self { config, store, outbound, kinds, kindnesses, clock, backlog, pages: None, wake })
+    }
+
+    /// The same with alerts that lead to the page of their transaction.
+    #[must_use]
+    pub fn leading_to(mut self, pages: Arc<Identity>) -> Self {
+        self.pages = Some(pages);
+        self
     }
 
     /// From now on these rules hold. What is planned already keeps its times.

@@ -193,7 +193,7 @@ impl Alerts {
                 customer: told.customer.clone(),
                 lane: kind.lane,
                 template_id: template.template_id.clone(),
-                url: None,
+                url: self.page_of(row, &account_id, follower),
                 data: fields::data(
                     &template.fields,
                     &values,
@@ -210,6 +210,13 @@ impl Alerts {
         }
         look.verdict = overall(verdicts).unwrap_or(look.verdict);
         Ok(look)
+    }
+
+    /// Where a tap on the alert leads: the page of its transaction, for this follower only.
+    fn page_of(&self, row: &NoticeRow, account: &AccountId, follower: FollowerKey) -> Option<String> {
+        let pages = self.pages.as_ref().filter(|_| row.family == Family::Transaction)?;
+        let now = self.clock.now();
+        Some(pages.link_about(account, follower, crate::identity::Page::Purchase, &row.notice_id, now))
     }
 
     /// A later look: what its messages say now.

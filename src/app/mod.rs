@@ -292,6 +292,7 @@ impl Rooms {
             clock: self.clock.clone(),
             inbound: self.inbound.clone(),
             identity: self.identity.clone(),
+            alerts: self.alerts.clone(),
             bank_api: self.bank_api.clone(),
             desk: self.desk.clone(),
             staff: self.staff.clone(),
@@ -326,7 +327,8 @@ impl Rooms {
         let exchange = Arc::new(glue::Exchange(apis.clone()));
         let identity = Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
         let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), &content, clock.clone());
-        let alerts = Arc::new(alerts.map_err(|faults| listed(&faults))?);
+        let alerts = alerts.map_err(|faults| listed(&faults))?;
+        let alerts = Arc::new(alerts.leading_to(identity.clone()));
         let marketing = Marketing::new(store.clone(), outbound.clone(), &content, clock.clone());
         let marketing = Arc::new(marketing.map_err(|faults| listed(&faults))?);
         let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;

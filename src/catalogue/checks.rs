@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::manifest::{Direction, Effect, FieldKind, Form, Lookup, Page, Proof, RowsBy, Sees};
+use super::manifest::{Direction, Effect, FieldKind, Form, Lookup, Page, Pick, Proof, RowsBy, Sees};
 use super::{Catalogue, NEXT_MAX, Service, samples};
 use crate::bank::{Operation, operations::CustomerUse};
 use crate::content::Fault;
@@ -92,10 +92,21 @@ impl Found<'_> {
     fn guard(&mut self, catalogue: &Catalogue) {
         let manifest = &self.service.manifest;
         let bound = *manifest.binding.get_ref();
-        if *manifest.proof.get_ref() != Proof::None && manifest.link.is_none() {
-            let message =
-                "only the page of a [link] can take this proof; name one, or ask for proof = \"none\"";
-            self.at(&manifest.proof, message);
+        match manifest.proof.get_ref() {
+            Proof::None => {}
+            Proof::Otp if bound || manifest.link.is_some() => {}
+            Proof::Otp => {
+                let message =
+                    "a one-time code goes to the customer's phone, so the service needs binding = true";
+                self.at(&manifest.proof, message);
+            }
+            Proof::Pin if manifest.link.is_some() => {}
+            Proof::Pin => {
+                self.at(
+                    &manifest.proof,
+                    "only the page of a [link] can take a PIN; name one, or ask for less",
+                );
+            }
         }
         let leads_out = manifest.escalate.is_some()
             || manifest.link.as_ref().is_some_and(|link| *link.page.get_ref() == Page::Bind);
@@ -193,7 +204,20 @@ impl Found<'_> {
         for from in form.fields.iter().filter_map(|field| field.options_from.as_ref()) {
             if let Some(operation) = self.operation(catalogue, &from.operation) {
                 self.customer(operation, &from.operation);
+                self.params(operation, from.params.keys(), &from.operation);
                 self.list(operation, &from.list);
+            }
+        }
+        for at_once in form.fields.iter().filter_map(|field| field.at_once.as_ref()) {
+            if let Some(operation) = self.operation(catalogue, &at_once.operation) {
+                self.customer(operation, &at_once.operation);
+                self.params(operation, at_once.params.keys(), &at_once.operation);
+                if !matches!(operation.effect(), crate::bank::Effect::Write) {
+                    self.at(
+                        &at_once.operation,
+                        "what is done at once is a write; a read answers nothing here",
+                    );
+                }
             }
         }
     }
@@ -280,16 +304,29 @@ impl Found<'_> {
         }
         let Some(pick) = &lookup.pick else { return };
         if lookup.rows.is_none() {
-            self.at(&pick.service, "a pick needs [lookup.rows]: the list that is picked from");
+            self.at(&pick.label, "a pick needs [lookup.rows]: the list that is picked from");
         }
-        let target =
-            catalogue.get(pick.service.get_ref()).and_then(|service| service.manifest.lookup.as_ref());
-        let Some(target) = target else {
-            return self.at(&pick.service, "a pick opens a service with a [lookup]");
+        if pick.service.is_some() == pick.by.is_some() || pick.by.is_some() == pick.services.is_empty() {
+            self.at(&pick.label, "a pick opens one `service`, or `by` a value one of `services`");
+        }
+        for service in pick.service.iter().chain(pick.services.values()) {
+            self.picked(catalogue, pick, service);
+        }
+    }
+
+    /// A service that a row opens must take what it is given, or take nothing.
+    fn picked(&mut self, catalogue: &Catalogue, pick: &Pick, service: &Spanned<String>) {
+        let Some(target) = catalogue.get(service.get_ref()).map(|service| &service.manifest) else {
+            let message = unknown_service(catalogue, service.get_ref());
+            return self.at(service, message);
         };
-        for name in pick.given.keys() {
-            if !target.accepts.iter().any(|accepted| accepted.get_ref() == name) {
-                self.at(&pick.service, format!("{} does not accept {name:?}", pick.service.get_ref()));
+        let fields = target.form.iter().flat_map(|form| &form.fields).map(|field| &field.name);
+        let accepted = target.lookup.iter().flat_map(|lookup| &lookup.accepts).chain(fields);
+        let accepted: BTreeSet<&str> = accepted.map(|name| name.get_ref().as_str()).collect();
+        // With several services each takes what it knows; with one all of it must be known.
+        for name in pick.given.keys().filter(|_| pick.by.is_none()) {
+            if !accepted.contains(name.as_str()) {
+                self.at(service, format!("{} does not accept {name:?}", service.get_ref()));
             }
         }
     }
@@ -301,8 +338,14 @@ impl Found<'_> {
         let operation = operation.or(manifest.form.as_ref().map(|form| &form.operation));
         let result = operation.and_then(|name| catalogue.operation(name.get_ref()));
         for (template, sees) in manifest.templates() {
-            let mut known = samples::scene_names();
-            if matches!(sees, Sees::Result | Sees::Submitted) {
+            let mut known = if sees.scene() { samples::scene_names() } else { BTreeSet::new() };
+            if sees == Sees::AtOnce {
+                let done = manifest.form.iter().flat_map(|form| &form.fields);
+                let done = done.filter_map(|field| field.at_once.as_ref());
+                let done = done.filter_map(|at_once| catalogue.operation(at_once.operation.get_ref()));
+                known.extend(done.flat_map(|operation| samples::members(operation.result_schema())));
+            }
+            if matches!(sees, Sees::Result | Sees::Submitted | Sees::Done) {
                 known.extend(
                     result.into_iter().flat_map(|operation| samples::members(operation.result_schema())),
                 );
@@ -345,7 +388,8 @@ impl Sees {
             Self::Result => &["shown", "has_more", "given"],
             Self::Row => &["row"],
             Self::Refusal => &["code", "message"],
-            Self::Given | Self::Submitted => &["given", "chosen"],
+            Self::Given | Self::Submitted | Self::Done | Self::AtOnce => &["given", "chosen"],
+            Self::Down => &["given", "chosen", "done"],
         }
     }
 }

@@ -165,7 +165,8 @@ pub enum RowsBy {
     House,
 }
 
-/// `[lookup.pick]`; its templates see one row as `row`.
+/// `[lookup.pick]`; its templates see one row as `row`. It opens one service for all rows, or by what a row says one of
+/// several; a row that names none of them has no line.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pick {
@@ -175,7 +176,12 @@ pub struct Pick {
     #[serde(default)]
     pub note: Option<Template>,
     /// The service that opens.
-    pub service: Spanned<String>,
+    pub service: Option<Spanned<String>>,
+    /// What chooses among `services`.
+    pub by: Option<Template>,
+    /// The services that may open, by the value of `by`.
+    #[serde(default)]
+    pub services: BTreeMap<String, Spanned<String>>,
     /// What it is given.
     pub given: BTreeMap<String, Template>,
 }
@@ -199,6 +205,70 @@ pub struct Form {
     /// What is said for a code that the operation refuses with.
     #[serde(default)]
     pub refusals: BTreeMap<String, Template>,
+    /// What the bank is told once the operation is done.
+    pub event: Option<Event>,
+    /// Somebody's money is in danger: a person takes over, and what the core did not do is tried until it is done.
+    pub urgent: Option<Urgent>,
+}
+
+/// `[form.urgent]`: a person gets the conversation with the first thing that is done, or cannot be done; and a write
+/// that the core did not answer is owed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Urgent {
+    /// Why, for the agent.
+    pub reason: String,
+    /// Who should take it; empty: anyone.
+    #[serde(default)]
+    pub skill: String,
+    /// 0 (ordinary) to 9 (at once).
+    pub priority: u8,
+    /// What is said when the core does not answer; `done` tells whether a step was done before.
+    pub down: Template,
+}
+
+/// `event`: what the bank is told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Which event.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// Its data; each text sees what was done as an answer does, but nothing of the scene.
+    pub data: BTreeMap<String, Template>,
+}
+
+/// The events that a service can cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A card was locked at the customer's word.
+    CardLocked,
+}
+
+impl EventKind {
+    /// Its name in the interface.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CardLocked => "card_locked",
+        }
+    }
+}
+
+/// `[form.fields.at_once]`: an operation that runs as soon as its field is answered, before anything else is asked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AtOnce {
+    /// `core:name`; a write.
+    pub operation: Spanned<String>,
+    /// Params of the operation, out of `given`.
+    pub params: BTreeMap<String, Template>,
+    /// What is said before the next question; sees the members of the result, and nothing of the scene, because it
+    /// may be said later.
+    pub say: Template,
+    /// What the bank is told once it is done.
+    pub event: Option<Event>,
 }
 
 /// `[[form.fields]]`
@@ -218,6 +288,8 @@ pub struct Field {
     pub options_from: Option<OptionsFrom>,
     /// Longest text of a `text` field.
     pub characters_max: Option<Spanned<u32>>,
+    /// What is done as soon as it is answered.
+    pub at_once: Option<AtOnce>,
 }
 
 /// What a field accepts.
@@ -246,8 +318,11 @@ pub struct Choice {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptionsFrom {
-    /// `core:name` or `house:name`, without params.
+    /// `core:name` or `house:name`.
     pub operation: Spanned<String>,
+    /// Its params, out of `given`; an empty one is left out.
+    #[serde(default)]
+    pub params: BTreeMap<String, Template>,
     /// The list's name in the result.
     pub list: Spanned<String>,
     /// What goes into `given`.
@@ -259,8 +334,11 @@ pub struct OptionsFrom {
     /// Fewest rows that make a choice.
     #[serde(default = "one")]
     pub fewest: u32,
-    /// What is said when there are fewer.
-    pub too_few: Template,
+    /// What is said when there are fewer; without it the question is left out, and its value is empty.
+    pub too_few: Option<Template>,
+    /// Whether a list of one is not asked about.
+    #[serde(default)]
+    pub only: bool,
 }
 
 fn one() -> u32 {
@@ -316,17 +394,28 @@ impl Manifest {
             all.extend(lookup.refusals.values().map(|text| (text, Sees::Refusal)));
             if let Some(pick) = &lookup.pick {
                 all.push((&pick.label, Sees::Row));
-                all.extend(pick.note.iter().chain(pick.given.values()).map(|text| (text, Sees::Row)));
+                let row = pick.note.iter().chain(&pick.by).chain(pick.given.values());
+                all.extend(row.map(|text| (text, Sees::Row)));
             }
         }
         if let Some(form) = &self.form {
             all.push((&form.answer, Sees::Submitted));
             all.extend(form.params.values().chain(&form.confirm).map(|text| (text, Sees::Given)));
             all.extend(form.refusals.values().map(|text| (text, Sees::Refusal)));
+            all.extend(
+                form.event.iter().flat_map(|event| event.data.values()).map(|text| (text, Sees::Done)),
+            );
+            all.extend(form.urgent.iter().map(|urgent| (&urgent.down, Sees::Down)));
             for field in &form.fields {
                 all.push((&field.prompt, Sees::Given));
+                if let Some(at_once) = &field.at_once {
+                    all.extend(at_once.params.values().map(|text| (text, Sees::Given)));
+                    let data = at_once.event.iter().flat_map(|event| event.data.values());
+                    all.extend(data.chain([&at_once.say]).map(|text| (text, Sees::AtOnce)));
+                }
                 if let Some(from) = &field.options_from {
-                    all.push((&from.too_few, Sees::Options));
+                    all.extend(from.params.values().map(|text| (text, Sees::Given)));
+                    all.extend(from.too_few.iter().map(|text| (text, Sees::Options)));
                     all.extend([(&from.value, Sees::Row), (&from.label, Sees::Row)]);
                     all.extend(from.note.iter().map(|text| (text, Sees::Row)));
                 }
@@ -355,4 +444,18 @@ pub enum Sees {
     Given,
     /// The members of the operation's result, `given`, `chosen`.
     Submitted,
+    /// The same, and nothing of the scene.
+    Done,
+    /// The members of the result of what was done at once, `given`, `chosen`; nothing of the scene.
+    AtOnce,
+    /// `given`, `chosen`, `done`.
+    Down,
+}
+
+impl Sees {
+    /// Whether it is filled while a message is being decided, so that it sees the scene.
+    #[must_use]
+    pub fn scene(self) -> bool {
+        !matches!(self, Self::Done | Self::AtOnce)
+    }
 }

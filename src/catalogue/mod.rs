@@ -16,8 +16,8 @@ use crate::render::{TextFault, Texts, Values};
 use crate::understanding::Class;
 
 pub use manifest::{
-    Answer, Choice, Direction, Effect, Escalate, Field, FieldKind, Form, Link, Lookup, Manifest, OptionsFrom,
-    Page, Pick, Proof, Rows, RowsBy, Template,
+    Answer, AtOnce, Choice, Direction, Effect, Escalate, Event, EventKind, Field, FieldKind, Form, Link,
+    Lookup, Manifest, OptionsFrom, Page, Pick, Proof, Rows, RowsBy, Template, Urgent,
 };
 pub use words::words;
 

@@ -186,7 +186,10 @@ fn views(catalogue: &Catalogue, service: &Service, template: &Template, sees: Se
     let mut all = Vec::new();
     for long in [false, true] {
         let mut scene = Values::new();
-        scene.extend(&scene_values(long));
+        if sees.scene() {
+            scene.extend(&scene_values(long));
+        }
+        scene.set("done", &json!(long));
         scene.set_markup("link", "<a href=\"https://bank.example\">打开</a>".to_owned());
         scene.set("given", &json!(given(service, long)));
         scene.set("chosen", &json!(given(service, long)));
@@ -194,7 +197,10 @@ fn views(catalogue: &Catalogue, service: &Service, template: &Template, sees: Se
         scene.set("has_more", &json!(long));
         scene.set_text("code", "code");
         scene.set_text("message", "原因");
-        if !matches!(sees, Sees::Result | Sees::Submitted | Sees::Row | Sees::Options) {
+        if !matches!(
+            sees,
+            Sees::Result | Sees::Submitted | Sees::Row | Sees::Options | Sees::Done | Sees::AtOnce
+        ) {
             all.push(scene);
             continue;
         }
@@ -234,11 +240,17 @@ fn sources<'a>(
         names.push((lookup.operation.get_ref(), list));
     }
     if let Some(form) = &manifest.form {
-        if sees == Sees::Submitted {
+        if matches!(sees, Sees::Submitted | Sees::Done) {
             names.push((form.operation.get_ref(), None));
         }
+        for at_once in form.fields.iter().filter_map(|field| field.at_once.as_ref()) {
+            let data = at_once.event.iter().flat_map(|event| event.data.values());
+            if data.chain([&at_once.say]).any(|text| text.span() == template.span()) {
+                names.push((at_once.operation.get_ref(), None));
+            }
+        }
         for from in form.fields.iter().filter_map(|field| field.options_from.as_ref()) {
-            let texts = [&from.value, &from.label, &from.too_few].into_iter().chain(&from.note);
+            let texts = [&from.value, &from.label].into_iter().chain(&from.too_few).chain(&from.note);
             let mine = texts.into_iter().any(|text| text.span() == template.span());
             if mine {
                 names.push((from.operation.get_ref(), Some(from.list.get_ref())));

@@ -246,8 +246,7 @@ impl Desk {
         conversation.stage = conversation.stage.after(Happening::Escalate)?;
         let (case, mut writes) = match promised.filter(|case| case.state == CaseState::CallBack) {
             Some(before) => {
-                let skill = self.group_of(skill);
-                let after = Case { reason: reason_code(reason), skill, ..before.clone() };
+                let after = self.more_pressing(&before, reason, skill, Priority::new(priority));
                 let write = self.store.requeue_case(&before, &after);
                 (after, vec![write])
             }
@@ -395,6 +394,19 @@ impl Desk {
         self.files.load().groups.taker(code).to_owned()
     }
 
+    /// A case with a new reason. It never falls back behind where it stood.
+    fn more_pressing(&self, before: &Case, reason: &str, skill: &str, priority: Priority) -> Case {
+        let priority = priority.max(before.priority);
+        Case {
+            reason: reason_code(reason),
+            skill: self.group_of(skill),
+            rank: before.rank.min(priority.rank(before.queued)),
+            priority,
+            prefer: None,
+            ..before.clone()
+        }
+    }
+
     /// Waiting already, and now it is more urgent, or a complaint: the case moves up and changes its group.
     async fn press(
         &self,
@@ -413,14 +425,7 @@ impl Desk {
         let mut writes = Vec::new();
         let mut case = before.clone();
         if priority > before.priority {
-            case = Case {
-                priority,
-                rank: priority.rank(before.opened),
-                reason: reason_code(reason),
-                skill: self.group_of(skill),
-                prefer: None,
-                ..before.clone()
-            };
+            case = self.more_pressing(&before, reason, skill, priority);
             writes.push(self.store.requeue_case(&before, &case));
             writes.extend(self.complaint_of_customer(&case, customer).await?);
         }

@@ -148,6 +148,10 @@ impl Links for LongLinks {
     fn page(&self, _: Page) -> String {
         format!("https://{}", "x".repeat(LINK_BYTES))
     }
+
+    fn step_up(&self, _: &str) -> String {
+        format!("https://{}", "x".repeat(LINK_BYTES))
+    }
 }
 
 fn is_cut(dialogue: &Dialogue, service: &Service, result: &Value, bound: bool) -> bool {
@@ -167,6 +171,7 @@ fn is_cut(dialogue: &Dialogue, service: &Service, result: &Value, bound: bool) -
         state: &state,
         stage: Stage::Bot,
         binding: binding.as_ref(),
+        step_up: None,
         desk: &desk,
         links: &LongLinks,
         reference: "ABCD2345",

@@ -1,6 +1,7 @@
 //! How a reply is put together: warning, what happened on the way, the answer, numbered lines. 1 to 2048 bytes.
 
-use super::state::Item;
+use super::outcome::OnPage;
+use super::state::{Action, Item};
 use crate::wechat::text::{Text, menu_link, plain};
 
 /// What stands in place of what had to be cut.
@@ -63,6 +64,20 @@ impl Reply {
             return Composed { text, cut };
         }
         Composed { text: shortened(&text), cut: true }
+    }
+
+    /// The same for a page of ours: what the numbers start become buttons.
+    pub(super) fn on_page(&self) -> OnPage {
+        let mut text: Vec<&str> = self.before.iter().map(String::as_str).collect();
+        text.push(&self.body);
+        let choice = |line: &Line| match &line.item.action {
+            Action::Start(wish) => Some((line.item.label.clone(), wish.clone())),
+            Action::Value(_) | Action::Confirm | Action::Leave | Action::NoneOfThese => None,
+        };
+        OnPage {
+            text: text.join("\n\n"),
+            choices: self.rows.iter().chain(&self.next).filter_map(choice).collect(),
+        }
     }
 
     fn lines(&self, lines: &[Line], from: usize, list: u32) -> String {

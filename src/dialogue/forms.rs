@@ -1,16 +1,18 @@
 //! Forms: one question at a time, then what will happen, then a plain yes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::compose::{Line, Reply};
-use super::outcome::{AskError, Step};
+use super::outcome::{AskError, Effect, Step};
+use super::owed::{self, Owed};
 use super::state::{Action, Form, Item, Wish};
 use super::texts::Key;
 use super::turn::{Turn, What, cleaned};
 use super::{MENU, PERSON};
-use crate::catalogue::{self, Field, FieldKind, OptionsFrom, Service};
+use crate::catalogue::{self, AtOnce, Field, FieldKind, Service};
 use crate::render::Values;
 use crate::understanding::{normalise, number};
 
@@ -28,7 +30,10 @@ impl<'a> Turn<'a> {
     pub(super) fn open_form(mut self, service: &Service, wish: Wish) -> Step {
         let id = format!("{}-{}", self.scene.now.0, service.id());
         let opened = self.scene.now;
-        self.state.form = Some(Form { id, wish, chosen: Default::default(), tries: 0, opened });
+        // What a page or a list brought has no words of its own.
+        let chosen = wish.given.keys().map(|name| (name.clone(), String::new())).collect();
+        let done = BTreeSet::new();
+        self.state.form = Some(Form { id, wish, chosen, tries: 0, opened, done, person: false });
         self.next_question(service)
     }
 
@@ -72,9 +77,24 @@ impl<'a> Turn<'a> {
         let (Some(form), Some(asks)) = (&self.state.form, &service.manifest.form) else {
             return self.not_understood();
         };
+        if let Some((name, at_once)) = due_at_once(form, asks) {
+            return match self.params(service, &at_once.params, &self.form_values(form)) {
+                Ok(params) => {
+                    let (operation, params) = (at_once.operation.get_ref(), Value::Object(params));
+                    self.call(operation, params, true, None, What::AtOnce(name))
+                }
+                Err(error) => self.failed_form(service, error),
+            };
+        }
         if let Some(field) = open_field(form, asks) {
             return match &field.options_from {
-                Some(from) => self.call(from.operation.get_ref(), json!({}), false, None, What::Options),
+                Some(from) => match self.params(service, &from.params, &self.form_values(form)) {
+                    Ok(params) => {
+                        let params = Value::Object(params);
+                        self.call(from.operation.get_ref(), params, false, None, What::Options)
+                    }
+                    Err(error) => self.failed_form(service, error),
+                },
                 None => {
                     let choices = self.fixed_choices(field);
                     self.question(service, &field.prompt, choices)
@@ -131,7 +151,10 @@ impl<'a> Turn<'a> {
         };
         let rows = result[from.list.get_ref().as_str()].as_array().cloned().unwrap_or_default();
         if rows.len() < usize::try_from(from.fewest).unwrap_or(usize::MAX) {
-            return self.too_few(service, from, result);
+            return match &from.too_few {
+                Some(too_few) => self.too_few(service, too_few, result),
+                None => self.take_value(String::new(), String::new()),
+            };
         }
         let choice = |row: &Value| {
             let mut values = self.values();
@@ -146,16 +169,22 @@ impl<'a> Turn<'a> {
             Ok(choice)
         };
         match rows.iter().take(OPTIONS_MAX).map(choice).collect::<Result<Vec<Line>, AskError>>() {
-            Ok(choices) => self.question(service, &field.prompt, choices),
+            Ok(mut choices) => match choices.pop_if(|_| from.only && rows.len() == 1) {
+                Some(Line { item: Item { label, action: Action::Value(value), .. }, .. }) => {
+                    self.take_value(value, label)
+                }
+                _ => self.question(service, &field.prompt, choices),
+            },
             Err(error) => self.failed_form(service, error),
         }
     }
 
-    fn too_few(mut self, service: &Service, from: &OptionsFrom, result: &Value) -> Step {
+    fn too_few(mut self, service: &Service, too_few: &catalogue::Template, result: &Value) -> Step {
+        self.call_person(service);
         self.state.form = None;
         let mut values = self.values();
         values.extend(result);
-        match self.fill(service, &from.too_few, &values) {
+        match self.fill(service, too_few, &values) {
             Ok(body) => {
                 let next = self.next(service);
                 self.done(Some(service.id()), Reply { body, next, ..Reply::default() })
@@ -164,7 +193,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn failed_form(mut self, service: &Service, error: AskError) -> Step {
+    pub(super) fn failed_form(mut self, service: &Service, error: AskError) -> Step {
+        self.call_person(service);
         self.state.form = None;
         self.forget_lists();
         self.failed(service, error)
@@ -247,6 +277,10 @@ impl<'a> Turn<'a> {
         let (Some(form), Some(asks)) = (&self.state.form, &service.manifest.form) else {
             return self.not_understood();
         };
+        if !self.proved(service) {
+            let wish = form.wish.clone();
+            return self.step_up_first(service, wish);
+        }
         let stored = self.scene.state.form.as_ref().is_some_and(|stored| stored.id == form.id);
         let form_id = stored.then(|| form.id.clone());
         match self.params(service, &asks.params, &self.form_values(form)) {
@@ -258,11 +292,79 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// What a field does at once is done: said before whatever comes next.
+    pub(super) fn done_at_once(mut self, service: &Service, field: &str, result: &Value) -> Step {
+        let (Some(form), Some(at_once)) = (&mut self.state.form, at_once(service, field)) else {
+            return self.not_understood();
+        };
+        form.done.insert(field.to_owned());
+        let values = owed::values(&form.wish.given, &form.chosen, result);
+        let said = self.fill(service, &at_once.say, &values).and_then(|said| {
+            let event = at_once.event.as_ref();
+            Ok((said, event.map(|event| self.event(service, event, &values)).transpose()?))
+        });
+        match said {
+            Ok((said, event)) => {
+                self.before.push(said);
+                self.effects.extend(event);
+                self.call_person(service);
+                self.next_question(service)
+            }
+            Err(error) => self.failed_form(service, error),
+        }
+    }
+
+    /// The core did not do what must be done: a person takes over, and it is tried until it is done.
+    pub(super) fn owed_step(mut self, service: &Service, field: Option<String>) -> Step {
+        let (Some(form), Some(asks)) = (self.state.form.clone(), &service.manifest.form) else {
+            return self.not_understood();
+        };
+        let Some(urgent) = &asks.urgent else { return self.failed_form(service, AskError::Down) };
+        let (operation, params) = match field.as_deref().and_then(|field| at_once(service, field)) {
+            Some(at_once) => (&at_once.operation, &at_once.params),
+            None => (&asks.operation, &asks.params),
+        };
+        let mut values = self.form_values(&form);
+        values.set("done", &json!(!form.done.is_empty()));
+        let filled = self.params(service, params, &self.form_values(&form));
+        let filled = filled.and_then(|params| Ok((params, self.fill(service, &urgent.down, &values)?)));
+        let (params, body) = match filled {
+            Ok(filled) => filled,
+            Err(error) => return self.failed_form(service, error),
+        };
+        let operation = operation.get_ref().strip_prefix("core:").unwrap_or(operation.get_ref()).to_owned();
+        let Form { wish, chosen, .. } = form;
+        let owed = Owed { service: wish.service, field, operation, params, given: wish.given, chosen };
+        self.effects.push(Effect::Owe { owed });
+        self.before.push(body);
+        self.call_person(service);
+        self.state.form = None;
+        self.forget_lists();
+        let body = self.before.pop().unwrap_or_default();
+        self.done(Some(service.id()), Reply { body, ..Reply::default() })
+    }
+
+    /// What the bank is told of something that was done.
+    fn event(
+        &self,
+        service: &Service,
+        event: &catalogue::Event,
+        values: &Values,
+    ) -> Result<Effect, AskError> {
+        owed::event(&self.dialogue.catalogue, service, event, values).ok_or(AskError::Lied)
+    }
+
     /// The form's operation answered.
     pub(super) fn submitted(mut self, service: &Service, result: &Value) -> Step {
+        self.call_person(service);
         let (Some(form), Some(asks)) = (self.state.form.take(), &service.manifest.form) else {
             return self.not_understood();
         };
+        let done = owed::values(&form.wish.given, &form.chosen, result);
+        match asks.event.as_ref().map(|event| self.event(service, event, &done)).transpose() {
+            Ok(event) => self.effects.extend(event),
+            Err(error) => return self.failed_form(service, error),
+        }
         self.forget_lists();
         let mut values = self.form_values(&form);
         values.extend(result);
@@ -288,6 +390,21 @@ impl<'a> Turn<'a> {
 
 fn line(label: String, action: Action) -> Line {
     Line { item: Item { label, note: None, action }, service: None }
+}
+
+/// The first answered field whose operation is not done yet.
+fn due_at_once<'a>(form: &Form, asks: &'a catalogue::Form) -> Option<(String, &'a AtOnce)> {
+    asks.fields.iter().find_map(|field| {
+        let name = field.name.get_ref();
+        let is_due = form.wish.given.contains_key(name) && !form.done.contains(name);
+        Some((name.clone(), field.at_once.as_ref().filter(|_| is_due)?))
+    })
+}
+
+/// What a field of a service's form does at once.
+fn at_once<'a>(service: &'a Service, field: &str) -> Option<&'a AtOnce> {
+    let fields = service.manifest.form.iter().flat_map(|form| &form.fields);
+    fields.filter(|asked| asked.name.get_ref() == field).find_map(|asked| asked.at_once.as_ref())
 }
 
 /// The first field without an answer.

@@ -7,27 +7,35 @@ use super::scene::Scene;
 use crate::bank::Operations;
 use crate::bank::operations::BadOperation;
 
+/// Answered out of what the house keeps, not out of the scene.
+pub(super) const RECENT_ALERTS: &str = "recent_alerts";
+
+/// What fits the customer's last transaction, likewise.
+const OFFERS: &str = "offers";
+
 /// Their schemas, in the same form as those of the core.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("binding", include_str!("house/binding.json")),
     ("unbind", include_str!("house/unbind.json")),
     ("default_card", include_str!("house/default_card.json")),
     ("alerts", include_str!("house/alerts.json")),
     ("marketing", include_str!("house/marketing.json")),
-    ("offers", include_str!("house/offers.json")),
+    (OFFERS, include_str!("house/offers.json")),
+    (RECENT_ALERTS, include_str!("house/recent_alerts.json")),
 ];
-
-/// Those whose answer is not in the scene: `inbound` is asked for it, as the core is.
-const ASKED: [&str; 1] = ["offers"];
-
-/// Whether an operation's answer is asked for, and not made out of the scene.
-pub(super) fn is_asked(name: &str) -> bool {
-    ASKED.contains(&name)
-}
 
 /// The house's operations with their schemas.
 pub(super) fn operations() -> Result<Operations, BadOperation> {
     Operations::parse(FILES.map(|(name, text)| (name.to_owned(), text.to_owned())))
+}
+
+/// Whether an operation needs what the house keeps.
+pub(super) fn is_looked_up(name: &str) -> bool {
+    [RECENT_ALERTS, OFFERS].contains(&name)
+}
+
+pub(super) fn not_bound() -> AskError {
+    refused("not_bound", "您还没有绑定信用卡。")
 }
 
 /// Answers one of them.
@@ -58,7 +66,7 @@ fn refused(code: &str, message: &str) -> AskError {
 }
 
 fn bound(scene: &Scene<'_>) -> Result<(), AskError> {
-    scene.binding.map(|_| ()).ok_or_else(|| refused("not_bound", "您还没有绑定信用卡。"))
+    scene.binding.map(|_| ()).ok_or_else(not_bound)
 }
 
 fn binding(scene: &Scene<'_>) -> Value {

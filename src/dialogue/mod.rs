@@ -3,12 +3,14 @@
 //! [`Dialogue::decide`] either decides at once or asks one question to the core; its answer goes into
 //! [`Dialogue::proceed`], which decides or asks again. `inbound` carries out what comes of it.
 
+mod alerts;
 pub mod chat;
 mod check;
 mod compose;
 mod forms;
 mod house;
 mod outcome;
+mod owed;
 mod robots;
 mod router;
 mod scene;
@@ -22,10 +24,13 @@ use crate::bank::Operations;
 use crate::bank::operations::BadOperation;
 use crate::catalogue::{Catalogue, words};
 use crate::content::{Content, Fault};
+use crate::domain::binding::Binding;
+use crate::domain::transaction::Transaction;
 use crate::understanding::{Lexicon, Understanding};
 
 pub use check::{Coverage, Report, check, menu_faults};
-pub use outcome::{Ask, AskError, Effect, Outcome, Say, Step, Then};
+pub use outcome::{Ask, AskError, Effect, Of, OnPage, Outcome, Say, Step, Then};
+pub use owed::{Later, Owed};
 pub use robots::Robots;
 pub use scene::{DeskStatus, Links, MediaKind, Said, Scene};
 pub use state::{DialogueState, Wish};
@@ -106,6 +111,27 @@ impl Dialogue {
     pub fn decide(&self, scene: &Scene<'_>) -> Step {
         router::decide(Turn::new(self, scene))
     }
+
+    /// Answers an operation of the house that needs what the house keeps: the customer's transactions, the newest
+    /// first.
+    ///
+    /// # Errors
+    /// When nobody is bound, or the house has no such operation.
+    pub fn look_up(
+        binding: Option<&Binding>,
+        operation: &str,
+        params: &serde_json::Value,
+        transactions: &[Transaction],
+    ) -> Result<serde_json::Value, AskError> {
+        match (operation, binding) {
+            (house::RECENT_ALERTS, Some(binding)) => Ok(alerts::recent(transactions, binding, params)),
+            (house::RECENT_ALERTS, None) => Err(house::not_bound()),
+            _ => Err(AskError::Lied),
+        }
+    }
+
+    /// How far back [`Self::look_up`] wants transactions.
+    pub const LOOK_BACK: std::time::Duration = std::time::Duration::from_secs(alerts::CONTEXT_MINUTES * 60);
 
     /// Goes on with the core's answer.
     #[must_use]

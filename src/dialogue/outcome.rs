@@ -1,10 +1,13 @@
 //! What a decision comes to: data that `inbound` carries out.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::owed::Owed;
 use super::state::{DialogueState, Wish};
 use super::turn::Purpose;
+use crate::catalogue::EventKind;
 use crate::domain::case::Rating;
+use crate::domain::time::UnixMs;
 use crate::wechat::reply::Article;
 
 /// The next step of a message's handling.
@@ -15,9 +18,20 @@ pub enum Step {
     Ask(Ask),
 }
 
-/// A question to the core.
+/// Who answers an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The bank's core.
+    Core,
+    /// The house itself, out of what it keeps; see [`super::Dialogue::look_up`].
+    House,
+}
+
+/// A question to the core, or to what the house keeps.
 pub struct Ask {
-    /// The operation's name at the core; with `house:` in front, one that the house answers out of its database.
+    /// Who answers it.
+    pub of: Of,
+    /// The operation's name there.
     pub operation: String,
     /// Its params.
     pub params: Value,
@@ -26,6 +40,8 @@ pub struct Ask {
     /// The form it submits: the idempotency key derives from it, so that a second try is the same call. Without
     /// one the key derives from the message.
     pub form_id: Option<String>,
+    /// When the follower proved himself for this with a one-time code; `None`: binding is all there is.
+    pub verified: Option<UnixMs>,
     /// What the answer is for.
     pub then: Then,
 }
@@ -64,14 +80,33 @@ pub struct Outcome {
     pub masked: bool,
     /// Whether the reply was too long and had to be shortened.
     pub(super) cut: bool,
+    /// The reply as a page of ours shows it.
+    pub page: OnPage,
 }
 
 impl Outcome {
     /// Nothing is said and nothing changes.
     #[must_use]
     pub fn silent(state: DialogueState) -> Self {
-        Self { reply: None, state, effects: Vec::new(), service: None, masked: false, cut: false }
+        Self {
+            reply: None,
+            state,
+            effects: Vec::new(),
+            service: None,
+            masked: false,
+            cut: false,
+            page: OnPage::default(),
+        }
     }
+}
+
+/// A reply as a page shows it: no numbers to answer with, buttons instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnPage {
+    /// A WeChat text; may be empty.
+    pub text: String,
+    /// The words of each button, and what it starts.
+    pub choices: Vec<(String, Wish)>,
 }
 
 /// A reply. Fits WeChat's limits.
@@ -132,6 +167,23 @@ pub enum Effect {
     },
     /// He got a link to bind: once bound, this is answered.
     AwaitBinding {
+        /// What he asked.
+        wish: Wish,
+    },
+    /// The bank is told.
+    Event {
+        /// Which event.
+        kind: EventKind,
+        /// Its data.
+        data: Map<String, Value>,
+    },
+    /// The core did not do what must be done: it is tried until it is.
+    Owe {
+        /// What.
+        owed: Owed,
+    },
+    /// He got a link to prove himself with a one-time code: once proved, this is answered.
+    AwaitStepUp {
         /// What he asked.
         wish: Wish,
     },

@@ -2,11 +2,11 @@
 //! may mean.
 
 use super::compose::{Line, Reply, parse_tap};
-use super::outcome::{Effect, Outcome, Say, Step};
+use super::outcome::{Effect, OnPage, Outcome, Say, Step};
 use super::scene::Said;
 use super::state::{Action, Item, Wish};
 use super::texts::Key;
-use super::turn::{GIVEN_CHARACTERS_MAX, Turn, cleaned};
+use super::turn::{GIVEN_CHARACTERS_MAX, Turn, cleaned, is_urgent};
 use super::{MENU, PERSON};
 use crate::catalogue::Service;
 use crate::domain::case::Rating;
@@ -29,7 +29,11 @@ pub(super) fn decide(mut turn: Turn<'_>) -> Step {
         };
     }
     match turn.scene.stage {
-        Stage::WithAgent => turn.silent(),
+        // What must not wait for the agent is done; he reads of it.
+        Stage::WithAgent => match turn.urgent_wish() {
+            Some(wish) => turn.start(wish),
+            None => turn.silent(),
+        },
         Stage::Waiting => turn.while_waiting(),
         Stage::Bot | Stage::WrapUp => turn.with_bot(),
     }
@@ -44,6 +48,12 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// A wish from a page whose service must not wait.
+    fn urgent_wish(&self) -> Option<Wish> {
+        let Said::Resumed { wish } = self.scene.said else { return None };
+        self.dialogue.catalogue.get(&wish.service).filter(|service| is_urgent(service)).map(|_| wish.clone())
+    }
+
     /// The agent answers; the bot keeps out of it, but for the warning after something that must not be written.
     fn silent(self) -> Step {
         let warning = (!self.before.is_empty()).then(|| Say::Text(self.before.join("\n\n")));
@@ -54,15 +64,26 @@ impl<'a> Turn<'a> {
             service: None,
             masked: self.scene.masked,
             cut: false,
+            page: OnPage::default(),
         })
     }
 
     /// In the queue: what is written is kept for the agent; what can be told at a tap is told.
     fn while_waiting(mut self) -> Step {
         let dialogue = self.dialogue;
+        self.expire_form();
         match self.scene.said {
             Said::Text { text, menu_item } => {
                 let plain = normalise(text.reveal());
+                if self.state.form.is_some() && !LEAVE_QUEUE.contains(&plain.as_str()) {
+                    return match menu_item.as_deref().and_then(Tap::of) {
+                        Some(tap) => self.tap(&tap),
+                        None => self.in_form(text.reveal(), &plain),
+                    };
+                }
+                if let Some(wish) = self.meant_urgently(&plain) {
+                    return self.start(wish);
+                }
                 if LEAVE_QUEUE.contains(&plain.as_str()) {
                     self.effects.push(Effect::CancelWait);
                     return self.fixed(Key::wait_left, &[MENU]);
@@ -219,10 +240,29 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// The urgent service that a text means: by its keyword, or by a danger that names it.
+    fn meant_urgently(&self, plain: &str) -> Option<Wish> {
+        let understanding = &self.dialogue.understanding;
+        let by_danger = || {
+            let (family, _) = understanding.lexicon().danger(plain)?;
+            understanding.lexicon().family(family)?.service.as_deref()
+        };
+        let id = understanding.keyword(plain).or_else(by_danger)?;
+        let service = self.dialogue.catalogue.get(id).filter(|service| is_urgent(service))?;
+        (self.scene.binding.is_some() || !service.needs_binding()).then(|| Wish::of(service.id()))
+    }
+
     fn danger(mut self, family: &str) -> Step {
         let Some(family) = self.dialogue.understanding.lexicon().family(family) else {
             return self.start(Wish::of(PERSON));
         };
+        // Who can be helped at once is helped first; who cannot gets a person.
+        let service = family.service.as_deref().and_then(|id| self.dialogue.catalogue.get(id));
+        if let Some(service) =
+            service.filter(|service| !service.needs_binding() || self.scene.binding.is_some())
+        {
+            return self.start(Wish::of(service.id()));
+        }
         self.before.push(family.say.trim().to_owned());
         self.escalate(&family.reason, &family.skill, family.priority)
     }

@@ -6,6 +6,7 @@ use crate::domain::binding::Binding;
 use crate::domain::conversation::Stage;
 use crate::domain::ids::FollowerKey;
 use crate::domain::secret::Personal;
+use crate::domain::step_up::StepUp;
 use crate::domain::time::UnixMs;
 
 use super::state::{DialogueState, Wish};
@@ -26,6 +27,8 @@ pub struct Scene<'a> {
     pub stage: Stage,
     /// His binding, if he has one.
     pub binding: Option<&'a Binding>,
+    /// What he proved last as this customer; it may have run out.
+    pub step_up: Option<&'a StepUp>,
     /// Whether people are there.
     pub desk: &'a DeskStatus,
     /// Makes links to pages for this follower.
@@ -72,7 +75,7 @@ pub enum Said {
     },
     /// Sent something that is not text.
     Media(MediaKind),
-    /// Finished binding: the question that had to wait goes on.
+    /// Finished binding, or proved himself: the question that had to wait goes on.
     Resumed {
         /// The question.
         wish: Wish,
@@ -96,6 +99,9 @@ pub enum MediaKind {
 pub trait Links {
     /// The address of a page.
     fn page(&self, page: Page) -> String;
+
+    /// The address of the page that takes a one-time code for a scope.
+    fn step_up(&self, scope: &str) -> String;
 }
 
 /// Whether people answer now.

@@ -1,6 +1,6 @@
 //! What the dialogue remembers of a conversation between two messages. Sealed where it is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,13 +45,13 @@ pub struct DialogueState {
     pub(super) misunderstood: u8,
     /// The service that answered last.
     pub(super) last_service: Option<String>,
-    /// What he asked when he got a link to bind: answered once he is bound.
+    /// What he asked when he got a link to bind or to prove himself: answered once that is done.
     pub(super) pending_wish: Option<Wish>,
 }
 
 impl DialogueState {
-    /// Keeps a question until the binding that it needs is done.
-    pub fn await_binding(&mut self, wish: Wish) {
+    /// Keeps a question until the binding or the one-time code that it needs is there.
+    pub fn set_aside(&mut self, wish: Wish) {
         self.pending_wish = Some(wish);
     }
 
@@ -86,6 +86,12 @@ pub(super) struct Form {
     /// Wrong answers to the present question.
     pub(super) tries: u8,
     pub(super) opened: UnixMs,
+    /// Fields whose operation was done at once.
+    #[serde(default)]
+    pub(super) done: BTreeSet<String>,
+    /// Whether a person was called.
+    #[serde(default)]
+    pub(super) person: bool,
 }
 
 /// One numbered line of a reply.

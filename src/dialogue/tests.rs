@@ -28,6 +28,10 @@ impl Links for NoLinks {
     fn page(&self, page: crate::catalogue::Page) -> String {
         format!("https://wx.bank.example/{}", page.name())
     }
+
+    fn step_up(&self, _: &str) -> String {
+        "https://wx.bank.example/step_up".to_owned()
+    }
 }
 
 fn with_scene<T>(said: &Said, state: &DialogueState, bound: bool, act: impl FnOnce(&Scene<'_>) -> T) -> T {
@@ -43,6 +47,7 @@ fn with_scene<T>(said: &Said, state: &DialogueState, bound: bool, act: impl FnOn
         state,
         stage: crate::domain::conversation::Stage::Bot,
         binding: binding.as_ref(),
+        step_up: None,
         desk: &desk,
         links: &NoLinks,
         reference: "ABCD2345",

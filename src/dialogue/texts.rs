@@ -46,6 +46,10 @@ answers! {
     bind_label();
     /// A service that needs binding.
     bind_first("service", "link");
+    /// Words of the link to the page that takes a one-time code.
+    step_up_label();
+    /// A service that needs a one-time code.
+    step_up_first("service", "link");
     /// Before the numbers of what comes next.
     next();
     /// After a list that goes on.

@@ -6,17 +6,21 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::compose::{Line, Reply};
-use super::outcome::{Ask, AskError, Effect, Outcome, Say, Step, Then};
+use super::outcome::{Ask, AskError, Effect, Of, Outcome, Say, Step, Then};
 use super::scene::Scene;
 use super::state::{Action, DialogueState, Item, Wish};
 use super::texts::Key;
 use super::{Dialogue, MENU, PERSON, house};
-use crate::catalogue::{Escalate, Link, Lookup, Page, Pick, RowsBy, Service, Template};
+use crate::catalogue::{Escalate, Link, Lookup, Page, Pick, Proof, RowsBy, Service, Template};
+use crate::domain::conversation::Stage;
+use crate::domain::time::UnixMs;
 use crate::render::{Values, plain};
 use crate::wechat::text::link;
 
+/// The code by which the core refuses what needs a one-time code first, whatever the service's file says.
+const STEP_UP_REQUIRED: &str = "step_up_required";
 /// Longest value that a wish may carry into an operation, in characters.
-pub(super) const GIVEN_CHARACTERS_MAX: usize = 40;
+pub(super) const GIVEN_CHARACTERS_MAX: usize = 64;
 
 /// What an answer of the core is for, with everything decided before it.
 #[derive(Clone)]
@@ -34,6 +38,8 @@ pub(super) enum What {
     Lookup(Wish),
     /// The choices of the open form's present question.
     Options,
+    /// What a field of the open form does at once.
+    AtOnce(String),
     /// The open form was submitted.
     Submit,
 }
@@ -89,6 +95,9 @@ impl<'a> Turn<'a> {
         if service.needs_binding() && self.scene.binding.is_none() {
             return self.bind_first(service, wish);
         }
+        if !self.proved(service) {
+            return self.step_up_first(service, wish);
+        }
         let manifest = &service.manifest;
         match (&manifest.lookup, &manifest.link) {
             (Some(_), Some(page)) if self.scene.binding.is_none() => return self.page(service, page),
@@ -122,6 +131,31 @@ impl<'a> Turn<'a> {
         link(&self.scene.links.page(Page::Bind), &self.say(Key::bind_label, &self.values()))
     }
 
+    /// Whether what a service wants proved is proved. The page of a link takes its proof itself.
+    pub(super) fn proved(&self, service: &Service) -> bool {
+        let manifest = &service.manifest;
+        *manifest.proof.get_ref() != Proof::Otp || manifest.link.is_some() || self.verified(service).is_some()
+    }
+
+    /// When the follower proved himself for a service with a one-time code that still counts.
+    fn verified(&self, service: &Service) -> Option<UnixMs> {
+        let step_up = self.scene.step_up?;
+        step_up.covers(service.id(), self.scene.now).then_some(step_up.verified)
+    }
+
+    /// Sends him to the page that takes a one-time code; what he wants waits for it.
+    pub(super) fn step_up_first(mut self, service: &Service, wish: Wish) -> Step {
+        self.forget_lists();
+        self.state.form = None;
+        let mut values = self.values();
+        values.set_text("service", service.label());
+        let label = self.say(Key::step_up_label, &values);
+        values.set_markup("link", link(&self.scene.links.step_up(service.id()), &label));
+        let body = self.say(Key::step_up_first, &values);
+        self.effects.push(Effect::AwaitStepUp { wish });
+        self.done(Some(service.id()), Reply { body, ..Reply::default() })
+    }
+
     fn page(self, service: &Service, page: &Link) -> Step {
         let mut values = self.values();
         values.set_markup("link", self.link(page));
@@ -143,6 +177,37 @@ impl<'a> Turn<'a> {
 
     fn link(&self, page: &Link) -> String {
         link(&self.scene.links.page(*page.page.get_ref()), page.label.get_ref())
+    }
+
+    /// The same with the first thing that an urgent form does, or cannot do; once a form. Words for the customer.
+    pub(super) fn call_person(&mut self, service: &Service) {
+        let urgent = service.manifest.form.as_ref().and_then(|form| form.urgent.as_ref());
+        let Some(urgent) = urgent else { return };
+        if let Some(form) = &mut self.state.form
+            && std::mem::replace(&mut form.person, true)
+        {
+            return;
+        }
+        let is_called = |effect: &Effect| matches!(effect, Effect::Escalate { .. } | Effect::CallBack { .. });
+        if self.effects.iter().any(is_called) || self.scene.stage == Stage::WithAgent {
+            return;
+        }
+        // Who waits already moves ahead; he was told of the queue before.
+        let waits = self.scene.stage == Stage::Waiting;
+        if waits && !self.scene.desk.open {
+            return;
+        }
+        let (reason, skill, priority) = (urgent.reason.clone(), urgent.skill.clone(), urgent.priority);
+        let (key, effect) = if self.scene.desk.open {
+            (Key::escalated, Effect::Escalate { reason, skill, priority })
+        } else {
+            (Key::call_back, Effect::CallBack { reason, skill, priority })
+        };
+        self.effects.push(effect);
+        if !waits {
+            let words = self.say(key, &self.values());
+            self.before.push(words);
+        }
     }
 
     /// Fetches a person, or promises one for when somebody is there (P8).
@@ -203,32 +268,68 @@ impl<'a> Turn<'a> {
         form_id: Option<String>,
         what: What,
     ) -> Step {
-        if let Some(name) = operation.strip_prefix("house:").filter(|name| !house::is_asked(name)) {
+        let looked_up = operation.strip_prefix("house:").filter(|name| house::is_looked_up(name));
+        if let Some(name) = operation.strip_prefix("house:").filter(|_| looked_up.is_none()) {
             let answer = house::answer(self.scene, name, &params).map(|(value, effects)| {
                 self.effects.extend(effects);
                 value
             });
             return self.with_answer(what, answer);
         }
-        let operation = operation.strip_prefix("core:").unwrap_or(operation).to_owned();
+        let (of, operation) = match looked_up {
+            Some(name) => (Of::House, name),
+            None => (Of::Core, operation.strip_prefix("core:").unwrap_or(operation)),
+        };
+        let operation = operation.to_owned();
+        let verified = self.service_of(&what).and_then(|service| self.verified(service));
         let Self { state, effects, before, .. } = self;
         let then = Then(Purpose { state, effects, before, what });
-        Step::Ask(Ask { operation, params, write, form_id, then })
+        Step::Ask(Ask { of, operation, params, write, form_id, verified, then })
     }
 
-    fn with_answer(self, what: What, answer: Result<Value, AskError>) -> Step {
-        let id = match (&what, &self.state.form) {
-            (What::Lookup(wish), _) => &wish.service,
-            (_, Some(form)) => &form.wish.service,
-            (_, None) => return self.not_understood(),
-        };
-        let Some(service) = self.dialogue.catalogue.get(id) else { return self.not_understood() };
+    fn with_answer(mut self, what: What, answer: Result<Value, AskError>) -> Step {
+        let Some(service) = self.service_of(&what) else { return self.not_understood() };
         match (what, answer) {
+            // The core itself decides that binding is not enough here.
+            (what, Err(AskError::Refused { code, .. }))
+                if code == STEP_UP_REQUIRED && self.verified(service).is_none() =>
+            {
+                match self.wish_of(what) {
+                    Some(wish) => self.step_up_first(service, wish),
+                    None => self.not_understood(),
+                }
+            }
             (What::Lookup(wish), Ok(result)) => self.show(service, wish, result),
             (What::Options, Ok(result)) => self.offer_options(service, &result),
             (What::Submit, Ok(result)) => self.submitted(service, &result),
+            (What::AtOnce(field), Ok(result)) => self.done_at_once(service, &field, &result),
+            (What::AtOnce(field), Err(AskError::Down | AskError::Lied)) => {
+                self.owed_step(service, Some(field))
+            }
+            (What::Submit, Err(AskError::Down | AskError::Lied)) if is_urgent(service) => {
+                self.owed_step(service, None)
+            }
             (What::Submit, Err(AskError::Down | AskError::Lied)) => self.unclear(service),
-            (_, Err(error)) => self.failed(service, error),
+            (What::Lookup(_), Err(error)) => self.failed(service, error),
+            (_, Err(error)) => self.failed_form(service, error),
+        }
+    }
+
+    /// The service that a question to an operation belongs to.
+    fn service_of(&self, what: &What) -> Option<&'a Service> {
+        let id = match (what, &self.state.form) {
+            (What::Lookup(wish), _) => &wish.service,
+            (_, Some(form)) => &form.wish.service,
+            (_, None) => return None,
+        };
+        self.dialogue.catalogue.get(id)
+    }
+
+    /// What he wants, with all that he has said to it.
+    fn wish_of(&mut self, what: What) -> Option<Wish> {
+        match what {
+            What::Lookup(wish) => Some(wish),
+            _ => self.state.form.take().map(|form| form.wish),
         }
     }
 
@@ -281,11 +382,17 @@ impl<'a> Turn<'a> {
                 Some(note) => Some(self.fill(service, note, &values)?),
                 None => None,
             };
-            let wish = Wish { service: pick.service.get_ref().clone(), given, shown: 0 };
+            let opens = match (&pick.service, &pick.by) {
+                (Some(service), _) => Some(service),
+                (None, Some(by)) => pick.services.get(&self.fill(service, by, &values)?),
+                (None, None) => None,
+            };
+            let Some(opens) = opens else { return Ok(None) };
+            let wish = Wish { service: opens.get_ref().clone(), given, shown: 0 };
             let label = self.fill(service, &pick.label, &values)?;
-            Ok(Line { item: Item { label, note, action: Action::Start(wish) }, service: None })
+            Ok(Some(Line { item: Item { label, note, action: Action::Start(wish) }, service: None }))
         };
-        rows.iter().map(line).collect()
+        rows.iter().filter_map(|row| line(row).transpose()).collect()
     }
 
     /// The core refused, or failed.
@@ -403,6 +510,7 @@ impl<'a> Turn<'a> {
             self.state.offered = items;
         }
         let composed = reply.compose(self.state.lists);
+        let page = reply.on_page();
         if composed.cut {
             tracing::warn!(
                 service,
@@ -419,6 +527,7 @@ impl<'a> Turn<'a> {
             service: service.map(str::to_owned),
             masked: self.scene.masked,
             cut: composed.cut,
+            page,
         })
     }
 
@@ -455,6 +564,11 @@ impl<'a> Turn<'a> {
         let ids: Vec<&str> = first.map(|id| id.get_ref().as_str()).chain(and.iter().copied()).collect();
         self.lines(&ids)
     }
+}
+
+/// Whether what a service's form does must not stay undone.
+pub(super) fn is_urgent(service: &Service) -> bool {
+    service.manifest.form.as_ref().is_some_and(|form| form.urgent.is_some())
 }
 
 fn wants(turn: &Turn<'_>, service: &Service, lookup: &Lookup, name: &str) -> bool {

@@ -10,6 +10,7 @@ pub mod mask;
 pub mod money;
 pub mod notice;
 pub mod secret;
+pub mod step_up;
 pub mod time;
 pub mod trace;
 pub mod transaction;

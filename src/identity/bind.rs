@@ -383,7 +383,7 @@ impl Identity {
     }
 
     /// The question that the dialogue set aside until a binding stands.
-    async fn pending_wish(
+    pub(super) async fn pending_wish(
         &self,
         account: &AccountId,
         follower: FollowerKey,

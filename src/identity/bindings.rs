@@ -162,6 +162,8 @@ impl Identity {
             self.store.erase_sessions(account, follower),
             self.store.erase_starts(account, follower),
             self.store.erase_resumes(account, follower),
+            self.store.erase_step_up(account, follower),
+            self.store.erase_owed_calls(account, follower),
             self.store.erase_messages(account, follower),
             self.store.erase_media(account, follower),
             self.store.erase_follower(account, follower),

@@ -12,13 +12,16 @@ pub mod checks;
 pub mod consent;
 mod import;
 mod progress;
+mod purchase;
 mod session;
+mod step_up;
 mod ticket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use application::{
@@ -29,7 +32,9 @@ pub use bind::{AlertChoice, BindFault, BindForm, BindStage, Bound, Challenge, Ve
 pub use bindings::UnbindReason;
 pub use import::{ImportItem, ImportOutcome};
 pub use progress::{Progress, ProgressStage};
+pub use purchase::LookedAt;
 pub use session::{Arrival, Opening, Refusal, Visit};
+pub use step_up::{StepUpFault, StepUpPage, StepUpStage};
 
 use crate::bank::{Call, Context, Core, CoreError};
 use crate::clock;
@@ -42,6 +47,8 @@ use crate::telemetry::trace;
 
 /// How long a page link is good.
 pub const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
+/// How long the link of an alert is good.
+pub const PURCHASE_LINK_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A session ends when nobody used it for this long.
 pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// A session ends this long after it began, used or not.
@@ -66,11 +73,30 @@ pub enum Page {
     Apply,
     /// 办卡进度
     ApplyProgress,
+    /// 短信验证码: what a one-time code is wanted for is named by the link.
+    StepUp,
+    /// 这笔交易: which one is named by the link.
+    Purchase,
 }
 
 impl Page {
     /// Every page.
-    pub const ALL: [Self; 3] = [Self::Bind, Self::Apply, Self::ApplyProgress];
+    pub const ALL: [Self; 5] = [Self::Bind, Self::Apply, Self::ApplyProgress, Self::StepUp, Self::Purchase];
+
+    /// How long a link to it is good. An alert may be opened days later; WeChat still names who holds the phone.
+    #[must_use]
+    pub fn link_life(self) -> Duration {
+        match self {
+            Self::Purchase => PURCHASE_LINK_LIFE,
+            _ => LINK_LIFE,
+        }
+    }
+
+    /// Whether it shows nothing without a link from the chat.
+    #[must_use]
+    pub fn needs_link(self) -> bool {
+        matches!(self, Self::Bind | Self::StepUp | Self::Purchase)
+    }
 
     /// Its name in the address.
     #[must_use]
@@ -79,6 +105,8 @@ impl Page {
             Self::Bind => "bind",
             Self::Apply => "apply",
             Self::ApplyProgress => "progress",
+            Self::StepUp => "step-up",
+            Self::Purchase => "purchase",
         }
     }
 
@@ -143,8 +171,25 @@ pub trait Announce: Send + Sync {
     fn wake(&self, part: u8);
 }
 
-/// Answers the question that a binding interrupted.
+/// Answers the question that a binding or a one-time code interrupted.
 pub trait Resumer: Send + Sync {
+    /// What customers call the service of a scope; `None`: it is no service.
+    fn title(&self, _account: &AccountId, _scope: &str) -> Option<String> {
+        None
+    }
+
+    /// Does what a page asks for as if it had been said in the chat, where it is said too; what is only looked at is
+    /// told on the page alone. The wish is as the dialogue writes it down. `None`: the answer is given in the chat.
+    fn act<'a>(
+        &'a self,
+        _account: &'a AccountId,
+        _follower: FollowerKey,
+        _wish: &'a crate::domain::secret::Personal,
+        _place: Place,
+    ) -> BoxFuture<'a, Option<PageAnswer>> {
+        Box::pin(async { None })
+    }
+
     /// The answer as the chat would give it (a WeChat text), or `None` when it must be given there.
     fn resume<'a>(
         &'a self,
@@ -152,6 +197,24 @@ pub trait Resumer: Send + Sync {
         follower: FollowerKey,
         wish: &'a crate::domain::secret::Personal,
     ) -> BoxFuture<'a, Option<String>>;
+}
+
+/// Where an answer to a page is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the page and in the chat: something was done.
+    PageAndChat,
+    /// On the page alone: something was looked at.
+    Page,
+}
+
+/// An answer as a page shows it. Kept sealed in the session.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct PageAnswer {
+    /// A WeChat text.
+    pub text: String,
+    /// What can be done next: the words of a button, and what it does as the dialogue writes it down.
+    pub choices: Vec<(String, String)>,
 }
 
 /// Why the house itself could not do its part.
@@ -226,8 +289,21 @@ impl Identity {
     /// An absolute link to a page, signed for one follower, good for half an hour; to binding, good once.
     #[must_use]
     pub fn link(&self, account: &AccountId, follower: FollowerKey, page: Page, now: UnixMs) -> String {
-        let ticket = ticket::Ticket::new(&self.store, account, follower, page, now + LINK_LIFE);
-        format!("{}?t={}", self.address(account, page.path()), ticket.sign(&self.store))
+        self.link_about(account, follower, page, "", now)
+    }
+
+    /// The same about one thing of the page: a scope, a transaction. At most 255 bytes.
+    #[must_use]
+    pub fn link_about(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        page: Page,
+        about: &str,
+        now: UnixMs,
+    ) -> String {
+        let ticket = ticket::Ticket::new(&self.store, account, follower, page, now + page.link_life());
+        format!("{}?t={}", self.address(account, page.path()), ticket.about(about).sign(&self.store))
     }
 
     /// Erases what has had its time. To be called every few minutes by any instance.
@@ -243,6 +319,7 @@ impl Identity {
             now - SESSION_IDLE_MAX,
             now - STARTS_WINDOW,
         ));
+        commit.push(self.store.forget_step_ups(now));
         self.store.commit(commit).await
     }
 

@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 
 use super::apply::Submitted;
 use super::bind::BindStage;
+use super::purchase::LookedAt;
+use super::step_up::StepUpPage;
 use super::ticket::Ticket;
 use super::{ExchangeFault, Identity, IdentityError, JOURNEY_LIFE, Page, SESSION_IDLE_MAX, SESSION_LIFE_MAX};
 use crate::clock::new_token;
@@ -81,6 +83,34 @@ pub(super) struct PageState {
     pub(super) bind: Option<BindStage>,
     /// The application that was just submitted.
     pub(super) submitted: Option<Submitted>,
+    /// The one-time code that is wanted.
+    pub(super) step_up: Option<StepUpPage>,
+    /// The transaction that is looked at.
+    pub(super) purchase: Option<LookedAt>,
+}
+
+impl PageState {
+    /// Notes what a link is about. `false`: that is noted already, or it is about its whole page.
+    fn hold(&mut self, ticket: &Ticket) -> bool {
+        let about = ticket.about.as_str();
+        match ticket.page {
+            Page::StepUp => {
+                if self.step_up.as_ref().is_some_and(|before| before.goes_on(about, &ticket.nonce)) {
+                    return false;
+                }
+                self.step_up = Some(StepUpPage::new(about, &ticket.nonce, None));
+                true
+            }
+            Page::Purchase => {
+                if self.purchase.as_ref().is_some_and(|before| before.transaction_id == about) {
+                    return false;
+                }
+                self.purchase = Some(LookedAt { transaction_id: about.to_owned(), answer: None });
+                true
+            }
+            Page::Bind | Page::Apply | Page::ApplyProgress => false,
+        }
+    }
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -157,7 +187,7 @@ impl Identity {
                 Some(_) => {}
             }
         }
-        if page == Page::Bind && ticket.is_none() {
+        if page.needs_link() && ticket.is_none() {
             return Ok(Opening::Refused(Refusal::LinkMissing));
         }
         self.authorize(account, page, link, browser, now).await
@@ -175,8 +205,17 @@ impl Identity {
     }
 
     async fn open_plainly(&self, page: Page, visit: Visit) -> Result<Opening, IdentityError> {
-        if page != Page::Bind || matches!(visit.state.bind, Some(BindStage::Done(_))) {
+        let is_known = match page {
+            Page::Bind => matches!(visit.state.bind, Some(BindStage::Done(_))),
+            Page::StepUp => visit.state.step_up.is_some(),
+            Page::Purchase => visit.state.purchase.is_some(),
+            Page::Apply | Page::ApplyProgress => true,
+        };
+        if is_known {
             return Ok(Opening::Visit(Box::new(visit)));
+        }
+        if page != Page::Bind {
+            return Ok(Opening::Refused(Refusal::LinkMissing));
         }
         let Some(link) = &visit.state.link else { return Ok(Opening::Refused(Refusal::LinkMissing)) };
         if self.store.ticket_is_used(&link.nonce).await? {
@@ -185,12 +224,15 @@ impl Identity {
         Ok(Opening::Visit(Box::new(visit)))
     }
 
-    /// Notes a binding link in the session; what an older link began is dropped.
+    /// Notes in the session what a link is for; what an older link began is dropped.
     async fn hold_link(
         &self,
         visit: &mut Visit,
         ticket: &Ticket,
     ) -> Result<Result<(), Refusal>, IdentityError> {
+        if visit.state.hold(ticket) {
+            self.save_visit(visit).await?;
+        }
         let held = visit.state.link.as_ref().is_some_and(|link| link.nonce == ticket.nonce);
         if ticket.page != Page::Bind || held {
             return Ok(Ok(()));
@@ -278,6 +320,9 @@ impl Identity {
             },
         };
         let mut state = PageState::default();
+        if let Some(ticket) = &link {
+            state.hold(ticket);
+        }
         if let Some(ticket) = link.filter(|ticket| ticket.page == Page::Bind) {
             if self.store.ticket_is_used(&ticket.nonce).await? {
                 return refused(Refusal::LinkUsed);

@@ -9,10 +9,13 @@ use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::store::Store;
 
-const FORM: u8 = 1;
+/// A link to a page as a whole.
+const PLAIN: u8 = 1;
+/// A link that is about one thing of the page: its length and text stand before the account.
+const ABOUT: u8 = 2;
 const MAC_BYTES: usize = 16;
 /// Longest ticket that is looked at, in characters.
-const CHARS_MAX: usize = 160;
+const CHARS_MAX: usize = 512;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
@@ -21,6 +24,8 @@ pub(super) struct Ticket {
     pub(super) page: Page,
     pub(super) expires: UnixMs,
     pub(super) nonce: [u8; 16],
+    /// What of the page it is for: a scope, a transaction; empty: the whole page. At most 255 bytes.
+    pub(super) about: String,
 }
 
 impl Ticket {
@@ -33,15 +38,28 @@ impl Ticket {
     ) -> Self {
         let mut nonce = [0; 16];
         store.random().fill(&mut nonce);
-        Self { account: account.clone(), follower, page, expires, nonce }
+        Self { account: account.clone(), follower, page, expires, nonce, about: String::new() }
     }
 
-    /// Base64url of: form, page, expiry, nonce, follower key, account id, keyed hash of all these.
+    /// The same about one thing. A text that is too long is about nothing, and its page says so.
+    pub(super) fn about(mut self, about: &str) -> Self {
+        if u8::try_from(about.len()).is_ok() {
+            about.clone_into(&mut self.about);
+        }
+        self
+    }
+
+    /// Base64url of: form, page, expiry, nonce, follower key, what it is about, account id, keyed hash of all these.
     pub(super) fn sign(&self, store: &Store) -> String {
-        let mut bytes = vec![FORM, page_byte(self.page)];
+        let form = if self.about.is_empty() { PLAIN } else { ABOUT };
+        let mut bytes = vec![form, page_byte(self.page)];
         bytes.extend(self.expires.0.to_be_bytes());
         bytes.extend(self.nonce);
         bytes.extend(self.follower.as_bytes());
+        if form == ABOUT {
+            bytes.push(u8::try_from(self.about.len()).unwrap_or(0));
+            bytes.extend(self.about.as_bytes());
+        }
         bytes.extend(self.account.as_str().as_bytes());
         bytes.extend(seal(store, &bytes));
         URL_SAFE_NO_PAD.encode(bytes)
@@ -60,13 +78,22 @@ impl Ticket {
         let (&[form, page], rest) = payload.split_first_chunk::<2>()?;
         let (expires, rest) = rest.split_first_chunk::<8>()?;
         let (nonce, rest) = rest.split_first_chunk::<16>()?;
-        let (follower, account) = rest.split_first_chunk::<16>()?;
+        let (follower, rest) = rest.split_first_chunk::<16>()?;
+        let (about, account) = match form {
+            PLAIN => (&[][..], rest),
+            ABOUT => {
+                let (length, rest) = rest.split_first()?;
+                rest.split_at_checked(usize::from(*length))?
+            }
+            _ => return None,
+        };
         Some(Self {
             account: AccountId::new(std::str::from_utf8(account).ok()?),
             follower: FollowerKey::new(*follower),
-            page: Page::ALL.into_iter().find(|known| form == FORM && page_byte(*known) == page)?,
+            page: Page::ALL.into_iter().find(|known| page_byte(*known) == page)?,
             expires: UnixMs(i64::from_be_bytes(*expires)),
             nonce: *nonce,
+            about: std::str::from_utf8(about).ok()?.to_owned(),
         })
     }
 }
@@ -76,6 +103,8 @@ fn page_byte(page: Page) -> u8 {
         Page::Bind => 1,
         Page::Apply => 2,
         Page::ApplyProgress => 3,
+        Page::StepUp => 4,
+        Page::Purchase => 5,
     }
 }
 
@@ -93,8 +122,13 @@ mod tests {
         let test = stores().await.remove(0);
         let follower = FollowerKey::new([7; 16]);
         let ticket = Ticket::new(&test.store, &AccountId::new("card"), follower, Page::Bind, UnixMs(5));
-        let text = ticket.sign(&test.store);
-        assert_eq!(Ticket::read(&test.store, &text), Some(ticket));
+        for about in ["", "card_unlock", &"长".repeat(85)] {
+            let ticket = ticket.clone().about(about);
+            assert_eq!(ticket.about, about);
+            assert_eq!(Ticket::read(&test.store, &ticket.sign(&test.store)), Some(ticket));
+        }
+        assert_eq!(ticket.clone().about(&"x".repeat(256)).about, "");
+        let text = ticket.about("T1").sign(&test.store);
         let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();

@@ -39,8 +39,8 @@ impl Inbound {
         let Outcome { reply, mut state, effects, service, .. } = outcome;
         let mut writes = Vec::new();
         for effect in effects {
-            if let Effect::AwaitBinding { wish } = effect {
-                state.await_binding(wish);
+            if let Effect::AwaitBinding { wish } | Effect::AwaitStepUp { wish } = effect {
+                state.set_aside(wish);
                 continue;
             }
             writes.extend(
@@ -130,7 +130,7 @@ impl Inbound {
         Ok(self.rooms.outbound.customer_service(account, follower, Sender::Owed, &content, cause)?)
     }
 
-    async fn effect(
+    pub(super) async fn effect(
         &self,
         account: &Account,
         follower: FollowerKey,
@@ -162,8 +162,17 @@ impl Inbound {
             (Effect::Alerts { on, hide_amounts }, Some(binding)) => {
                 identity.alerts_writes(id, follower, binding, on, hide_amounts)?
             }
-            (Effect::Unbind | Effect::DefaultCard { .. } | Effect::Alerts { .. }, None)
-            | (Effect::AwaitBinding { .. }, _) => Vec::new(),
+            (Effect::Event { kind, data }, _) => {
+                self.rooms.outbound.event(kind.name(), id, customer, serde_json::Value::Object(data))?
+            }
+            (Effect::Owe { owed }, Some(binding)) => {
+                self.owe_writes(id, follower, &binding.customer, owed)?
+            }
+            (
+                Effect::Owe { .. } | Effect::Unbind | Effect::DefaultCard { .. } | Effect::Alerts { .. },
+                None,
+            )
+            | (Effect::AwaitBinding { .. } | Effect::AwaitStepUp { .. }, _) => Vec::new(),
         };
         Ok(writes)
     }

@@ -7,8 +7,9 @@ use super::Inbound;
 use super::scene::Loaded;
 use crate::bank::{Call, Context, CoreError};
 use crate::config::Account;
-use crate::dialogue::{Ask, AskError, Dialogue, Outcome, Said, Step};
+use crate::dialogue::{Ask, AskError, Dialogue, Of, Outcome, Said, Step};
 use crate::domain::ids::FollowerKey;
+use crate::outbound::rfc3339;
 use crate::telemetry::Stage;
 use crate::telemetry::trace::SPANS;
 
@@ -78,8 +79,9 @@ impl<'a> Question<'a> {
                 Step::Done(outcome) => return Decided::Done(Box::new(outcome)),
                 Step::Ask(ask) => ask,
             };
-            let same =
-                |(asked, _): &&(Ask, _)| asked.operation == ask.operation && asked.params == ask.params;
+            let same = |(asked, _): &&(Ask, _)| {
+                asked.of == ask.of && asked.operation == ask.operation && asked.params == ask.params
+            };
             match self.answers.iter().find(same) {
                 Some((_, answer)) => step = dialogue.proceed(&scene, ask.then, answer.clone()),
                 None => return Decided::Wanted(Box::new(ask)),
@@ -106,9 +108,6 @@ impl Inbound {
         loaded: &Loaded,
         ask: &Ask,
     ) -> Result<Value, AskError> {
-        if let Some(operation) = ask.operation.strip_prefix("house:") {
-            return self.ask_house(question, loaded, operation).await;
-        }
         let number = question.answers.len();
         if number >= CALLS_MAX {
             tracing::error!(
@@ -116,6 +115,9 @@ impl Inbound {
                 "one question asks the core more than {CALLS_MAX} times and was stopped: look at its service's steps"
             );
             return Err(AskError::Down);
+        }
+        if ask.of == Of::House {
+            return self.ask_house(question, loaded, ask).await;
         }
         let app_id = question.account.app_id.as_bytes();
         let number = number.to_string();
@@ -128,6 +130,11 @@ impl Inbound {
             _ => vault.index("core call", &[app_id, b"push", question.root.as_bytes(), number.as_bytes()]),
         });
         let binding = loaded.binding.as_ref();
+        let guard = match (binding, ask.verified) {
+            (None, _) => "none",
+            (Some(_), None) => "binding",
+            (Some(_), Some(_)) => "otp",
+        };
         let call = Call {
             customer_id: binding.map(|binding| binding.customer.clone()),
             params: ask.params.clone(),
@@ -135,8 +142,8 @@ impl Inbound {
             context: Context {
                 trace_id: Some(question.trace_id.clone()),
                 account: Some(question.account.id.to_string()),
-                guard: Some(if binding.is_some() { "binding" } else { "none" }.to_owned()),
-                verified_at: None,
+                guard: Some(guard.to_owned()),
+                verified_at: ask.verified.map(rfc3339),
                 client_ip: None,
             },
         };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Inbound;
 use super::decide::Question;
 use super::scene::Loaded;
-use crate::dialogue::AskError;
+use crate::dialogue::{Ask, AskError, Dialogue};
 use crate::domain::binding::Binding;
 use crate::store::StoreError;
 
@@ -20,17 +20,23 @@ impl Inbound {
         &self,
         question: &Question<'_>,
         loaded: &Loaded,
-        operation: &str,
+        ask: &Ask,
     ) -> Result<Value, AskError> {
-        let answer = match (operation, &loaded.binding) {
-            ("offers", Some(binding)) => self.offers(question, binding).await,
-            ("offers", None) => Ok(json!({ "opted_in": false, "offers": [] })),
-            _ => return Err(AskError::Lied),
-        };
-        answer.map_err(|error| {
-            tracing::warn!(%error, operation, "the database gave no answer; the customer was told of a disturbance");
+        let down = |error: StoreError| {
+            tracing::warn!(%error, operation = ask.operation, retry = "when the customer asks again",
+                "the database gave no answer; the customer was told of a disturbance");
             AskError::Down
-        })
+        };
+        let transactions = match (ask.operation.as_str(), &loaded.binding) {
+            ("offers", Some(binding)) => return self.offers(question, binding).await.map_err(down),
+            ("offers", None) => return Ok(json!({ "opted_in": false, "offers": [] })),
+            (_, Some(binding)) => {
+                let since = self.rooms.clock.now() - Dialogue::LOOK_BACK;
+                self.rooms.alerts.recent(&binding.customer, since).await.map_err(down)?
+            }
+            (_, None) => Vec::new(),
+        };
+        Dialogue::look_up(loaded.binding.as_ref(), &ask.operation, &ask.params, &transactions)
     }
 
     /// What fits the customer's last transaction.

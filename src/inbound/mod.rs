@@ -11,6 +11,7 @@ mod followers;
 mod house;
 mod measure;
 mod notes;
+mod owed;
 mod resume;
 mod scene;
 mod turn;

@@ -1,4 +1,4 @@
-//! What a binding interrupted goes on: shown on the page that ended it, and said in the chat.
+//! What a binding or a one-time code interrupted goes on: shown on the page that ended it, and said in the chat.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use super::carry_out::reply_within;
 use super::decide::Question;
 use super::{Inbound, Stopped, conflict};
 use crate::config::Account;
-use crate::dialogue::{Said, Wish};
+use crate::dialogue::{Effect, OnPage, Said, Wish};
+use crate::domain::conversation::Stage;
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
-use crate::identity::Resumer;
+use crate::identity::{PageAnswer, Place, Resumer};
 use crate::outbound::Cause;
 use crate::store::{Channel, Commit, Conflict, Direction, Known, Message, Resume};
 use crate::telemetry::trace;
@@ -22,6 +23,8 @@ use crate::wechat::reply::Reply;
 
 /// Tries before a wish is given up; the customer can always ask again.
 const TRIES_MAX: i64 = 5;
+/// A page waits for its answer itself; the worker steps in only when it did not come to that.
+const PAGE_FIRST: Duration = Duration::from_secs(5);
 /// Pause after a try; it also keeps other instances away while one is at it.
 const RETRY_AFTER: Duration = Duration::from_secs(20);
 
@@ -40,8 +43,8 @@ impl Inbound {
     }
 
     /// Answers one wish: in the log, in the chat if the allowance lets it, else as the first thing said next.
-    /// Gives the text. `None`: somebody else is at it, or it was given up.
-    async fn go_on_wish(&self, resume: &Resume) -> Result<Option<String>, Stopped> {
+    /// Gives what was said. `None`: somebody else is at it, or it was given up.
+    async fn go_on_wish(&self, resume: &Resume) -> Result<Option<Gone>, Stopped> {
         let store = &self.rooms.store;
         let Some(account) = self.rooms.config.account(resume.account.as_str()) else { return Ok(None) };
         let until = self.rooms.clock.now() + RETRY_AFTER;
@@ -63,14 +66,23 @@ impl Inbound {
         for _ in 0..self.limits.attempts_max {
             let conversation = store.conversation(&resume.account, resume.follower).await?;
             let binding = self.rooms.identity.binding(&resume.account, resume.follower).await?;
-            let loaded = self.load(Known { seen: None, met: true, conversation, binding }).await?;
+            let step_up = store.step_up(&resume.account, resume.follower).await?;
+            let loaded = self.load(Known { seen: None, met: true, conversation, binding, step_up }).await?;
             let outcome = self.decide_all(&mut question, &loaded).await;
             let mut conversation = loaded.conversation.clone();
             let mut state = outcome.state;
             state.forget_wish();
-            conversation.dialogue = Some(Zeroizing::new(state.to_json()?));
             let mut commit = Commit::new(resume.follower.part());
             commit.push(store.end_resume(&resume.resume_id));
+            for effect in outcome.effects {
+                if let Effect::AwaitBinding { wish } | Effect::AwaitStepUp { wish } = effect {
+                    state.set_aside(wish);
+                    continue;
+                }
+                let writes = self.effect(account, resume.follower, &loaded, &mut conversation, effect);
+                commit.extend(writes.await?);
+            }
+            conversation.dialogue = Some(Zeroizing::new(state.to_json()?));
             let mut text = None;
             if let Some(say) = outcome.reply {
                 let reply = reply_within(say, ArticlesMax::One);
@@ -89,7 +101,7 @@ impl Inbound {
             match conflict(store.commit(commit).await)? {
                 None => {
                     self.rooms.outbound.wake(resume.follower.part());
-                    return Ok(text);
+                    return Ok(Some(Gone { text, page: outcome.page }));
                 }
                 Some(Conflict::Stale) => {}
                 Some(Conflict::Lost | Conflict::Duplicate) => return Ok(None),
@@ -98,23 +110,85 @@ impl Inbound {
         Err(Stopped::Contended(self.limits.attempts_max))
     }
 
-    async fn give_up(&self, resume: &Resume) -> Result<Option<String>, Stopped> {
+    async fn give_up(&self, resume: &Resume) -> Result<Option<Gone>, Stopped> {
         let end = self.rooms.store.end_resume(&resume.resume_id);
         conflict(self.rooms.store.commit(Commit::new(resume.follower.part()).with(end)).await)?;
         Ok(None)
     }
 
-    async fn resume_now(&self, account: &Account, follower: FollowerKey) -> Result<Option<String>, Stopped> {
+    async fn resume_now(&self, account: &Account, follower: FollowerKey) -> Result<Option<Gone>, Stopped> {
         for resume in self.rooms.store.resumes_of(&account.id, follower).await? {
-            if let Some(text) = self.go_on_wish(&resume).await? {
-                return Ok(Some(text));
+            if let Some(gone) = self.go_on_wish(&resume).await? {
+                return Ok(Some(gone));
             }
         }
         Ok(None)
     }
+
+    /// Does what a page asks for, kept first, so that it survives the browser and this process.
+    async fn act_now(
+        &self,
+        account: &Account,
+        follower: FollowerKey,
+        wish: &Personal,
+    ) -> Result<Option<OnPage>, Stopped> {
+        let due = self.rooms.clock.now() + PAGE_FIRST;
+        let write = self.rooms.store.insert_resume(&account.id, follower, wish, due)?;
+        conflict(self.rooms.store.commit(Commit::new(follower.part()).with(write)).await)?;
+        let gone = self.resume_now(account, follower).await?;
+        self.rooms.desk.notify(&account.id, follower);
+        Ok(gone.map(|gone| gone.page))
+    }
+
+    /// Looks something up for a page. The conversation stays as it is.
+    async fn look_now(
+        &self,
+        account: &Account,
+        follower: FollowerKey,
+        wish: &Personal,
+    ) -> Result<Option<OnPage>, Stopped> {
+        let store = &self.rooms.store;
+        let said = Said::Resumed { wish: serde_json::from_str(wish.reveal())? };
+        let root = format!("page:{}", store.new_id());
+        let mut question = Question::new(account, follower, said, self.present_trace().to_string(), root);
+        let mut conversation = store.conversation(&account.id, follower).await?;
+        // Nothing is said in the chat, so it does not matter who owns that.
+        conversation.stage = Stage::Bot;
+        let binding = self.rooms.identity.binding(&account.id, follower).await?;
+        let step_up = store.step_up(&account.id, follower).await?;
+        let loaded = self.load(Known { seen: None, met: true, conversation, binding, step_up }).await?;
+        Ok(Some(self.decide_all(&mut question, &loaded).await.page))
+    }
 }
 
 impl Resumer for Inbound {
+    fn title(&self, account: &AccountId, scope: &str) -> Option<String> {
+        self.robot(account).catalogue().get(scope).map(|service| service.label().to_owned())
+    }
+
+    fn act<'a>(
+        &'a self,
+        account: &'a AccountId,
+        follower: FollowerKey,
+        wish: &'a Personal,
+        place: Place,
+    ) -> BoxFuture<'a, Option<PageAnswer>> {
+        Box::pin(async move {
+            let account = self.rooms.config.account(account.as_str())?;
+            let answer = match place {
+                Place::PageAndChat => self.act_now(account, follower, wish).await,
+                Place::Page => self.look_now(account, follower, wish).await,
+            };
+            match answer {
+                Ok(page) => page.filter(|page| !page.text.is_empty()).map(page_answer),
+                Err(error) => {
+                    tracing::warn!(account = %account.id, %follower, %error, retry = "later", "what a page asked for goes on in the chat");
+                    None
+                }
+            }
+        })
+    }
+
     fn resume<'a>(
         &'a self,
         account: &'a AccountId,
@@ -124,7 +198,7 @@ impl Resumer for Inbound {
         Box::pin(async move {
             let account = self.rooms.config.account(account.as_str())?;
             match self.resume_now(account, follower).await {
-                Ok(text) => text,
+                Ok(gone) => gone.and_then(|gone| gone.text),
                 Err(error) => {
                     tracing::warn!(account = %account.id, %follower, %error, retry = "later", "what a binding interrupted goes on later");
                     None
@@ -132,6 +206,18 @@ impl Resumer for Inbound {
             }
         })
     }
+}
+
+/// What was said at the end of a wish.
+struct Gone {
+    /// In the chat; `None`: nothing.
+    text: Option<String>,
+    page: OnPage,
+}
+
+fn page_answer(page: OnPage) -> PageAnswer {
+    let choice = |(label, wish): (String, Wish)| Some((label, serde_json::to_string(&wish).ok()?));
+    PageAnswer { text: page.text, choices: page.choices.into_iter().filter_map(choice).collect() }
 }
 
 fn answer(resume: &Resume, seq: i64, reply: &Reply, at: UnixMs) -> Result<Message, Stopped> {

@@ -8,6 +8,7 @@ use crate::domain::binding::Binding;
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::mask;
 use crate::domain::secret::Personal;
+use crate::domain::step_up::StepUp;
 use crate::domain::time::UnixMs;
 use crate::identity::{self, Identity};
 use crate::store::{Conversation, Known, StoreError};
@@ -136,6 +137,7 @@ pub(super) struct Loaded {
     pub(super) conversation: Conversation,
     pub(super) state: DialogueState,
     pub(super) binding: Option<Binding>,
+    pub(super) step_up: Option<StepUp>,
     pub(super) desk: DeskStatus,
     /// Whether the follower was noted before.
     pub(super) met: bool,
@@ -160,6 +162,10 @@ impl Links for PageLinks {
         };
         self.identity.link(&self.account, self.follower, page, self.now)
     }
+
+    fn step_up(&self, scope: &str) -> String {
+        self.identity.link_about(&self.account, self.follower, identity::Page::StepUp, scope, self.now)
+    }
 }
 
 impl Loaded {
@@ -174,6 +180,7 @@ impl Loaded {
             state: &self.state,
             stage: self.conversation.stage,
             binding: self.binding.as_ref(),
+            step_up: self.step_up.as_ref(),
             desk: &self.desk,
             links: &self.links,
             reference: reference(&question.trace_id),
@@ -192,7 +199,7 @@ impl Inbound {
     /// Brings together what a decision may look at.
     pub(super) async fn load(&self, known: Known) -> Result<Loaded, StoreError> {
         let now = self.rooms.clock.now();
-        let Known { conversation, binding, met, .. } = known;
+        let Known { conversation, binding, step_up, met, .. } = known;
         let status = self.rooms.desk.status(&conversation.account).await?;
         let desk = DeskStatus {
             open: status.open,
@@ -208,6 +215,6 @@ impl Inbound {
         };
         let state =
             conversation.dialogue.as_ref().map(|json| DialogueState::from_json(json)).unwrap_or_default();
-        Ok(Loaded { conversation, state, binding, desk, met, links, now })
+        Ok(Loaded { conversation, state, binding, step_up, desk, met, links, now })
     }
 }

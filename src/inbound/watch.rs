@@ -114,6 +114,11 @@ impl Inbound {
             let inbound = self.clone();
             tasks.spawn(async move { inbound.go_on_owed(dead).await });
         }
+        let owed = self.rooms.store.due_owed_calls(now).await?;
+        for call in owed.into_iter().take(TASKS_MAX.saturating_sub(tasks.len())) {
+            let inbound = self.clone();
+            tasks.spawn(async move { inbound.try_owed_call(&call).await });
+        }
         let due = self.rooms.store.due_resumes(now).await?;
         for resume in due.into_iter().take(TASKS_MAX.saturating_sub(tasks.len())) {
             let inbound = self.clone();

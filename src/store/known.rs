@@ -4,27 +4,33 @@ use tokio::sync::oneshot;
 
 use super::database::Connection;
 use super::rows::{Texts, chunk};
+use super::step_up::read_step_up;
 use super::value::statements;
 use super::{Conversation, Row, SeenPush, Store, StoreError, Value};
 use crate::domain::binding::Binding;
 use crate::domain::ids::{AccountId, FollowerKey, PushKey};
+use crate::domain::step_up::StepUp;
 
 /// Columns before those of the conversation.
 const CONVERSATION: usize = 5;
 /// Columns before those of the binding.
 const BINDING: usize = 18;
+/// Columns before those of what he proved.
+const STEP_UP: usize = 25;
 
 statements! {
     /// Each row of the list stands for one push: its number, account, follower and key.
     KNOWN = "SELECT v.column1, f.following, p.fkey, p.outcome, p.reply_seq, \
         c.version, c.turn, c.open_turns, c.seq, c.stage, c.case_id, c.dialogue_sealed, c.say_next_sealed, \
         c.message_ms, c.message_used, c.tap_ms, c.tap_used, c.last_message_id, \
-        b.customer_sealed, b.profile_sealed, b.default_card, b.alerts, b.hide_amounts, b.source, b.bound_ms \
+        b.customer_sealed, b.profile_sealed, b.default_card, b.alerts, b.hide_amounts, b.source, b.bound_ms, \
+        s.scope, s.verified_ms, s.until_ms \
         FROM (VALUES ($1, $2, $3, $4)) AS v \
         LEFT JOIN follower f ON f.account = v.column2 AND f.fkey = v.column3 \
         LEFT JOIN push p ON p.account = v.column2 AND p.push_key = v.column4 \
         LEFT JOIN conversation c ON c.account = v.column2 AND c.fkey = v.column3 \
-        LEFT JOIN binding b ON b.account = v.column2 AND b.fkey = v.column3";
+        LEFT JOIN binding b ON b.account = v.column2 AND b.fkey = v.column3 \
+        LEFT JOIN step_up s ON s.account = v.column2 AND s.fkey = v.column3 AND s.customer_ix = b.customer_ix";
 }
 
 /// What is known when a push comes.
@@ -38,6 +44,8 @@ pub struct Known {
     pub conversation: Conversation,
     /// Who he is to the bank.
     pub binding: Option<Binding>,
+    /// What he proved last as this customer; it may have run out.
+    pub step_up: Option<StepUp>,
 }
 
 impl Store {
@@ -59,7 +67,9 @@ impl Store {
         };
         let binding = row.blob_opt(BINDING)?.is_some();
         let binding = binding.then(|| self.read_binding(&row, BINDING, account, follower)).transpose()?;
-        Ok(Known { seen, met: row.int_opt(1)?.is_some(), conversation, binding })
+        let step_up = row.text_opt(STEP_UP)?.is_some();
+        let step_up = step_up.then(|| read_step_up(&row, STEP_UP)).transpose()?;
+        Ok(Known { seen, met: row.int_opt(1)?.is_some(), conversation, binding, step_up })
     }
 }
 

@@ -23,11 +23,13 @@ mod marketing;
 mod notice;
 mod outbox;
 mod parts;
+mod purchase;
 mod push;
 mod quota;
 mod rows;
 mod sent;
 mod staff;
+mod step_up;
 mod value;
 mod writer;
 
@@ -52,6 +54,7 @@ pub use marketing::{MarketingChoice, ShownOffer};
 pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
 pub use outbox::{Address, Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow};
 pub use parts::{Fence, Lease};
+pub use purchase::OwedCall;
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
 pub use quota::{QuotaDay, QuotaUse};
 pub use sent::{Attempt, PastAttempt, SentRow};
@@ -365,10 +368,12 @@ pub fn all_statements() -> Vec<Statement> {
         notice::ALL,
         outbox::ALL,
         parts::ALL,
+        purchase::ALL,
         push::ALL,
         quota::ALL,
         sent::ALL,
         staff::ALL,
+        step_up::ALL,
     ]
     .concat()
 }

@@ -14,7 +14,7 @@ use crate::domain::trace::TraceId;
 use crate::domain::verdict::{State, Verdict};
 use crate::keys::Place;
 
-const PAYLOAD: Place = Place("notice.payload");
+pub(super) const PAYLOAD: Place = Place("notice.payload");
 const ANSWER: Place = Place("api_request.answer");
 
 /// Ids asked for in one statement.
@@ -423,7 +423,7 @@ impl Store {
     }
 }
 
-fn row_of(family: Family, id: &str) -> Vec<u8> {
+pub(super) fn row_of(family: Family, id: &str) -> Vec<u8> {
     let mut row = family.name().as_bytes().to_vec();
     row.push(0);
     row.extend_from_slice(id.as_bytes());

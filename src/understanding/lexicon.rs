@@ -24,6 +24,8 @@ pub struct Family {
     pub skill: String,
     /// 0 (ordinary) to 9 (at once).
     pub priority: u8,
+    /// The service that helps a bound customer at once, before a person comes.
+    pub service: Option<String>,
     words: Vec<String>,
 }
 

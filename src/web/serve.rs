@@ -16,6 +16,7 @@ use super::api::BankApi;
 use super::probes::Health;
 use super::webhook::Webhooks;
 use super::{api, desk, domain_files, h5, probes, webhook};
+use crate::alerts::Alerts;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::desk::Desk;
@@ -58,6 +59,8 @@ pub struct Rooms {
     pub inbound: Arc<Inbound>,
     /// Pages.
     pub identity: Arc<Identity>,
+    /// What the bank reported.
+    pub alerts: Arc<Alerts>,
     /// The bank's calls.
     pub bank_api: Arc<BankApi>,
     /// Agents' pages.
@@ -229,6 +232,7 @@ fn configure(
         .app_data(Data::new(rooms.store.clone()))
         .app_data(Data::from(rooms.identity.clone()))
         .app_data(Data::from(rooms.inbound.clone() as Arc<dyn Resumer>))
+        .app_data(Data::from(rooms.alerts.clone()))
         .app_data(Data::from(rooms.bank_api.clone()))
         .app_data(Data::from(rooms.desk.clone()))
         .app_data(Data::from(rooms.staff.clone()));

@@ -31,12 +31,18 @@ class Bank {
     throw new Error(`no code for ${phone}`);
   }
 
-  async swipe(customer, merchant, amount) {
+  /** Swipes, by choice in another currency or channel; gives what the bank said. */
+  async swipe(customer, merchant, amount, { currency = "CNY", channel = "pos" } = {}) {
     await this.page.locator("#customer").selectOption(customer);
+    await this.page.locator('select[name="amount.currency"]').selectOption(currency);
+    await this.page.locator('select[name="channel"]').selectOption(channel);
     await this.page.locator('input[name="merchant"]').fill(merchant);
     await this.page.locator('input[name="amount.value"]').fill(amount);
+    const said = this.page.locator('[data-said-here="swipe"]');
+    await said.evaluate((place) => place.replaceChildren());
     await this.page.getByRole("button", { name: "刷卡", exact: true }).click();
     await this.page.locator('[data-said-here="swipe"]:not(:empty)').waitFor();
+    return said.innerText();
   }
 
   /** Moves an application to its next stage. */

@@ -16,6 +16,13 @@ class Desk {
     await this.page.locator("#queue").waitFor();
   }
 
+  /** What stands first in the queue. */
+  async first(words) {
+    const first = this.page.locator("#queue > *").first();
+    await first.filter({ hasText: words }).waitFor();
+    return first.innerText();
+  }
+
   async claimNext() {
     await this.page.locator("#claim-next").click();
     await this.page.locator("#composer").waitFor();

@@ -68,6 +68,12 @@ class Phone {
     return card.innerText();
   }
 
+  /** Opens the page that the newest notice card with these words leads to. */
+  async openCard(words) {
+    await this.page.locator(".notice-card", { hasText: words }).last().locator(".card-more").click();
+    await this.page.locator("#page iframe").waitFor();
+  }
+
   bubble(words) {
     return this.page.locator("#chat .bubble", { hasText: words }).waitFor();
   }
@@ -98,6 +104,19 @@ class Phone {
 
   press(words) {
     return this.frame.locator("button", { hasText: words }).first().click();
+  }
+
+  /** Has a one-time code sent. One number gets one code a minute, so the page may say how long to wait. */
+  async askForCode() {
+    for (;;) {
+      await this.frame.locator("main").evaluate((main) => { main.dataset.old = "yes"; });
+      await this.press("获取短信验证码");
+      const fresh = this.frame.locator("main:not([data-old])");
+      await fresh.waitFor();
+      const wait = /请(\d+)秒后再获取/.exec(await fresh.innerText());
+      if (!wait) return;
+      await this.page.waitForTimeout(Number(wait[1]) * 1000);
+    }
   }
 
   /** The page's words, once these are among them. */

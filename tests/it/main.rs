@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod answering;
 mod architecture;
 mod backup;
 mod bad_input;

@@ -438,7 +438,7 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look
 }
 
 /// A client as a browser is one: keeps cookies out, follows nothing by itself, and stays on this machine.
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([])

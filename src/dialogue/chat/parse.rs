@@ -44,6 +44,8 @@ pub enum Step {
     Cards(Vec<(String, String, String)>),
     /// `时间: +3分钟`.
     Wait(Duration),
+    /// `消费: 1234 星河超市 128.50`: the bank reported it, and he was told; with the reason where it was declined.
+    Spends(String),
     /// `人工: 在线`, `不在线`, or `在线，前面3位，约8分钟`.
     Desk(DeskNow),
     /// `坐席: 接入` or `结束`.
@@ -64,6 +66,8 @@ pub enum Step {
     Sends(String),
     /// `绑定完成: C10001`: what waited for it goes on.
     Binds(String),
+    /// `验证完成:`: the one-time code was right, and what waited for it goes on.
+    Proves,
     /// `操作: core:bill_current {"card_id":"K1"}`: what was asked since the last thing done; params only if named.
     Asked(String, Option<serde_json::Value>),
     /// `结果: 排队`: what else came of it.
@@ -150,6 +154,7 @@ fn step(line: &str) -> Option<Result<Step, String>> {
             Some(desk) => Step::Desk(desk),
             None => return Some(Err("people are 在线, 不在线 or 在线，前面3位，约8分钟".to_owned())),
         },
+        "消费" => Step::Spends(text()),
         "坐席" => Step::Agent(rest == "接入"),
         "故障" => match fault(rest) {
             Some((operation, fault)) => Step::Fault(operation, fault),
@@ -165,6 +170,7 @@ fn step(line: &str) -> Option<Result<Step, String>> {
         "扫码" => Step::Scans(text()),
         "发送" => Step::Sends(text()),
         "绑定完成" => Step::Binds(text()),
+        "验证完成" => Step::Proves,
         "操作" => match rest.split_once(' ') {
             None => Step::Asked(text(), None),
             Some((operation, params)) => match serde_json::from_str(params) {

@@ -10,8 +10,8 @@ use crate::catalogue::Page;
 use crate::config::Account;
 use crate::content::Fault;
 use crate::dialogue::{
-    AskError, DeskStatus, Dialogue, DialogueState, Effect, Links, MediaKind, Outcome, Said, Say, Scene, Wish,
-    outcome,
+    AskError, DeskStatus, Dialogue, DialogueState, Effect, Links, MediaKind, Of, Outcome, Said, Say, Scene,
+    Wish, outcome,
 };
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
@@ -19,12 +19,16 @@ use crate::domain::conversation::Stage;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::mask;
 use crate::domain::secret::{Personal, Secret};
+use crate::domain::step_up::StepUp;
 use crate::domain::time::UnixMs;
+use crate::domain::transaction::Transaction;
 
 /// Sunday, 2026-11-22, 10:00 in Beijing: when every conversation starts.
 const START: UnixMs = UnixMs(1_795_312_800_000);
 /// Questions that one message may put to the core.
-const ASKS_MAX: usize = 4;
+const ASKS_MAX: usize = 6;
+/// What an address of the page that takes a one-time code has before its scope.
+const STEP_UP: &str = "step_up?";
 const NO_REPLY: &str = "（不回复）";
 
 /// Who answers operations while conversations run.
@@ -93,7 +97,7 @@ pub fn readable(text: &str) -> String {
         let Some((address, link)) = link.split_once("\">") else { break };
         let Some((words, after)) = link.split_once("</a>") else { break };
         let page = Page::ALL.into_iter().find(|page| address.ends_with(&format!("/{}", page.name())));
-        let page = page.map_or("网页", Page::name);
+        let page = page.map_or(if address.contains(STEP_UP) { "验证" } else { "网页" }, Page::name);
         let page = if address.starts_with("weixin://") { String::new() } else { format!("({page})") };
         out.push_str(&format!("[{words}]{page}"));
         rest = after;
@@ -117,6 +121,10 @@ impl Links for PageLinks {
     fn page(&self, page: Page) -> String {
         format!("https://wx.bank.example/h5/card/{}", page.name())
     }
+
+    fn step_up(&self, scope: &str) -> String {
+        format!("https://wx.bank.example/h5/card/{STEP_UP}{scope}")
+    }
 }
 
 struct Talk<'a> {
@@ -131,6 +139,9 @@ struct Talk<'a> {
     desk: DeskStatus,
     faults: BTreeMap<String, CoreFault>,
     awaiting: Option<Wish>,
+    step_up: Option<StepUp>,
+    /// The newest first.
+    transactions: Vec<Transaction>,
     /// What happened since the last thing that the customer did.
     asked: Vec<(String, Value)>,
     effects: BTreeSet<String>,
@@ -156,6 +167,8 @@ impl<'a> Talk<'a> {
             desk,
             faults: BTreeMap::new(),
             awaiting: None,
+            step_up: None,
+            transactions: Vec::new(),
             asked: Vec::new(),
             effects: BTreeSet::new(),
             reply: None,
@@ -182,6 +195,10 @@ impl<'a> Talk<'a> {
                 }
             }
             Step::Wait(wait) => self.now = self.now + *wait,
+            Step::Spends(words) => {
+                let number = self.transactions.len() + 1;
+                self.transactions.insert(0, spent(words, number, self.now)?);
+            }
             Step::Desk(now) => {
                 self.desk.open = now.open;
                 self.desk.waiting = now.waiting;
@@ -209,6 +226,11 @@ impl<'a> Talk<'a> {
             Step::Binds(customer) => {
                 self.bind(Some(customer))?;
                 let wish = self.awaiting.take().ok_or("nothing waits for the binding")?;
+                self.happens(&Said::Resumed { wish }, false, met)?;
+            }
+            Step::Proves => {
+                let wish = self.awaiting.take().ok_or("nothing waits for a one-time code")?;
+                self.step_up = Some(StepUp::new(&wish.service, self.now));
                 self.happens(&Said::Resumed { wish }, false, met)?;
             }
             Step::Asked(operation, params) => {
@@ -267,7 +289,9 @@ impl<'a> Talk<'a> {
         let tries = self.state.form.as_ref().map_or(0, |form| form.tries);
         let open = self.state.form.as_ref().map(|form| form.wish.service.clone());
         let (outcome, failed) = self.decide(said, masked)?;
-        let asks_binding = outcome.effects.iter().any(|effect| matches!(effect, Effect::AwaitBinding { .. }));
+        let guarded =
+            |effect: &Effect| matches!(effect, Effect::AwaitBinding { .. } | Effect::AwaitStepUp { .. });
+        let asks_binding = outcome.effects.iter().any(guarded);
         if let Some(service) = &outcome.service {
             let met = met.entry(service.clone()).or_default();
             met.guard |= asks_binding;
@@ -293,6 +317,7 @@ impl<'a> Talk<'a> {
     fn decide(&mut self, said: &Said, masked: bool) -> Result<(Outcome, bool), String> {
         let (account, state, binding, desk) =
             (self.account.clone(), self.state.clone(), self.binding.clone(), self.desk.clone());
+        let step_up = self.step_up.clone();
         let scene = Scene {
             account: &account,
             follower: FollowerKey::new([7; 16]),
@@ -301,6 +326,7 @@ impl<'a> Talk<'a> {
             state: &state,
             stage: self.stage,
             binding: binding.as_ref(),
+            step_up: step_up.as_ref(),
             desk: &desk,
             links: &PageLinks,
             reference: "ABCD2345",
@@ -314,20 +340,30 @@ impl<'a> Talk<'a> {
                 outcome::Step::Done(outcome) => return Ok((outcome, failed)),
                 outcome::Step::Ask(ask) => ask,
             };
-            let house = ask.operation.starts_with("house:");
-            let asked = if house { ask.operation.clone() } else { format!("core:{}", ask.operation) };
-            self.asked.push((asked, ask.params.clone()));
+            let of = if ask.of == Of::House { "house" } else { "core" };
+            let operation = format!("{of}:{}", ask.operation);
+            self.asked.push((operation.clone(), ask.params.clone()));
+            if ask.of == Of::House {
+                // What the house itself would find is not there in a conversation on paper: its schema's example is.
+                let example = || self.dialogue.catalogue.operation(&operation).ok_or(AskError::Lied);
+                let answer = match Dialogue::look_up(
+                    binding.as_ref(),
+                    &ask.operation,
+                    &ask.params,
+                    &self.transactions,
+                ) {
+                    Err(AskError::Lied) => example().map(|found| found.example().result.clone()),
+                    answer => answer,
+                };
+                step = self.dialogue.proceed(&scene, ask.then, answer);
+                continue;
+            }
             let customer = binding.as_ref().map(|binding| binding.customer.reveal());
             let answer = match self.faults.get(&ask.operation) {
                 Some(CoreFault::Down) => Err(AskError::Down),
                 Some(CoreFault::Lies) => Err(AskError::Lied),
                 Some(CoreFault::Refuses(code, message)) => {
                     Err(AskError::Refused { code: code.clone(), message: message.clone() })
-                }
-                // What the house itself would find is not there in a conversation on paper: its schema's example is.
-                None if house => {
-                    let operation = self.dialogue.catalogue.operation(&ask.operation);
-                    operation.map(|found| found.example().result.clone()).ok_or(AskError::Lied)
                 }
                 None => self.core.call(customer, &ask.operation, &ask.params),
             };
@@ -374,9 +410,36 @@ impl<'a> Talk<'a> {
                 self.awaiting = Some(wish.clone());
                 "等待绑定".to_owned()
             }
+            Effect::Event { kind, data } => format!("事件 {} {}", kind.name(), Value::Object(data.clone())),
+            Effect::Owe { owed } => format!("补办 {}", owed.operation),
+            Effect::AwaitStepUp { wish } => {
+                self.awaiting = Some(wish.clone());
+                "等待验证".to_owned()
+            }
         };
         self.effects.insert(said);
     }
+}
+
+/// `1234 星河超市 128.50`, and the reason where it was declined.
+fn spent(words: &str, number: usize, now: UnixMs) -> Result<Transaction, String> {
+    let mut words = words.split_whitespace();
+    let (Some(tail), Some(merchant), Some(amount)) = (words.next(), words.next(), words.next()) else {
+        return Err("a purchase is written as 1234 星河超市 128.50".to_owned());
+    };
+    let reason = words.next();
+    let item = serde_json::json!({
+        "transaction_id": format!("T{number}"),
+        "customer_id": "C10001",
+        "card_last4": tail,
+        "type": if reason.is_some() { "declined" } else { "purchase" },
+        "amount": { "value": amount, "currency": "CNY" },
+        "merchant": { "name": merchant },
+        "channel": "pos",
+        "occurred_at": now.beijing().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        "decline_reason": reason,
+    });
+    Transaction::parse(&item, now).map_err(|wrong| wrong.to_string())
 }
 
 fn sent(what: &str) -> Said {

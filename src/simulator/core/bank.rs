@@ -128,6 +128,7 @@ impl Bank {
             random: &*self.random,
             new_id: new_id(&*self.clock, &*self.random),
             customer_id: request.customer_id.as_deref(),
+            guard: request.context.guard.as_deref(),
         };
         let mut decision = operations::decide(operation, &asked, request.params);
         let answer = decision.answer;
@@ -144,6 +145,15 @@ impl Bank {
     /// Swipes a card.
     pub(super) fn swipe(&self, request: Swipe) -> Result<Result<Value, Refusal>, JournalError> {
         self.act(|book, now, id| swipe::swipe(book, now, id, request))
+    }
+
+    /// Lets a card be used again, as the bank's staff does after a case.
+    pub(super) fn release(
+        &self,
+        customer_id: &str,
+        card_id: &str,
+    ) -> Result<Result<Value, Refusal>, JournalError> {
+        self.act(|book, _, _| swipe::release(book, customer_id, card_id))
     }
 
     /// Moves an application on.

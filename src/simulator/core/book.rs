@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use serde_json::Value;
 use sha2::Sha256;
 
+use super::controls::{Controls, Overseas};
 use super::events::{Application, Challenge, Delivery, Event, Refusal};
 use super::ledger::{Ledger, Terms};
 use super::people::{self, Card, Customer};
@@ -66,6 +67,7 @@ pub(super) struct Book {
     fingerprint_key: String,
     pub(super) customers: Vec<Customer>,
     moved: BTreeMap<(String, String), Vec<Entry>>,
+    controls: BTreeMap<(String, String), Controls>,
     pub(super) phones: BTreeMap<String, Tries>,
     pub(super) challenges: BTreeMap<String, Challenge>,
     challenge_order: VecDeque<String>,
@@ -97,6 +99,7 @@ impl Book {
             fingerprint_key,
             customers,
             moved: BTreeMap::new(),
+            controls: BTreeMap::new(),
             phones: BTreeMap::new(),
             challenges: BTreeMap::new(),
             challenge_order: VecDeque::new(),
@@ -160,6 +163,21 @@ impl Book {
         self.moved.get(&key).map_or(&[], Vec::as_slice)
     }
 
+    /// What stands between a card and its next purchase.
+    pub(super) fn controls(&self, customer: &Customer, card: &Card) -> Controls {
+        let key = (customer.id.clone(), card.card_id.to_owned());
+        self.controls.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Fraud cases so far.
+    pub(super) fn fraud_cases(&self) -> usize {
+        self.controls.values().map(|controls| controls.cases.len()).sum()
+    }
+
+    fn control(&mut self, customer_id: String, card_id: String) -> &mut Controls {
+        self.controls.entry((customer_id, card_id)).or_default()
+    }
+
     /// Pre-authorisations of a card that still hold the limit.
     pub(super) fn holds(
         &self,
@@ -191,6 +209,31 @@ impl Book {
             Event::Opened { .. } => {}
             Event::Moved { customer_id, card_id, entry } => {
                 self.moved.entry((customer_id, card_id)).or_default().push(entry);
+            }
+            Event::CardLocked { customer_id, card_id, at } => {
+                self.control(customer_id, card_id).locked_at = Some(at);
+            }
+            Event::CardUnlocked { customer_id, card_id, .. } => {
+                self.control(customer_id, card_id).locked_at = None;
+            }
+            Event::CardFrozen { customer_id, card_id, transaction_id, case_no, at } => {
+                let controls = self.control(customer_id, card_id);
+                controls.frozen_at = Some(at);
+                controls.cases.insert(transaction_id, case_no);
+            }
+            Event::CardHeld { customer_id, card_id, transaction_id } => {
+                self.control(customer_id, card_id).held_for = Some(transaction_id);
+            }
+            Event::HoldLifted { customer_id, card_id } => {
+                self.control(customer_id, card_id).held_for = None;
+            }
+            Event::CardReleased { customer_id, card_id } => {
+                let controls = self.control(customer_id, card_id);
+                (controls.locked_at, controls.frozen_at, controls.held_for) = (None, None, None);
+            }
+            Event::OverseasSet { customer_id, card_id, until } => {
+                let switch = until.map_or(Overseas::Off, Overseas::Until);
+                self.control(customer_id, card_id).overseas = Some(switch);
             }
             Event::IdentityFailed { phone, at } => self.count_failure(phone, at),
             Event::CodeSent { challenge } => self.remember_challenge(challenge),

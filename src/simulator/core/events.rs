@@ -15,6 +15,26 @@ pub(super) enum Event {
     Opened { at: UnixMs, fingerprint_key: String },
     /// A movement on a card; also a pre-authorisation, which only holds the limit, and a declined one.
     Moved { customer_id: String, card_id: String, entry: Entry },
+    /// A card's holder locked it.
+    CardLocked { customer_id: String, card_id: String, at: UnixMs },
+    /// He unlocked it.
+    CardUnlocked { customer_id: String, card_id: String, at: UnixMs },
+    /// A card was frozen for a fraud case.
+    CardFrozen {
+        customer_id: String,
+        card_id: String,
+        transaction_id: Option<String>,
+        case_no: String,
+        at: UnixMs,
+    },
+    /// A suspicious purchase put a card on hold.
+    CardHeld { customer_id: String, card_id: String, transaction_id: String },
+    /// The hold is gone.
+    HoldLifted { customer_id: String, card_id: String },
+    /// The bank's staff let a card be used again: no lock, freeze or hold is left.
+    CardReleased { customer_id: String, card_id: String },
+    /// A card may be used abroad until then; `None`: not.
+    OverseasSet { customer_id: String, card_id: String, until: Option<UnixMs> },
     /// Identity data that fit nobody.
     IdentityFailed { phone: String, at: UnixMs },
     /// A one-time code was sent.

@@ -46,6 +46,7 @@ pub(super) fn serve(bank: Arc<Bank>, listener: TcpListener) -> std::io::Result<S
             .route("/sandbox/events", web::get().to(events))
             .route("/sandbox/events", web::post().to(receive))
             .route("/sandbox/swipe", web::post().to(swipe))
+            .route("/sandbox/cards/{customer}/{card}/release", web::post().to(release))
             .route("/sandbox/applications", web::get().to(applications))
             .route("/sandbox/applications/{number}/advance", web::post().to(advance))
             .route("/sandbox/faults", web::get().to(faults))
@@ -126,6 +127,16 @@ async fn advance(bank: Shared, request: HttpRequest, number: web::Path<String>) 
     match from_our_page::<Value>(&request, b"{}") {
         Err(refusal) => refused(refusal),
         Ok(_) => in_background(move || bank.advance(&number), |answer| answer).await,
+    }
+}
+
+async fn release(bank: Shared, request: HttpRequest, card: web::Path<(String, String)>) -> HttpResponse {
+    match from_our_page::<Value>(&request, b"{}") {
+        Err(refusal) => refused(refusal),
+        Ok(_) => {
+            let (customer, card) = card.into_inner();
+            in_background(move || bank.release(&customer, &card), |answer| answer).await
+        }
     }
 }
 

@@ -168,7 +168,16 @@ fn apply_rules(terms: &Terms<'_>, statement: &Statement, entries: &mut Vec<Entry
         let merchant = merchant.to_owned();
         let channel = Channel::Other;
         let at = moment(day, 9, 0);
-        entries.push(Entry { transaction_id, at, kind, merchant, amount, original: None, channel });
+        entries.push(Entry {
+            transaction_id,
+            at,
+            kind,
+            merchant,
+            amount,
+            original: None,
+            channel,
+            reason: None,
+        });
         entries.sort_by_key(|entry| entry.at);
     };
     if statement.due <= terms.today && terms.auto_repayment_from.is_some_and(|from| statement.due >= from) {

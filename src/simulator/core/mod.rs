@@ -5,6 +5,7 @@ mod amount;
 mod bank;
 mod bill;
 mod book;
+mod controls;
 mod deliver;
 mod events;
 mod faults;

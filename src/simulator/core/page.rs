@@ -11,18 +11,26 @@ use super::book::Book;
 use super::events::Delivery;
 use super::faults::Fault;
 use super::operations::{Stage, Standing, product_name};
-use super::people::Customer;
+use super::people::{Card, Customer};
 use super::transaction::rfc3339;
 use crate::domain::time::UnixMs;
 
 const ROWS_MAX: usize = 12;
 
 /// The operations that the fault panel offers.
-const OPERATIONS: [&str; 15] = [
+const OPERATIONS: [&str; 23] = [
     "identity_start",
     "otp_send",
     "otp_verify",
     "card_list",
+    "card_lock",
+    "card_unlock",
+    "card_overseas_query",
+    "card_overseas_switch",
+    "card_declined_reason",
+    "fraud_deny",
+    "fraud_confirm",
+    "inst_quote",
     "bill_current",
     "bill_unbilled",
     "bill_history",
@@ -69,11 +77,29 @@ struct StandingRow {
     name: &'static str,
     id_number: String,
     phone: String,
-    cards: String,
+    cards: Vec<CardState>,
     available: String,
     total: String,
     due: String,
     overdue: bool,
+}
+
+/// A card's tail and what stands in its way.
+struct CardState {
+    card_id: &'static str,
+    last4: &'static str,
+    status: &'static str,
+}
+
+impl CardState {
+    fn words(&self) -> &'static str {
+        match self.status {
+            "locked" => "已锁卡",
+            "frozen" => "已冻结",
+            "held" => "待核实",
+            _ => "",
+        }
+    }
 }
 
 struct SmsRow {
@@ -198,13 +224,17 @@ fn standing_row(book: &Book, customer: &Customer, now: UnixMs) -> StandingRow {
         .filter(|amount| amount.minor() > 0)
         .map(|amount| amount.money().display());
     let due: Vec<String> = due.collect();
-    let tails: Vec<&str> = customer.cards.iter().map(|card| card.last4).collect();
+    let state = |card: &Card| CardState {
+        card_id: card.card_id,
+        last4: card.last4,
+        status: book.controls(customer, card).status(),
+    };
     StandingRow {
         id: customer.id.clone(),
         name: customer.name,
         id_number: customer.id_number.clone(),
         phone: customer.phone.clone(),
-        cards: tails.join("、"),
+        cards: customer.cards.iter().map(state).collect(),
         available: Amount::yuan(standing.available()).money().display(),
         total: Amount::yuan(standing.total()).money().display(),
         due: if due.is_empty() { "已还清".to_owned() } else { due.join(" + ") },

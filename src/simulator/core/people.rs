@@ -185,6 +185,7 @@ impl Past<'_> {
             merchant: merchant.name.clone(),
             amount: Amount::new(minor, self.currency),
             original: None,
+            reason: None,
             channel: merchant.channel,
         }
     }
@@ -219,6 +220,7 @@ impl Past<'_> {
                     merchant: "还款".to_owned(),
                     amount: Amount::new(-minor, self.currency),
                     original: None,
+                    reason: None,
                     channel: Channel::Other,
                 });
             }

@@ -17,6 +17,8 @@ pub(super) struct Rules {
     pub(super) minimum: MinimumRules,
     pub(super) late: LateRules,
     pub(super) limit: LimitRules,
+    pub(super) suspicion: SuspicionRules,
+    pub(super) instalment: InstalmentRules,
     /// One unit of a currency in ten-thousandths of a yuan.
     pub(super) exchange: BTreeMap<String, i64>,
     pub(super) points: PointsRules,
@@ -54,6 +56,52 @@ pub(super) struct LateRules {
 pub(super) struct LimitRules {
     pub(super) cash_percent: i64,
     pub(super) preauth_days: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SuspicionRules {
+    online_from: String,
+    ask_code_from: String,
+}
+
+impl SuspicionRules {
+    /// Fen.
+    pub(super) fn online_from(&self) -> i64 {
+        fen(&self.online_from)
+    }
+
+    /// Fen.
+    pub(super) fn ask_code_from(&self) -> i64 {
+        fen(&self.ask_code_from)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InstalmentRules {
+    amount_min: String,
+    pub(super) plans: Vec<PlanRules>,
+}
+
+impl InstalmentRules {
+    /// Fen.
+    pub(super) fn amount_min(&self) -> i64 {
+        fen(&self.amount_min)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlanRules {
+    pub(super) periods: i64,
+    /// Yearly simple rate in hundredths of a percent, over what is still owed.
+    pub(super) annual_rate: i64,
+}
+
+/// A number that does not read means that nothing is ever so great.
+fn fen(text: &str) -> i64 {
+    Amount::parse(text, "CNY").map_or(i64::MAX, Amount::minor)
 }
 
 #[derive(Debug, Deserialize)]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::amount::Amount;
 use super::bill;
 use super::book::{Book, OWED_MAX};
+use super::controls;
 use super::events::{Delivery, Event, Refusal};
 use super::operations::{Stage, Standing, product_name};
 use super::people::{Card, Customer};
@@ -13,6 +14,8 @@ use super::transaction::{Channel, Entry, Kind, rfc3339};
 use crate::domain::time::UnixMs;
 
 const MERCHANT_CHARS_MAX: usize = 40;
+/// The reason that also puts the card on hold.
+const SUSPECTED: &str = "suspected_fraud";
 
 /// What the page's form, or a test, asks for.
 #[derive(Deserialize)]
@@ -22,11 +25,13 @@ pub(super) struct Swipe {
     card_id: Option<String>,
     merchant: Option<String>,
     city: Option<String>,
-    amount: Amount,
+    /// ISO 3166; without one a foreign currency counts as abroad.
+    pub(super) country: Option<String>,
+    pub(super) amount: Amount,
     #[serde(rename = "type", default = "purchase")]
-    kind: Kind,
+    pub(super) kind: Kind,
     #[serde(default = "pos")]
-    channel: Channel,
+    pub(super) channel: Channel,
     original_transaction_id: Option<String>,
     decline_reason: Option<String>,
 }
@@ -54,7 +59,7 @@ pub(super) fn swipe(
     check(book, &swipe)?;
     let billed = billing_amount(book, card, swipe.amount);
     let standing = Standing::of(book, customer, now);
-    let reason = decline_reason(book, &standing, &swipe, billed);
+    let reason = decline_reason(book, (customer, card), now, &standing, &swipe, billed);
     let kind = if reason.is_some() { Kind::Declined } else { swipe.kind };
     let size = billed.unwrap_or(swipe.amount);
     let entry = Entry {
@@ -65,6 +70,7 @@ pub(super) fn swipe(
         amount: if kind.is_credit() { size.negated() } else { size },
         original: (size != swipe.amount).then_some(swipe.amount),
         channel: swipe.channel,
+        reason: reason.clone(),
     };
     let available = Amount::yuan(Standing::after(book, customer, now, Some((card, &entry))).available());
     let mut body = notice_body(&swipe, customer, card, &entry, reason.as_deref(), available);
@@ -87,7 +93,13 @@ pub(super) fn swipe(
         "available_credit": available,
     });
     let (customer_id, card_id) = (customer.id.clone(), card.card_id.to_owned());
-    Ok((vec![Event::Moved { customer_id, card_id, entry }, Event::Queued { delivery }], answer))
+    let mut events = Vec::new();
+    if entry.declined_for(SUSPECTED) && swipe.kind != Kind::Declined {
+        let (customer_id, card_id) = (customer_id.clone(), card_id.clone());
+        events.push(Event::CardHeld { customer_id, card_id, transaction_id: id.to_owned() });
+    }
+    events.extend([Event::Moved { customer_id, card_id, entry }, Event::Queued { delivery }]);
+    Ok((events, answer))
 }
 
 fn check(book: &Book, swipe: &Swipe) -> Result<(), Refusal> {
@@ -98,6 +110,7 @@ fn check(book: &Book, swipe: &Swipe) -> Result<(), Refusal> {
         |text: &Option<String>| text.as_ref().is_some_and(|text| text.chars().count() > MERCHANT_CHARS_MAX);
     if long(&swipe.merchant)
         || long(&swipe.city)
+        || long(&swipe.country)
         || long(&swipe.decline_reason)
         || long(&swipe.original_transaction_id)
     {
@@ -120,17 +133,33 @@ fn billing_amount(book: &Book, card: &Card, amount: Amount) -> Option<Amount> {
     book.rules.exchange.contains_key(amount.currency().code()).then(|| book.rules.in_yuan(amount))
 }
 
-fn decline_reason(book: &Book, standing: &Standing, swipe: &Swipe, billed: Option<Amount>) -> Option<String> {
+fn decline_reason(
+    book: &Book,
+    (customer, card): (&Customer, &Card),
+    now: UnixMs,
+    standing: &Standing,
+    swipe: &Swipe,
+    billed: Option<Amount>,
+) -> Option<String> {
     if swipe.kind == Kind::Declined {
         return Some(swipe.decline_reason.clone().unwrap_or_else(|| "do_not_honour".to_owned()));
     }
     let Some(billed) = billed else { return Some("currency_not_supported".to_owned()) };
+    let is_new = swipe.kind.needs_limit() && swipe.kind != Kind::Instalment;
+    let controls = || controls::decline(book, customer, card, now, swipe);
+    if let Some(reason) = is_new.then(controls).flatten() {
+        return Some(reason.to_owned());
+    }
     let room = match swipe.kind {
         Kind::CashAdvance => standing.cash_available(),
         _ => standing.available(),
     };
     let short = swipe.kind.needs_limit() && book.rules.in_yuan(billed).minor() > room;
-    short.then(|| "insufficient_credit".to_owned())
+    if short {
+        return Some("insufficient_credit".to_owned());
+    }
+    let yuan = book.rules.in_yuan(billed).minor();
+    controls::is_suspicious(book, swipe, yuan).then(|| SUSPECTED.to_owned())
 }
 
 fn merchant_name(swipe: &Swipe) -> String {
@@ -162,6 +191,9 @@ fn notice_body(
         if let Some(city) = &swipe.city {
             body["merchant"]["city"] = json!(city);
         }
+        if let Some(country) = &swipe.country {
+            body["merchant"]["country"] = json!(country);
+        }
     }
     if entry.original.is_some() && entry.kind != Kind::Declined {
         let size = if entry.kind.is_credit() { entry.amount.negated() } else { entry.amount };
@@ -174,6 +206,16 @@ fn notice_body(
         body["decline_reason"] = json!(reason);
     }
     body
+}
+
+/// Lets a card be used again: no lock, freeze or hold is left.
+pub(super) fn release(book: &Book, customer_id: &str, card_id: &str) -> Result<(Vec<Event>, Value), Refusal> {
+    let customer = book.customer(customer_id);
+    let customer = customer.ok_or_else(|| Refusal::new("unknown_customer", "没有这位客户。"))?;
+    let card = customer.cards.iter().find(|card| card.card_id == card_id);
+    let card = card.ok_or_else(|| Refusal::new("no_such_card", "这位客户没有这张卡。"))?;
+    let (customer_id, card_id) = (customer.id.clone(), card.card_id.to_owned());
+    Ok((vec![Event::CardReleased { customer_id, card_id }], json!({ "status": "active" })))
 }
 
 /// Moves an application to its next stage and, if the applicant is a customer, has him told.

@@ -2,6 +2,7 @@
 
 mod applications;
 mod arithmetic;
+mod cards;
 mod contract;
 mod identity;
 mod memory;
@@ -84,6 +85,17 @@ impl World {
             params,
             idempotency_key: key.map(str::to_owned),
             context: Context::default(),
+        };
+        self.core.call(operation, call).await
+    }
+
+    /// The same by a customer who proved himself with a one-time code.
+    async fn ask_proved(&self, customer: &str, operation: &str, params: Value) -> Result<Value, CoreError> {
+        let call = Call {
+            customer_id: CustomerId::parse(customer),
+            params,
+            idempotency_key: None,
+            context: Context { guard: Some("otp".to_owned()), ..Context::default() },
         };
         self.core.call(operation, call).await
     }

@@ -83,9 +83,17 @@ pub(super) struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) original: Option<Amount>,
     pub(super) channel: Channel,
+    /// Why it was declined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
 }
 
 impl Entry {
+    /// Whether it was declined for this reason.
+    pub(super) fn declined_for(&self, reason: &str) -> bool {
+        self.kind == Kind::Declined && self.reason.as_deref() == Some(reason)
+    }
+
     /// The day in Beijing on which it counts.
     pub(super) fn on(&self) -> Date {
         self.at.beijing().date()

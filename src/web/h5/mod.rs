@@ -1,4 +1,5 @@
-//! Pages inside WeChat's browser: binding, applying for a card, progress. Server-rendered, usable without script.
+//! Pages inside WeChat's browser: binding, applying for a card, progress, a purchase, one-time codes. Server-rendered,
+//! usable without script.
 //!
 //! Every page needs a session that WeChat vouched for ([`Identity::open`]); every POST needs the session's token
 //! and must come from our own pages. Nothing here is cached, framed (but for the demo's phone), or refers onwards.
@@ -8,6 +9,8 @@ mod bind;
 mod chat_text;
 mod pages;
 mod progress;
+mod purchase;
+mod step_up;
 
 use std::sync::LazyLock;
 
@@ -40,7 +43,7 @@ const ICON: &str = include_str!("../../../templates/pages/h5/assets/icon.svg");
 static ASSETS_VERSION: LazyLock<String> =
     LazyLock::new(|| crate::identity::consent::hash(&[CSS, JS]).chars().take(12).collect());
 
-/// Routes under `/h5`. Handlers need `Data<Identity>` and `Data<dyn Resumer>`.
+/// Routes under `/h5`. Handlers need `Data<Identity>`, `Data<Alerts>` and `Data<dyn Resumer>`.
 pub fn configure(services: &mut ServiceConfig) {
     let form = web::FormConfig::default().limit(BODY_BYTES_MAX).error_handler(|error, _| {
         let status = match error {
@@ -60,6 +63,10 @@ pub fn configure(services: &mut ServiceConfig) {
             .route("/{account}/apply", web::get().to(apply::show))
             .route("/{account}/apply/{step}", web::post().to(apply::submit))
             .route("/{account}/progress", web::get().to(progress::show))
+            .route("/{account}/purchase", web::get().to(purchase::show))
+            .route("/{account}/purchase/{step}", web::post().to(purchase::submit))
+            .route("/{account}/step-up", web::get().to(step_up::show))
+            .route("/{account}/step-up/{step}", web::post().to(step_up::submit))
             .default_service(web::to(|| async { no_such_page() }))
             .wrap(from_fn(door::new_trace_for_each)),
     );

@@ -2,6 +2,8 @@
 
 mod apply;
 mod bind;
+mod purchase;
+mod step_up;
 
 use std::borrow::Cow;
 
@@ -11,6 +13,10 @@ use askama::Template;
 
 pub(super) use apply::{Step, done as apply_done, progress};
 pub(super) use bind::{code as bind_code, done as bind_done, start as bind_start};
+pub(super) use purchase::purchase;
+pub(super) use step_up::{
+    alert as step_up_alert, code as step_up_code, done as step_up_done, start as step_up_start,
+};
 
 use super::ASSETS_VERSION;
 use crate::config::Account;
@@ -227,6 +233,16 @@ impl<'a> Notice<'a> {
 
     pub(super) fn broken(frame: &'a Frame) -> Self {
         Self::new(frame, "系统繁忙", "系统暂时无法处理，请稍后再试。", BACK_TO_CHAT)
+    }
+
+    pub(super) fn no_purchase(frame: &'a Frame) -> Self {
+        let text = "没有找到这笔交易，或者它不属于您现在绑定的客户。";
+        Self::new(frame, "没有这笔交易", text, BACK_TO_CHAT)
+    }
+
+    pub(super) fn not_bound(frame: &'a Frame) -> Self {
+        let text = "这个微信没有绑定信用卡，或者绑定刚刚有了变化，没有办理任何事。";
+        Self::new(frame, "无法继续", text, "请回到公众号对话，发送“绑定”先绑定信用卡。")
     }
 
     pub(super) fn core(frame: &'a Frame, fault: &CoreFault) -> Self {

@@ -4,4 +4,5 @@ mod apply;
 mod bank;
 mod bind;
 mod doors;
+mod step_up;
 mod world;

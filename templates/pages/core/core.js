@@ -59,7 +59,10 @@ function say(name, text, good) {
   place.className = good ? "said good" : "said bad";
 }
 
-const reasons = { insufficient_credit: "可用额度不足", currency_not_supported: "不支持这个币种", do_not_honour: "发卡行拒绝" };
+const reasons = {
+  card_locked: "卡片已锁定", card_frozen: "卡片已冻结", card_held: "卡片待客户核实", overseas_off: "境外交易未开通", suspected_fraud: "疑似盗刷，待客户核实",
+  insufficient_credit: "可用额度不足", currency_not_supported: "不支持这个币种", do_not_honour: "发卡行拒绝",
+};
 const spoken = {
   swipe: (answer) =>
     answer.declined

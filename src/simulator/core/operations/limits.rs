@@ -15,8 +15,8 @@ use crate::simulator::core::transaction::{Entry, Kind};
 
 pub(super) fn cards(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
     let Nothing {} = read(params)?;
-    let cards: Vec<Value> = asked
-        .customer()?
+    let customer = asked.customer()?;
+    let cards: Vec<Value> = customer
         .cards
         .iter()
         .map(|card| {
@@ -26,7 +26,7 @@ pub(super) fn cards(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> 
                 "product": card.product,
                 "tier": card.tier,
                 "holder": "primary",
-                "status": "active",
+                "status": asked.book.controls(customer, card).status(),
                 "currencies": card.currencies.iter().map(|currency| currency.code()).collect::<Vec<_>>(),
                 "opened_on": card.opened_on,
             })

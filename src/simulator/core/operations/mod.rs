@@ -3,8 +3,11 @@
 
 mod applications;
 mod bills;
+mod cards;
 mod dates;
+mod fraud;
 mod identity;
+mod instalments;
 mod limits;
 
 use jiff::civil::Date;
@@ -29,6 +32,15 @@ pub(super) struct Request {
     pub(super) customer_id: Option<String>,
     pub(super) params: Value,
     pub(super) idempotency_key: Option<String>,
+    #[serde(default)]
+    pub(super) context: CallContext,
+}
+
+/// What the caller says of how the call came about.
+#[derive(Default, Deserialize)]
+pub(super) struct CallContext {
+    /// What the customer proved: `none`, `binding`, `otp`.
+    pub(super) guard: Option<String>,
 }
 
 /// One call and the books that it is answered from.
@@ -39,6 +51,8 @@ pub(super) struct Asked<'a> {
     /// Fresh and unguessable, for whatever the call brings into the world.
     pub(super) new_id: String,
     pub(super) customer_id: Option<&'a str>,
+    /// What the customer proved.
+    pub(super) guard: Option<&'a str>,
 }
 
 /// What follows from a call.
@@ -64,7 +78,18 @@ impl Decision {
 
 /// Whether a repeated call must get its first answer.
 pub(super) fn is_write(operation: &str) -> bool {
-    matches!(operation, "identity_start" | "otp_send" | "otp_verify" | "application_submit")
+    matches!(
+        operation,
+        "identity_start"
+            | "otp_send"
+            | "otp_verify"
+            | "application_submit"
+            | "card_lock"
+            | "card_unlock"
+            | "card_overseas_switch"
+            | "fraud_deny"
+            | "fraud_confirm"
+    )
 }
 
 /// Decides one call.
@@ -76,6 +101,14 @@ pub(super) fn decide(operation: &str, asked: &Asked<'_>, params: Value) -> Decis
         "application_submit" => applications::submit(asked, params),
         "application_products" => Ok(Decision::read(applications::products(asked, params))),
         "application_progress" => Ok(Decision::read(applications::progress(asked, params))),
+        "card_lock" => cards::lock(asked, params),
+        "card_unlock" => cards::unlock(asked, params),
+        "card_overseas_query" => Ok(Decision::read(cards::overseas(asked, params))),
+        "card_overseas_switch" => cards::switch_overseas(asked, params),
+        "card_declined_reason" => Ok(Decision::read(fraud::declined(asked, params))),
+        "fraud_deny" => fraud::deny(asked, params),
+        "fraud_confirm" => fraud::confirm(asked, params),
+        "inst_quote" => Ok(Decision::read(instalments::quote(asked, params))),
         "card_list" => Ok(Decision::read(limits::cards(asked, params))),
         "limit_query" => Ok(Decision::read(limits::limit(asked, params))),
         "points_query" => Ok(Decision::read(limits::points(asked, params))),

@@ -28,10 +28,12 @@ async fn strangers_and_foreign_cards_are_refused_as_declared() {
         if operation.customer() != CustomerUse::Required {
             continue;
         }
-        let (code, _) = refusal(world.ask("C99999", operation.name(), json!({})).await);
+        let params = operation.example().params.clone();
+        let (code, _) = refusal(world.ask("C99999", operation.name(), params.clone()).await);
         assert!(code == "unknown_customer" && operation.errors().contains_key(&code), "{operation:?}");
         if operation.errors().contains_key("no_such_card") {
-            let foreign = json!({ "card_id": "K9" });
+            let mut foreign = params;
+            foreign["card_id"] = json!("K9");
             assert_eq!(refusal(world.ask("C10002", operation.name(), foreign).await).0, "no_such_card");
         }
     }
@@ -52,7 +54,7 @@ async fn the_gateway_check_passes_on_the_sandbox_and_fails_on_an_outage() {
     assert!(report.to_string().ends_with("0 at fault"));
     assert_eq!(
         report.lines().iter().filter(|line| line.verdict != check::Verdict::Fits).count(),
-        1,
+        3,
         "{report}"
     );
     world.post("/sandbox/faults", json!({ "operation": "limit_query", "down": true })).await;

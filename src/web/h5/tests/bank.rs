@@ -29,6 +29,7 @@ struct Books {
 #[derive(Clone, Default)]
 struct Challenge {
     customer: Option<&'static str>,
+    purpose: String,
     wrong: u64,
     used: bool,
 }
@@ -113,8 +114,9 @@ fn customer(params: &Value) -> Option<&'static str> {
 impl Books {
     fn challenge(&mut self, customer: Option<&'static str>, params: &Value) -> HttpResponse {
         let id = format!("otp_{}", self.challenges.len());
-        self.challenges.insert(id.clone(), Challenge { customer, ..Challenge::default() });
-        let phone = params["phone"].as_str().unwrap_or_default();
+        let purpose = params["purpose"].as_str().unwrap_or("binding").to_owned();
+        self.challenges.insert(id.clone(), Challenge { customer, purpose, ..Challenge::default() });
+        let phone = params["phone"].as_str().unwrap_or("13800138001");
         good(json!({ "challenge_id": id, "phone_masked": crate::domain::mask::phone(phone),
             "expires_in_s": 300, "resend_after_s": 60 }))
     }
@@ -141,7 +143,7 @@ impl Books {
         match challenge.customer {
             Some(customer) => result["customer_id"] = json!(customer),
             None => {
-                result["purpose"] = json!("application");
+                result["purpose"] = json!(challenge.purpose);
                 result["customer_id"] = Value::Null;
                 result["name_masked"] = Value::Null;
                 result["cards"] = json!([]);

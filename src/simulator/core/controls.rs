@@ -1,0 +1,82 @@
+//! What stands between a card and its next purchase: its holder's lock, the bank's freeze or hold, use abroad.
+
+use std::collections::BTreeMap;
+
+use super::book::Book;
+use super::people::{Card, Customer};
+use super::swipe::Swipe;
+use super::transaction::{Channel, Kind};
+use crate::domain::money::Currency;
+use crate::domain::time::UnixMs;
+
+/// The controls of one card.
+#[derive(Clone, Default)]
+pub(super) struct Controls {
+    /// Since when its holder has it locked.
+    pub(super) locked_at: Option<UnixMs>,
+    /// Since when it is frozen for a fraud case.
+    pub(super) frozen_at: Option<UnixMs>,
+    /// The suspicious purchase that put it on hold.
+    pub(super) held_for: Option<String>,
+    /// Whether it may be used abroad; `None`: as it was issued.
+    pub(super) overseas: Option<Overseas>,
+    /// Fraud cases by the purchase that was denied.
+    pub(super) cases: BTreeMap<Option<String>, String>,
+}
+
+/// The switch for use abroad, once it was touched.
+#[derive(Clone, Copy)]
+pub(super) enum Overseas {
+    Off,
+    Until(UnixMs),
+}
+
+impl Controls {
+    /// Its state, as the list of cards tells it.
+    pub(super) fn status(&self) -> &'static str {
+        match self {
+            Self { frozen_at: Some(_), .. } => "frozen",
+            Self { held_for: Some(_), .. } => "held",
+            Self { locked_at: Some(_), .. } => "locked",
+            _ => "active",
+        }
+    }
+
+    /// Whether the card may be used abroad, and until when. Cards with a foreign currency are issued so that they may.
+    pub(super) fn overseas(&self, card: &Card, now: UnixMs) -> (bool, Option<UnixMs>) {
+        match self.overseas {
+            None => (card.currencies.iter().any(|currency| *currency != Currency::cny()), None),
+            Some(Overseas::Until(until)) if now < until => (true, Some(until)),
+            Some(Overseas::Until(_) | Overseas::Off) => (false, None),
+        }
+    }
+}
+
+/// Why a card's controls decline a purchase; `None`: they do not.
+pub(super) fn decline(
+    book: &Book,
+    customer: &Customer,
+    card: &Card,
+    now: UnixMs,
+    swipe: &Swipe,
+) -> Option<&'static str> {
+    let controls = book.controls(customer, card);
+    let abroad = match &swipe.country {
+        Some(country) => country != "CN",
+        None => swipe.amount.currency() != Currency::cny(),
+    };
+    let reasons = [
+        (controls.frozen_at.is_some(), "card_frozen"),
+        (controls.locked_at.is_some(), "card_locked"),
+        (controls.held_for.is_some(), "card_held"),
+        (abroad && !controls.overseas(card, now).0, "overseas_off"),
+    ];
+    reasons.into_iter().find_map(|(holds, reason)| holds.then_some(reason))
+}
+
+/// Whether a purchase is unlike its holder: a great one on the net.
+pub(super) fn is_suspicious(book: &Book, swipe: &Swipe, yuan_minor: i64) -> bool {
+    swipe.kind == Kind::Purchase
+        && swipe.channel == Channel::Online
+        && yuan_minor >= book.rules.suspicion.online_from()
+}

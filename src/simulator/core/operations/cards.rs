@@ -1,0 +1,101 @@
+//! A card's lock and its use abroad.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Asked, Decision, OfCard, OpenCard, read};
+use crate::simulator::core::events::{Event, Refusal};
+use crate::simulator::core::transaction::rfc3339;
+
+/// How long use abroad is let where the call names no hours.
+const OVERSEAS_HOURS: u64 = 24;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    card_id: String,
+}
+
+fn named<'a>(asked: &'a Asked<'_>, params: Value) -> Result<OpenCard<'a>, Refusal> {
+    asked.customer()?;
+    let Named { card_id } = read(params)?;
+    asked.card_named(Some(&card_id))
+}
+
+fn key(open: &OpenCard<'_>) -> (String, String) {
+    (open.customer.id.clone(), open.card.card_id.to_owned())
+}
+
+/// What needs a one-time code is refused without one, whoever calls.
+pub(super) fn proved(asked: &Asked<'_>) -> Result<(), Refusal> {
+    if asked.guard == Some("otp") {
+        return Ok(());
+    }
+    Err(Refusal::new("step_up_required", "为了您的账户安全，请先用短信验证码确认是您本人。"))
+}
+
+pub(super) fn lock(asked: &Asked<'_>, params: Value) -> Result<Decision, Refusal> {
+    let open = named(asked, params)?;
+    let before = asked.book.controls(open.customer, open.card).locked_at;
+    let locked_at = before.unwrap_or(asked.now);
+    let result = json!({ "card": open.json(), "locked_at": rfc3339(locked_at), "already": before.is_some() });
+    if before.is_some() {
+        return Ok(Decision::read(Ok(result)));
+    }
+    let (customer_id, card_id) = key(&open);
+    Ok(Decision::done(Event::CardLocked { customer_id, card_id, at: asked.now }, result))
+}
+
+pub(super) fn unlock(asked: &Asked<'_>, params: Value) -> Result<Decision, Refusal> {
+    let open = named(asked, params)?;
+    let controls = asked.book.controls(open.customer, open.card);
+    if controls.frozen_at.is_some() {
+        return Err(frozen());
+    }
+    let Some(locked_at) = controls.locked_at else {
+        return Err(Refusal::new("not_locked", "这张卡没有锁定。"));
+    };
+    proved(asked)?;
+    let moved = asked.book.moved(open.customer, open.card).iter();
+    let blocked = moved.filter(|entry| entry.at >= locked_at && entry.declined_for("card_locked")).count();
+    let result = json!({ "card": open.json(), "unlocked_at": rfc3339(asked.now), "blocked": blocked });
+    let (customer_id, card_id) = key(&open);
+    Ok(Decision::done(Event::CardUnlocked { customer_id, card_id, at: asked.now }, result))
+}
+
+pub(super) fn frozen() -> Refusal {
+    Refusal::new("frozen", "这张卡因正在核实非本人交易已冻结，需要人工处理。")
+}
+
+pub(super) fn overseas(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    asked.customer()?;
+    let OfCard { card_id } = read(params)?;
+    let open = asked.card_named(card_id.as_deref())?;
+    let (on, until) = asked.book.controls(open.customer, open.card).overseas(open.card, asked.now);
+    Ok(json!({ "card": open.json(), "on": on, "until": until.map(rfc3339) }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Switch {
+    card_id: String,
+    on: String,
+    hours: Option<String>,
+}
+
+pub(super) fn switch_overseas(asked: &Asked<'_>, params: Value) -> Result<Decision, Refusal> {
+    asked.customer()?;
+    let Switch { card_id, on, hours } = read(params)?;
+    let open = asked.card_named(Some(&card_id))?;
+    let on = on == "true";
+    if on {
+        proved(asked)?;
+    }
+    let hours = hours.and_then(|hours| hours.parse().ok()).unwrap_or(OVERSEAS_HOURS);
+    let until = on.then(|| asked.now + Duration::from_secs(hours * 3600));
+    let result = json!({ "card": open.json(), "on": on, "until": until.map(rfc3339) });
+    let (customer_id, card_id) = key(&open);
+    Ok(Decision::done(Event::OverseasSet { customer_id, card_id, until }, result))
+}

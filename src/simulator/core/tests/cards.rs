@@ -1,0 +1,110 @@
+//! Locks, freezes, holds and use abroad: the next swipe obeys.
+
+use super::*;
+
+fn purchase(value: &str) -> Value {
+    json!({ "customer_id": "C10002", "merchant": "星河超市", "amount": yuan(value) })
+}
+
+fn on_the_net(value: &str) -> Value {
+    json!({ "customer_id": "C10002", "merchant": "星河数码", "amount": yuan(value), "channel": "online" })
+}
+
+async fn status(world: &World) -> Value {
+    world.ask("C10002", "card_list", json!({})).await.unwrap()["cards"][0]["status"].clone()
+}
+
+async fn attempts(world: &World) -> Vec<[Value; 2]> {
+    let told = world.ask("C10002", "card_declined_reason", json!({})).await.unwrap();
+    let attempts = told["attempts"].as_array().unwrap();
+    attempts.iter().map(|one| [one["reason"].clone(), one["remedy"].clone()]).collect()
+}
+
+#[tokio::test]
+async fn a_locked_card_buys_nothing_until_a_code_unlocks_it_also_over_a_restart() {
+    let world = World::start().await;
+    let card = json!({ "card_id": "K1" });
+    let locked = world.ask("C10002", "card_lock", card.clone()).await.unwrap();
+    assert_eq!(locked["already"], false);
+    assert_eq!(world.ask("C10002", "card_lock", card.clone()).await.unwrap()["already"], true);
+    let world = world.restart().await;
+    assert_eq!(status(&world).await, "locked");
+    assert_eq!(world.swipe(purchase("10.00")).await["decline_reason"], "card_locked");
+    assert_eq!(attempts(&world).await, [[json!("card_locked"), json!("unlock")]]);
+    let refund =
+        json!({ "customer_id": "C10002", "type": "refund", "merchant": "星河超市", "amount": yuan("1.00") });
+    assert_eq!(world.swipe(refund).await["declined"], false, "what comes back still comes");
+    let unproved = refusal(world.ask("C10002", "card_unlock", card.clone()).await);
+    assert_eq!(unproved.0, "step_up_required");
+    let unlocked = world.ask_proved("C10002", "card_unlock", card.clone()).await.unwrap();
+    assert_eq!(unlocked["blocked"], 1);
+    assert_eq!(world.swipe(purchase("10.00")).await["declined"], false);
+    assert_eq!(refusal(world.ask_proved("C10002", "card_unlock", card).await).0, "not_locked");
+}
+
+#[tokio::test]
+async fn abroad_a_card_is_declined_until_a_code_opens_it_for_its_hours() {
+    let world = World::start().await;
+    let abroad = json!({ "customer_id": "C10002", "merchant": "Tokyo Mart", "amount": { "value": "30.00", "currency": "USD" } });
+    assert_eq!(world.swipe(abroad.clone()).await["decline_reason"], "overseas_off");
+    let in_yuan =
+        json!({ "customer_id": "C10002", "merchant": "Tokyo Mart", "amount": yuan("5.00"), "country": "JP" });
+    assert_eq!(world.swipe(in_yuan).await["decline_reason"], "overseas_off");
+    assert_eq!(attempts(&world).await[0], [json!("overseas_off"), json!("open_overseas")]);
+    let open = json!({ "card_id": "K1", "on": "true", "hours": "24" });
+    let unproved = refusal(world.ask("C10002", "card_overseas_switch", open.clone()).await);
+    assert_eq!(unproved.0, "step_up_required");
+    let opened = world.ask_proved("C10002", "card_overseas_switch", open.clone()).await.unwrap();
+    assert_eq!(opened["until"], "2026-11-23T10:00:00+08:00");
+    assert_eq!(world.swipe(abroad.clone()).await["declined"], false);
+    world.clock.advance(DAY);
+    assert_eq!(world.swipe(abroad.clone()).await["decline_reason"], "overseas_off", "its hours are over");
+    world.ask_proved("C10002", "card_overseas_switch", open).await.unwrap();
+    let close = json!({ "card_id": "K1", "on": "false" });
+    assert_eq!(world.ask("C10002", "card_overseas_switch", close).await.unwrap()["on"], false);
+    assert_eq!(world.swipe(abroad).await["decline_reason"], "overseas_off", "off works at once");
+}
+
+#[tokio::test]
+async fn a_suspicious_purchase_holds_the_card_until_its_holder_says_that_it_was_he() {
+    let world = World::start().await;
+    for (value, by_its_own_decision) in [("6800.00", true), ("12000.00", false)] {
+        let answer = world.swipe(on_the_net(value)).await;
+        assert_eq!(answer["decline_reason"], "suspected_fraud");
+        assert_eq!(status(&world).await, "held");
+        assert_eq!(world.swipe(purchase("10.00")).await["decline_reason"], "card_held");
+        let it_was_me = json!({ "transaction_id": answer["transaction_id"] });
+        if !by_its_own_decision {
+            let unproved = refusal(world.ask("C10002", "fraud_confirm", it_was_me.clone()).await);
+            assert_eq!(unproved.0, "step_up_required");
+            assert_eq!(status(&world).await, "held");
+        }
+        let confirmed = world.ask_proved("C10002", "fraud_confirm", it_was_me.clone()).await.unwrap();
+        assert_eq!(confirmed["lifted"], true);
+        assert_eq!(world.swipe(purchase("10.00")).await["declined"], false);
+        let again = world.ask_proved("C10002", "fraud_confirm", it_was_me).await.unwrap();
+        assert_eq!(again["lifted"], false);
+    }
+    let unknown = refusal(world.ask("C10002", "fraud_confirm", json!({ "transaction_id": "T?" })).await);
+    assert_eq!(unknown.0, "unknown_transaction");
+}
+
+#[tokio::test]
+async fn a_denied_purchase_freezes_the_card_and_has_one_case_until_staff_release_it() {
+    let world = World::start().await;
+    let id = world.swipe(purchase("88.00")).await["transaction_id"].clone();
+    let denied = json!({ "card_id": "K1", "transaction_id": id });
+    let case = world.ask("C10002", "fraud_deny", denied.clone()).await.unwrap();
+    assert_eq!(case["case_no"], "F20261122000001");
+    assert_eq!(world.ask("C10002", "fraud_deny", denied).await.unwrap(), case, "one purchase, one case");
+    assert_eq!(status(&world).await, "frozen");
+    assert_eq!(world.swipe(purchase("1.00")).await["decline_reason"], "card_frozen");
+    let card = json!({ "card_id": "K1" });
+    assert_eq!(refusal(world.ask_proved("C10002", "card_unlock", card).await).0, "frozen");
+    let confirm = json!({ "transaction_id": id });
+    assert_eq!(refusal(world.ask_proved("C10002", "fraud_confirm", confirm).await).0, "frozen");
+    let foreign = json!({ "card_id": "K1", "transaction_id": "T?" });
+    assert_eq!(refusal(world.ask("C10002", "fraud_deny", foreign).await).0, "unknown_transaction");
+    assert_eq!(world.post("/sandbox/cards/C10002/K1/release", json!({})).await.0, 200);
+    assert_eq!(world.swipe(purchase("1.00")).await["declined"], false);
+}

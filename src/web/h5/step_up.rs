@@ -1,0 +1,132 @@
+//! The pages that take a one-time code.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Form, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+
+use super::pages::{self, Notice};
+use super::{Guest, LinkQuery, admit, failure, see_other, welcome};
+use crate::identity::checks::{self, FieldFault};
+use crate::identity::{CoreFault, Identity, Page, Resumer, StepUpFault, StepUpStage};
+
+/// The answer to the interrupted question may take this long on the page; the chat has it anyway.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What was typed. Cannot print itself.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Typed {
+    csrf: String,
+    code: String,
+}
+
+pub(super) async fn show(
+    identity: Data<Identity>,
+    resumer: Data<dyn Resumer>,
+    request: HttpRequest,
+    account: Path<String>,
+    query: Query<LinkQuery>,
+) -> HttpResponse {
+    match welcome(&identity, &request, &account, Page::StepUp, query.t.as_deref()).await {
+        Ok(guest) => stage_page(&identity, resumer.as_ref(), &guest, Vec::new(), None),
+        Err(response) => response,
+    }
+}
+
+/// The page of the stage that the step-up is in, with what went wrong.
+fn stage_page(
+    identity: &Identity,
+    resumer: &dyn Resumer,
+    guest: &Guest,
+    faults: Vec<FieldFault>,
+    alert: Option<pages::Alert>,
+) -> HttpResponse {
+    let Some(page) = identity.step_up_page(&guest.visit) else {
+        return Notice::not_found().respond(StatusCode::NOT_FOUND);
+    };
+    let title = resumer.title(guest.visit.account(), &page.scope);
+    match &page.stage {
+        StepUpStage::Begin => pages::step_up_start(&guest.frame, title.as_deref(), alert),
+        StepUpStage::Code { challenge, .. } => {
+            pages::step_up_code(&guest.frame, title.as_deref(), challenge, identity.now(), faults, alert)
+        }
+        StepUpStage::Done { asked, answer } => match page.back() {
+            Some(back) => see_other(&guest.frame, back.path()),
+            None => pages::step_up_done(&guest.frame, *asked, answer.as_deref()),
+        },
+    }
+}
+
+pub(super) async fn submit(
+    identity: Data<Identity>,
+    resumer: Data<dyn Resumer>,
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    form: Form<Typed>,
+) -> HttpResponse {
+    let (account, step) = path.into_inner();
+    let typed = form.into_inner();
+    let guest = match admit(&identity, &request, &account, &typed.csrf).await {
+        Ok(guest) => guest,
+        Err(response) => return response,
+    };
+    match step.as_str() {
+        "send" => send(&identity, resumer.as_ref(), guest).await,
+        "verify" => verify(&identity, resumer.as_ref(), guest, &typed.code).await,
+        _ => Notice::not_found().respond(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn send(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest) -> HttpResponse {
+    match identity.step_up_send(&mut guest.visit, guest.client_ip.clone()).await {
+        Ok(Ok(())) => see_other(&guest.frame, Page::StepUp.path()),
+        Ok(Err(fault)) => told(identity, resumer, &guest, &fault),
+        Err(error) => failure(&guest.frame, &error),
+    }
+}
+
+async fn verify(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest, code: &str) -> HttpResponse {
+    let code = match checks::code(code) {
+        Ok(code) => code,
+        Err(text) => {
+            let faults = vec![FieldFault { field: "code", text: text.to_owned() }];
+            return stage_page(identity, resumer, &guest, faults, None);
+        }
+    };
+    let wish = match identity.step_up_verify(&mut guest.visit, &code, guest.client_ip.clone()).await {
+        Ok(Ok(wish)) => wish,
+        Ok(Err(StepUpFault::Gone)) => return see_other(&guest.frame, Page::StepUp.path()),
+        Ok(Err(fault)) => return told(identity, resumer, &guest, &fault),
+        Err(error) => return failure(&guest.frame, &error),
+    };
+    if let Some(wish) = wish {
+        let (account, follower) = (guest.visit.account().clone(), guest.visit.follower());
+        let answer = resumer.resume(&account, follower, &wish);
+        if let Ok(Some(answer)) = tokio::time::timeout(ANSWER_TIMEOUT, answer).await
+            && let Err(error) = identity.keep_step_up_answer(&mut guest.visit, answer).await
+        {
+            // The proof stands and the chat has the answer: only this page goes without.
+            tracing::warn!(%error, retry = "never", "the answer after a one-time code is missing on its page; it stands in the chat");
+        }
+    }
+    see_other(&guest.frame, Page::StepUp.path())
+}
+
+/// A wrong code belongs beside its field; anything else above the form.
+fn told(identity: &Identity, resumer: &dyn Resumer, guest: &Guest, fault: &StepUpFault) -> HttpResponse {
+    let alert = match fault {
+        StepUpFault::Gone => return see_other(&guest.frame, Page::StepUp.path()),
+        StepUpFault::NotBound => return Notice::not_bound(&guest.frame).respond(StatusCode::FORBIDDEN),
+        fault => pages::step_up_alert(fault),
+    };
+    match fault {
+        StepUpFault::Core(CoreFault::Refused { code, .. }) if code == "wrong_code" => {
+            let faults = vec![FieldFault { field: "code", text: alert.text }];
+            stage_page(identity, resumer, guest, faults, None)
+        }
+        _ => stage_page(identity, resumer, guest, Vec::new(), Some(alert)),
+    }
+}
