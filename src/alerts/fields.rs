@@ -52,6 +52,12 @@ pub(super) fn of_notice(notice: &Notice, accepted: UnixMs) -> Values {
     values
 }
 
+/// The values as somebody reads them who wants no amounts shown.
+pub(super) fn hidden(values: &mut Values) {
+    values.retain(|name, _| !AMOUNTS.contains(&name.as_str()));
+    values.insert("amount".to_owned(), HIDDEN.to_owned());
+}
+
 /// The template's data: every configured keyword has a value that it may hold.
 pub(super) fn data(
     fields: &BTreeMap<String, String>,
@@ -76,12 +82,12 @@ pub(super) fn data(
 }
 
 /// `¥1234.50`, `US$12.00`, `JPY 12000`: one sign, no separators.
-fn written(money: Money) -> String {
+pub(super) fn written(money: Money) -> String {
     money.display().replace(',', "")
 }
 
 /// `2026-11-22 10:00` in Beijing.
-fn minute(moment: UnixMs) -> String {
+pub(super) fn minute(moment: UnixMs) -> String {
     moment.beijing().strftime("%Y-%m-%d %H:%M").to_string()
 }
 

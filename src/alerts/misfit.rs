@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::digest::OF_DIGEST;
 use super::fields::{NOTE, OF_TRANSACTIONS, data, is_moment};
+use super::kinds::DIGEST;
 use crate::config::NoticeTemplate;
 use crate::domain::notice;
 use crate::domain::time::UnixMs;
@@ -30,9 +32,14 @@ pub struct Misfit {
 /// Tries out every field of a template that is configured for the notice `name`.
 #[must_use]
 pub fn misfits(name: &str, template: &NoticeTemplate) -> Vec<Misfit> {
-    let of_bank = notice::KINDS.contains(&name);
+    // What the bank writes in the fields of its own notices cannot be known here.
+    let known: Option<(&str, &[&str])> = match name {
+        DIGEST => Some(("digest", &OF_DIGEST)),
+        name if notice::KINDS.contains(&name) => None,
+        _ => Some(("transaction", &OF_TRANSACTIONS)),
+    };
     let found = template.fields.iter().filter_map(|(field, keyword)| {
-        let (is_fault, message) = misfit(field, keyword, of_bank)?;
+        let (is_fault, message) = misfit(field, keyword, known)?;
         Some(Misfit { field: field.clone(), message, is_fault })
     });
     found.collect()
@@ -48,7 +55,7 @@ pub fn sample(template: &NoticeTemplate) -> BTreeMap<String, String> {
     data(&template.fields, &values, &BTreeMap::new(), false, NOW)
 }
 
-fn misfit(field: &str, keyword: &str, of_bank: bool) -> Option<(bool, String)> {
+fn misfit(field: &str, keyword: &str, known: Option<(&str, &[&str])>) -> Option<(bool, String)> {
     let kind = prefix(keyword);
     if !KEYWORDS.contains(&kind) {
         let nearest = KEYWORDS.iter().min_by_key(|known| strsim::levenshtein(kind, known))?;
@@ -57,11 +64,11 @@ fn misfit(field: &str, keyword: &str, of_bank: bool) -> Option<(bool, String)> {
             format!("`{keyword}` is of no kind that WeChat's documents know; the nearest is `{nearest}`"),
         ));
     }
-    if !of_bank && !OF_TRANSACTIONS.contains(&field) {
-        let nearest = OF_TRANSACTIONS.iter().min_by_key(|known| strsim::levenshtein(field, known))?;
+    if let Some((what, names)) = known.filter(|(_, names)| !names.contains(&field)) {
+        let nearest = names.iter().min_by_key(|known| strsim::levenshtein(field, known))?;
         return Some((
             false,
-            format!("no transaction has a `{field}`, so this line stays empty; the nearest is `{nearest}`"),
+            format!("no {what} has a `{field}`, so this line stays empty; the nearest is `{nearest}`"),
         ));
     }
     let samples = samples(field);
@@ -102,7 +109,7 @@ fn samples(field: &str) -> Vec<String> {
     let texts: &[&str] = match field {
         "card" => &["1234"],
         "amount" | "available_credit" | "billing_amount" | "minimum" => &["¥128.50", "¥9999999999.99"],
-        "time" | "due_date" => &["2026-12-05 08:30"],
+        "time" | "due_date" | "from" => &["2026-12-05 08:30"],
         "merchant" => {
             &["示例商户", "STAR COFFEE 0012", "示例市示例区示例大道购物中心示例商户有限责任公司一号店"]
         }

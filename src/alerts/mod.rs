@@ -5,22 +5,27 @@
 //! or reported on, until nothing can change any more. What the bank must know (a verdict, or that it should fall back
 //! to SMS) leaves as events in the same commits.
 
+mod digest;
 mod fields;
+mod history;
 mod intake;
 mod kinds;
 mod merchant;
 mod misfit;
 mod plan;
+mod planner;
 mod purchases;
 mod remarks;
 mod state;
 #[cfg(test)]
 mod tests;
+mod told;
 mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+pub use history::{PAST_MAX, PastNotice};
 pub use intake::{Intake, Rejected, Taken};
 pub use kinds::{Kind, Kinds};
 pub use misfit::{Misfit, misfits, sample};
@@ -138,6 +143,7 @@ impl Alerts {
         vec![
             self.store.add_receipt(account, msgid, &status),
             self.store.poke_notice_by_receipt(account, msgid),
+            self.store.poke_carried_by_receipt(account, msgid),
         ]
     }
 

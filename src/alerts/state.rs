@@ -1,9 +1,11 @@
 //! What became of an item, as the bank may ask.
 
 use super::Alerts;
+use super::kinds::DIGEST;
+use super::plan::{QUIET_HOURS, steps};
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict, overall};
-use crate::store::{Family, NoticeRow, PastAttempt, SentRow, StoreError};
+use crate::store::{Family, HeldRow, NoticeRow, PastAttempt, SentRow, StoreError};
 
 /// The state of an item with its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct StateView {
 pub struct HistoryEntry {
     /// When.
     pub at: UnixMs,
-    /// `accepted`, `tried`, or a state.
+    /// `accepted`, `planned` (by which way), `held` (why), `tried`, or a state.
     pub what: &'static str,
     /// How a try ended, or why a state.
     pub reason: Option<String>,
@@ -36,23 +38,66 @@ impl Alerts {
     /// When the database fails.
     pub async fn state(&self, family: Family, id: &str) -> Result<Option<StateView>, StoreError> {
         let Some(notice) = self.store.notice(family, id).await? else { return Ok(None) };
-        let sent = self.store.sent_of(family.name(), id).await?;
-        let attempts = self.store.attempts_of(family.name(), id).await?;
-        Ok(Some(view(&notice, &sent, &attempts)))
+        let sent = self.messages_of(&notice).await?;
+        let mut attempts = self.store.attempts_of(family.name(), id).await?;
+        let mut verdicts: Vec<Verdict> = sent.iter().map(|row| row.verdict.clone()).collect();
+        if notice.was_held() {
+            verdicts.extend(self.held_verdicts(&notice).await?);
+            for carrier in self.carriers_of(&notice).await? {
+                attempts.extend(self.store.attempts_of(DIGEST, &carrier).await?);
+            }
+        }
+        let verdict = verdict_of(&notice, verdicts);
+        // Bad news is none before the look has seen whether another way is left.
+        let is_open = verdict.state.is_final() && verdict.state != State::Delivered;
+        let verdict = if is_open { notice.verdict.clone() } else { verdict };
+        Ok(Some(view(&notice, verdict, &sent, &attempts)))
+    }
+
+    /// The messages that carry a notice: its own, and those that tell several together.
+    pub(super) async fn messages_of(&self, notice: &NoticeRow) -> Result<Vec<SentRow>, StoreError> {
+        let mut sent = self.store.sent_of(notice.family.name(), &notice.notice_id).await?;
+        if notice.was_held() {
+            for carrier in self.carriers_of(notice).await? {
+                sent.extend(self.store.sent_of(DIGEST, &carrier).await?);
+            }
+        }
+        Ok(sent)
+    }
+
+    async fn carriers_of(&self, notice: &NoticeRow) -> Result<Vec<String>, StoreError> {
+        let held = self.store.held_of(notice.family, &notice.notice_id).await?;
+        Ok(held.into_iter().filter_map(|held| held.outbox_id).collect())
+    }
+
+    /// The verdicts of those for whom a notice waits, or waited in vain.
+    pub(super) async fn held_verdicts(&self, notice: &NoticeRow) -> Result<Vec<Verdict>, StoreError> {
+        let held = self.store.held_of(notice.family, &notice.notice_id).await?;
+        let waiting = held.into_iter().filter(|held| held.outbox_id.is_none());
+        let verdict = |held: HeldRow| match held.verdict.state {
+            State::Pending => Verdict::new(State::Pending, QUIET_HOURS),
+            _ => held.verdict,
+        };
+        Ok(waiting.map(verdict).collect())
     }
 }
 
 /// The verdict now: a final one stays; before that, what its messages say.
-pub(super) fn verdict_now(notice: &NoticeRow, sent: &[SentRow]) -> Verdict {
+pub(super) fn verdict_of(notice: &NoticeRow, verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     if notice.verdict.state.is_final() {
         return notice.verdict.clone();
     }
-    overall(sent.iter().map(|row| row.verdict.clone())).unwrap_or_else(|| notice.verdict.clone())
+    overall(verdicts).unwrap_or_else(|| notice.verdict.clone())
 }
 
-fn view(notice: &NoticeRow, sent: &[SentRow], attempts: &[PastAttempt]) -> StateView {
-    let verdict = verdict_now(notice, sent);
+fn view(notice: &NoticeRow, verdict: Verdict, sent: &[SentRow], attempts: &[PastAttempt]) -> StateView {
     let mut history = vec![HistoryEntry { at: notice.accepted, what: "accepted", reason: None }];
+    let planned = steps(notice.plan.as_deref()).into_iter().filter(|step| State::parse(&step.what).is_none());
+    history.extend(planned.map(|step| HistoryEntry {
+        at: step.at,
+        what: if step.what == "held" { "held" } else { "planned" },
+        reason: step.reason.or(Some(step.what)),
+    }));
     history.extend(attempts.iter().map(|attempt| HistoryEntry {
         at: attempt.at,
         what: "tried",

@@ -1,13 +1,18 @@
 //! From acceptance to verdict, on both databases.
 
+mod planning;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::Clock as _;
+use crate::domain::alert_settings::{AlertChange, QuietHours};
+use crate::domain::ids::{CustomerId, FollowerKey};
 use crate::domain::verdict::State;
-use crate::outbound::testing::{EVENTS, TEMPLATE, World};
+use crate::domain::verdict::Verdict;
+use crate::outbound::testing::{CUSTOM, EVENTS, TEMPLATE, World};
 use crate::store::testing::stores;
 use crate::store::{Commit, Family};
 
@@ -67,12 +72,48 @@ impl Bank {
         self.state(Family::Transaction, id).await
     }
 
+    /// The follower changes his settings.
+    async fn settles(&self, follower: FollowerKey, change: AlertChange) {
+        let (store, account) = (self.world.store(), self.world.account());
+        let binding = store.binding(&account, follower).await.unwrap().unwrap();
+        let save = store.save_alerts(&account, follower, &binding.with(&change)).unwrap();
+        self.world.commit(vec![save]).await;
+    }
+
+    fn templates(&self) -> Vec<String> {
+        let seen = self.world.outside.seen(TEMPLATE);
+        seen.iter().map(|seen| seen.body["template_id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The words of the customer-service messages.
+    fn said(&self) -> Vec<String> {
+        let seen = self.world.outside.seen(CUSTOM);
+        seen.iter().map(|seen| seen.body["text"]["content"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The names of the events so far; two of one commit may overtake each other.
+    fn event_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.events().into_iter().map(|(kind, _)| kind).collect();
+        names.sort_unstable();
+        names
+    }
+
     fn events(&self) -> Vec<(String, Value)> {
         let seen = self.world.outside.seen(EVENTS);
         seen.iter()
             .map(|seen| (seen.body["type"].as_str().unwrap().to_owned(), seen.body["data"].clone()))
             .collect()
     }
+}
+
+fn swipe_of(id: &str, value: &str) -> Value {
+    let mut item = swipe(id);
+    item["amount"]["value"] = json!(value);
+    item
+}
+
+fn quiet(span: &str) -> AlertChange {
+    AlertChange { quiet: Some(QuietHours::parse(span)), ..AlertChange::default() }
 }
 
 fn suppressed(reason: &str) -> (State, Option<String>) {
@@ -109,7 +150,7 @@ async fn an_accepted_purchase_becomes_one_template_message_and_is_delivered() {
         let history: Vec<_> = view.history.iter().map(|entry| entry.what).collect();
         assert_eq!(
             (history.as_slice(), view.attempts),
-            (["accepted", "tried", "sent", "delivered"].as_slice(), 1)
+            (["accepted", "planned", "tried", "sent", "delivered"].as_slice(), 1)
         );
         let data = json!({"id": "T1", "kind": "spend", "state": "delivered", "reason": null});
         assert_eq!(bank.events(), [("delivery".to_owned(), data)]);

@@ -47,11 +47,13 @@ pub enum Page {
     Apply,
     /// How an application stands, for those who are not bound.
     ApplyProgress,
+    /// The settings of alerts.
+    Alerts,
 }
 
 impl Page {
     /// Every page.
-    pub const ALL: [Self; 3] = [Self::Bind, Self::Apply, Self::ApplyProgress];
+    pub const ALL: [Self; 4] = [Self::Bind, Self::Apply, Self::ApplyProgress, Self::Alerts];
 
     /// Its name in templates and manifests.
     #[must_use]
@@ -60,6 +62,7 @@ impl Page {
             Self::Bind => "bind",
             Self::Apply => "apply",
             Self::ApplyProgress => "apply_progress",
+            Self::Alerts => "alerts",
         }
     }
 }
@@ -302,6 +305,10 @@ pub enum FieldKind {
     YesNo,
     /// Free words.
     Text,
+    /// An amount of renminbi, in digits or in words; the value is a decimal.
+    Amount,
+    /// A span of the day, `晚上10点到早上8点`; the value is `22:00-08:00`, or `off`.
+    Hours,
 }
 
 /// A fixed choice.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::manifest::{Sees, Template};
+use super::manifest::{FieldKind, Sees, Template};
 use super::{Catalogue, Service};
 use crate::bank::Operation;
 use crate::content::Fault;
@@ -267,7 +267,12 @@ fn given(service: &Service, long: bool) -> Map<String, Value> {
         let longest = field.characters_max.as_ref().map_or(20, |most| *most.get_ref());
         let word = "长".repeat(if long { usize::try_from(longest).unwrap_or(20) } else { 1 });
         let value = field.options.get(usize::from(long)).or(field.options.first());
-        (field.name.get_ref().clone(), json!(value.map_or(word, |choice| choice.value.clone())))
+        let value = match field.kind {
+            FieldKind::Amount => if long { "100000.00" } else { "0.00" }.to_owned(),
+            FieldKind::Hours => if long { "22:00-08:00" } else { "off" }.to_owned(),
+            _ => value.map_or(word, |choice| choice.value.clone()),
+        };
+        (field.name.get_ref().clone(), json!(value))
     });
     let accepted = manifest.lookup.iter().flat_map(|lookup| &lookup.accepts);
     let accepted = accepted.filter(|_| long).map(|name| (name.get_ref().clone(), json!("2026-12")));

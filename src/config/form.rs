@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{AccountKind, DeskKind, DomainFile, Encryption, SecondFactorBy};
 use crate::domain::ids::AccountId;
+use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 
 /// Key generators differ in padding, and WeChat's 43 characters leave two bits over.
@@ -24,6 +25,12 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// Opaque text that must say something.
 pub(super) fn text(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// An amount of renminbi.
+pub(super) fn yuan(text: &str) -> Result<Money, String> {
+    let amount = Money::parse(text, "CNY").ok().filter(|amount| amount.minor() >= 0);
+    amount.ok_or_else(|| "must be an amount in yuan, such as \"500\" or \"500.00\"".to_owned())
 }
 
 /// Opaque secret text.

@@ -9,13 +9,13 @@ use url::Url;
 use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
-    Account, AccountKind, Api, Config, Content, Core, Database, DeskKind, Encryption, Events, KeysConfig,
-    Network, NoticeTemplate, Oidc, Sandbox, SecondFactorBy, Server, Staff, Telemetry, Tls, form,
+    Account, AccountKind, Alerts, Api, Config, Content, Core, Database, DeskKind, Encryption, Events,
+    KeysConfig, Network, NoticeTemplate, Oidc, Sandbox, SecondFactorBy, Server, Staff, Telemetry, Tls, form,
 };
 use crate::domain::secret::Secret;
 
 /// Kinds of notice that an account may have a template for.
-pub const NOTICE_KINDS: [&str; 12] = [
+pub const NOTICE_KINDS: [&str; 13] = [
     "spend",
     "repayment",
     "refund",
@@ -28,6 +28,7 @@ pub const NOTICE_KINDS: [&str; 12] = [
     "instalment_result",
     "card_mailed",
     "case_update",
+    "digest",
 ];
 
 /// A core call may not outlive every answer it could serve.
@@ -97,6 +98,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
     let content = content(top.table("content"));
     let public_url = server.as_ref().map(|server| server.public_url.clone());
     let staff = staff(top.table("staff"), public_url);
+    let alerts = alerts(top.table("alerts"));
     let telemetry = telemetry(top.table("telemetry"));
     let sandbox = sandbox(top.table("sandbox"));
     top.know(&["events", "keys"]);
@@ -117,6 +119,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
         },
         content: content?,
         staff: staff?,
+        alerts: alerts?,
         telemetry: telemetry?,
         sandbox: sandbox?,
     })
@@ -169,6 +172,12 @@ fn oidc(mut section: Section<'_>, public_url: Option<Url>) -> Option<Oidc> {
         second_factor: second_factor?,
         tls: tls?,
     })
+}
+
+fn alerts(mut section: Section<'_>) -> Option<Alerts> {
+    let silence_ceiling = section.or("silence_ceiling", form::yuan, Alerts::SILENCE_CEILING);
+    section.close();
+    Some(Alerts { silence_ceiling: silence_ceiling? })
 }
 
 fn telemetry(mut section: Section<'_>) -> Option<Telemetry> {

@@ -45,6 +45,8 @@ impl Config {
             page.path("dir", self.content.dir.as_deref());
         }
         page.staff(&self.staff);
+        page.section("alerts");
+        page.text("silence_ceiling", self.alerts.silence_ceiling.decimal());
         if let Some(url) = &self.telemetry.otlp_url {
             page.section("telemetry");
             page.text("otlp_url", url);

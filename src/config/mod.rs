@@ -26,6 +26,7 @@ pub use source::{Fault, line_of};
 pub use tls::{PemFile, Tls};
 
 use crate::domain::ids::AccountId;
+use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 
 /// The whole configuration, checked.
@@ -49,6 +50,8 @@ pub struct Config {
     pub content: Content,
     /// How staff sign in.
     pub staff: Staff,
+    /// What holds for every customer's alerts.
+    pub alerts: Alerts,
     /// What is told of the server's work besides logs and metrics.
     pub telemetry: Telemetry,
     /// For the sandbox core and the simulator only.
@@ -289,6 +292,25 @@ pub enum SecondFactorBy {
     Here,
     /// The provider did.
     Provider,
+}
+
+/// `[alerts]`
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    /// What costs as much or more is silenced only by who has proved himself with a one-time code, and never waits for
+    /// the end of quiet hours. Default 500 yuan.
+    pub silence_ceiling: Money,
+}
+
+impl Alerts {
+    /// 500 yuan.
+    pub const SILENCE_CEILING: Money = Money::of_fen(50_000);
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { silence_ceiling: Self::SILENCE_CEILING }
+    }
 }
 
 /// `[telemetry]`

@@ -9,7 +9,9 @@ use super::chat::{self, ExampleCore, Met, Run, made_up_account};
 use super::{DeskStatus, Dialogue, DialogueState, Links, Robots, Said, Scene, Step, Wish};
 use crate::bank::Operations;
 use crate::catalogue::{Page, Service, Template, samples};
+use crate::config::Alerts;
 use crate::content::{Content, Fault, File};
+use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 use crate::domain::conversation::Stage;
@@ -177,6 +179,7 @@ fn is_cut(dialogue: &Dialogue, service: &Service, result: &Value, bound: bool) -
         reference: "ABCD2345",
         masked: true,
         chat_window_open: true,
+        silence_ceiling: Alerts::SILENCE_CEILING,
     };
     match dialogue.decide(&scene) {
         Step::Done(outcome) => outcome.cut,
@@ -199,6 +202,7 @@ pub(super) fn long_binding() -> Option<Binding> {
         default_card: "K0".to_owned(),
         alerts: true,
         hide_amounts: true,
+        settings: AlertSettings::default(),
         bound: UnixMs(0),
         source: BindingSource::Page,
     })

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::compose::{Line, Reply};
 use super::outcome::{AskError, Effect, Step};
 use super::owed::{self, Owed};
+use super::scene::Said;
+use super::spoken;
 use super::state::{Action, Form, Item, Wish};
 use super::texts::Key;
 use super::turn::{Turn, What, cleaned};
@@ -30,11 +32,32 @@ impl<'a> Turn<'a> {
     pub(super) fn open_form(mut self, service: &Service, wish: Wish) -> Step {
         let id = format!("{}-{}", self.scene.now.0, service.id());
         let opened = self.scene.now;
-        // What a page or a list brought has no words of its own.
-        let chosen = wish.given.keys().map(|name| (name.clone(), String::new())).collect();
+        // What a page, a list or the wish itself brought stands in the customer's words where there are any.
+        let fields = service.manifest.form.iter().flat_map(|form| &form.fields);
+        let words = |name: &str, value: &str| {
+            let field = fields.clone().find(|field| field.name.get_ref() == name)?;
+            spoken::label(field.kind, value)
+        };
+        let chosen =
+            wish.given.iter().map(|(name, value)| (name.clone(), words(name, value).unwrap_or_default()));
+        let chosen = chosen.collect();
         let done = BTreeSet::new();
         self.state.form = Some(Form { id, wish, chosen, tries: 0, opened, done, person: false });
         self.next_question(service)
+    }
+
+    /// A wish with the amounts and hours that its own words name: `低于100不提醒`.
+    pub(super) fn heard(&self, service: &Service, mut wish: Wish) -> Wish {
+        let text = match self.scene.said {
+            Said::Text { text, menu_item: None } | Said::Voice { recognition: Some(text) } => text.reveal(),
+            _ => return wish,
+        };
+        for field in service.manifest.form.iter().flat_map(|form| &form.fields) {
+            if let Some(value) = spoken::heard(field.kind, text) {
+                wish.given.entry(field.name.get_ref().clone()).or_insert(value);
+            }
+        }
+        wish
     }
 
     /// Drops a form that was left alone too long, and says so.
@@ -122,7 +145,7 @@ impl<'a> Turn<'a> {
     fn fixed_choices(&self, field: &Field) -> Vec<Line> {
         let words = |key| self.say(key, &self.values());
         match field.kind {
-            FieldKind::Text => Vec::new(),
+            FieldKind::Text | FieldKind::Amount | FieldKind::Hours => Vec::new(),
             FieldKind::YesNo => vec![
                 line(words(Key::yes_label), Action::Value("true".to_owned())),
                 line(words(Key::no_label), Action::Value("false".to_owned())),
@@ -164,7 +187,7 @@ impl<'a> Turn<'a> {
                 Action::Value(self.fill(service, &from.value, &values)?),
             );
             if let Some(note) = &from.note {
-                choice.item.note = Some(self.fill(service, note, &values)?);
+                choice.item.note = Some(self.fill(service, note, &values)?).filter(|note| !note.is_empty());
             }
             Ok(choice)
         };
@@ -220,6 +243,9 @@ impl<'a> Turn<'a> {
         }
         let service = self.dialogue.catalogue.get(&self.state.form.as_ref()?.wish.service)?;
         let field = open_field(self.state.form.as_ref()?, service.manifest.form.as_ref()?)?;
+        if let Some(value) = spoken::answer(field.kind, text) {
+            return Some(Action::Value(value));
+        }
         let fits = |most: u32| text.chars().count() <= usize::try_from(most).unwrap_or(0);
         let most = *field.characters_max.as_ref()?.get_ref();
         let text = cleaned(text);
@@ -235,6 +261,7 @@ impl<'a> Turn<'a> {
         let Some(field) = service.manifest.form.as_ref().and_then(|asks| open_field(form, asks)) else {
             return self.not_understood();
         };
+        let label = spoken::label(field.kind, &value).unwrap_or(label);
         form.wish.given.insert(field.name.get_ref().clone(), value);
         form.chosen.insert(field.name.get_ref().clone(), label);
         form.tries = 0;
@@ -255,17 +282,19 @@ impl<'a> Turn<'a> {
             return self.done(None, Reply { body, next, ..Reply::default() });
         }
         let id = form.wish.service.clone();
-        let longest = self.dialogue.catalogue.get(&id).and_then(|service| {
+        let asked = self.dialogue.catalogue.get(&id).and_then(|service| {
             let field = open_field(self.state.form.as_ref()?, service.manifest.form.as_ref()?)?;
-            field.characters_max.as_ref().map(|most| *most.get_ref())
+            Some((field.kind, field.characters_max.as_ref().map(|most| *most.get_ref())))
         });
         let mut values = self.values();
-        let body = match longest {
-            Some(most) => {
+        let body = match asked {
+            Some((FieldKind::Amount, _)) => self.say(Key::form_not_amount, &values),
+            Some((FieldKind::Hours, _)) => self.say(Key::form_not_hours, &values),
+            Some((_, Some(most))) => {
                 values.set("characters_max", &json!(most));
                 self.say(Key::form_too_long, &values)
             }
-            None => self.say(Key::form_wrong, &values),
+            _ => self.say(Key::form_wrong, &values),
         };
         let offered = std::mem::take(&mut self.state.offered);
         let rows = offered.into_iter().map(|item| Line { item, service: None }).collect();

@@ -6,6 +6,13 @@ use super::outcome::{AskError, Effect};
 use super::scene::Scene;
 use crate::bank::Operations;
 use crate::bank::operations::BadOperation;
+use crate::domain::alert_settings::{AlertChange, QuietHours};
+use crate::domain::binding::Binding;
+use crate::domain::card::Card;
+use crate::domain::money::Money;
+
+/// Highest threshold below which nothing is told, in fen: ¥100,000.
+const THRESHOLD_FEN_MAX: i64 = 10_000_000;
 
 /// Answered out of what the house keeps, not out of the scene.
 pub(super) const RECENT_ALERTS: &str = "recent_alerts";
@@ -14,7 +21,7 @@ pub(super) const RECENT_ALERTS: &str = "recent_alerts";
 const OFFERS: &str = "offers";
 
 /// Their schemas, in the same form as those of the core.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     ("binding", include_str!("house/binding.json")),
     ("unbind", include_str!("house/unbind.json")),
     ("default_card", include_str!("house/default_card.json")),
@@ -22,6 +29,8 @@ const FILES: [(&str, &str); 7] = [
     ("marketing", include_str!("house/marketing.json")),
     (OFFERS, include_str!("house/offers.json")),
     (RECENT_ALERTS, include_str!("house/recent_alerts.json")),
+    ("alert_cards", include_str!("house/alert_cards.json")),
+    ("alert_history", include_str!("house/alert_history.json")),
 ];
 
 /// The house's operations with their schemas.
@@ -29,16 +38,16 @@ pub(super) fn operations() -> Result<Operations, BadOperation> {
     Operations::parse(FILES.map(|(name, text)| (name.to_owned(), text.to_owned())))
 }
 
-/// Whether an operation needs what the house keeps.
+/// Whether an operation needs more of what the house keeps than the scene holds.
 pub(super) fn is_looked_up(name: &str) -> bool {
-    [RECENT_ALERTS, OFFERS].contains(&name)
+    [RECENT_ALERTS, OFFERS, "alert_history"].contains(&name)
 }
 
 pub(super) fn not_bound() -> AskError {
     refused("not_bound", "您还没有绑定信用卡。")
 }
 
-/// Answers one of them.
+/// Answers one of them out of the scene.
 pub(super) fn answer(
     scene: &Scene<'_>,
     name: &str,
@@ -57,6 +66,7 @@ pub(super) fn answer(
             let day = scene.now.beijing().date().to_string();
             Ok((json!({ "on": on, "day": day }), vec![Effect::Marketing { on }]))
         }
+        "alert_cards" => Ok((alert_cards(scene)?, Vec::new())),
         _ => Err(AskError::Lied),
     }
 }
@@ -65,8 +75,12 @@ fn refused(code: &str, message: &str) -> AskError {
     AskError::Refused { code: code.to_owned(), message: message.to_owned() }
 }
 
-fn bound(scene: &Scene<'_>) -> Result<(), AskError> {
-    scene.binding.map(|_| ()).ok_or_else(not_bound)
+fn bound<'a>(scene: &Scene<'a>) -> Result<&'a Binding, AskError> {
+    scene.binding.ok_or_else(not_bound)
+}
+
+fn no_such_card() -> AskError {
+    refused("no_such_card", "这张卡没有绑定在这个微信上。")
 }
 
 fn binding(scene: &Scene<'_>) -> Value {
@@ -93,7 +107,7 @@ fn binding(scene: &Scene<'_>) -> Value {
         "name_masked": if name.is_empty() { Value::Null } else { json!(name) },
         "bound_on": binding.bound.beijing().date().to_string(),
         "cards": cards,
-        "alerts": binding.alerts,
+        "alerts": binding.any_alerts(),
         "hide_amounts": binding.hide_amounts,
     })
 }
@@ -104,27 +118,91 @@ fn card(scene: &Scene<'_>) -> Value {
 }
 
 fn default_card(scene: &Scene<'_>, params: &Value) -> Result<(Value, Vec<Effect>), AskError> {
-    bound(scene)?;
     let wanted = params["card_id"].as_str().unwrap_or_default();
-    let cards = scene.binding.map(|binding| binding.cards.as_slice()).unwrap_or_default();
-    let card = cards.iter().find(|card| card.card_id == wanted);
-    let card = card.ok_or_else(|| refused("no_such_card", "这张卡没有绑定在这个微信上。"))?;
+    let card = bound(scene)?.cards.iter().find(|card| card.card_id == wanted).ok_or_else(no_such_card)?;
     Ok((json!({ "card": card }), vec![Effect::DefaultCard { card_id: card.card_id.clone() }]))
 }
 
+/// Every card, in the params of alert settings.
+const EVERY_CARD: &str = "all";
+
 fn alerts(scene: &Scene<'_>, params: &Value) -> Result<(Value, Vec<Effect>), AskError> {
-    bound(scene)?;
-    let flag = |name: &str| match params[name].as_str() {
+    let binding = bound(scene)?;
+    let change = change(binding, params)?;
+    let before = binding.alerts_of(change.card_id.as_deref().unwrap_or_default()).threshold_fen;
+    let ceiling = scene.silence_ceiling;
+    if change.threshold_fen.is_some_and(|fen| fen > before.max(ceiling.minor())) {
+        let message = format!("起点金额高于{}，需要先验证身份。", ceiling.display());
+        return Err(refused("step_up_required", &message));
+    }
+    let changed = binding.with(&change);
+    let card = change.card_id.as_ref().and_then(|id| binding.cards.iter().find(|card| card.card_id == *id));
+    let card = card.or(binding.card().filter(|_| binding.cards.len() == 1));
+    let now = changed.alerts_of(card.map_or("", |card| card.card_id.as_str()));
+    let result = json!({
+        "card": card,
+        "on": now.on,
+        "hide_amounts": now.hide_amounts,
+        "threshold": yuan(now.threshold_fen),
+        "quiet_hours": quiet(&changed),
+    });
+    Ok((result, vec![Effect::Alerts(change)]))
+}
+
+/// Reads what is to change.
+fn change(binding: &Binding, params: &Value) -> Result<AlertChange, AskError> {
+    let text = |name: &str| params[name].as_str();
+    let flag = |name: &str| match text(name) {
         Some("true") => Some(true),
         Some("false") => Some(false),
         _ => None,
     };
-    let (on, hide_amounts) = (flag("on"), flag("hide_amounts"));
-    let now = |wanted: Option<bool>, before: Option<bool>| wanted.or(before).unwrap_or(false);
-    let result = json!({
-        "card": card(scene),
-        "on": now(on, scene.binding.map(|binding| binding.alerts)),
-        "hide_amounts": now(hide_amounts, scene.binding.map(|binding| binding.hide_amounts)),
-    });
-    Ok((result, vec![Effect::Alerts { on, hide_amounts }]))
+    let card_id = text("card_id").filter(|id| *id != EVERY_CARD).map(str::to_owned);
+    let is_his = |id: &String| binding.cards.iter().any(|card| card.card_id == *id);
+    if card_id.as_ref().is_some_and(|id| !is_his(id)) {
+        return Err(no_such_card());
+    }
+    let threshold_fen = text("threshold").map(threshold).transpose()?;
+    let quiet = match text("quiet_hours") {
+        None => None,
+        Some("off") => Some(None),
+        Some(span) => Some(Some(QuietHours::parse(span).ok_or_else(|| {
+            refused("bad_quiet_hours", "免打扰时段要有开始和结束，最长12小时，例如“晚上10点到早上8点”。")
+        })?)),
+    };
+    let card_id = card_id.filter(|_| binding.cards.len() > 1);
+    Ok(AlertChange { card_id, on: flag("on"), hide_amounts: flag("hide_amounts"), threshold_fen, quiet })
+}
+
+fn threshold(text: &str) -> Result<i64, AskError> {
+    let amount =
+        Money::parse(text, "CNY").ok().map(Money::minor).filter(|fen| (0..=THRESHOLD_FEN_MAX).contains(fen));
+    amount.ok_or_else(|| refused("bad_amount", "提醒起点金额请在0元到10万元之间。"))
+}
+
+/// Every card with the settings that hold for it, as choices; in front of several, all of them together.
+fn alert_cards(scene: &Scene<'_>) -> Result<Value, AskError> {
+    let binding = bound(scene)?;
+    let row = |id: &str, card: Option<&Card>| {
+        let now = binding.alerts_of(id);
+        json!({
+            "card_id": id, "last4": card.map(|card| &card.tail), "product": card.map(|card| &card.product),
+            "on": now.on, "hide_amounts": now.hide_amounts, "threshold": yuan(now.threshold_fen),
+        })
+    };
+    let every = (binding.cards.len() > 1).then(|| row(EVERY_CARD, None));
+    let cards = binding.cards.iter().map(|card| row(&card.card_id, Some(card)));
+    let rows: Vec<Value> = every.into_iter().chain(cards).collect();
+    Ok(json!({ "cards": rows, "quiet_hours": quiet(binding) }))
+}
+
+fn yuan(fen: i64) -> Value {
+    json!({ "value": Money::of_fen(fen).decimal(), "currency": "CNY" })
+}
+
+fn quiet(binding: &Binding) -> Value {
+    binding
+        .settings
+        .quiet
+        .map_or(Value::Null, |quiet| json!({ "from": quiet.from(), "until": quiet.until() }))
 }

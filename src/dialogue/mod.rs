@@ -14,6 +14,7 @@ mod owed;
 mod robots;
 mod router;
 mod scene;
+mod spoken;
 mod state;
 mod texts;
 mod turn;

@@ -6,6 +6,7 @@ use super::owed::Owed;
 use super::state::{DialogueState, Wish};
 use super::turn::Purpose;
 use crate::catalogue::EventKind;
+use crate::domain::alert_settings::AlertChange;
 use crate::domain::case::Rating;
 use crate::domain::time::UnixMs;
 use crate::wechat::reply::Article;
@@ -153,13 +154,8 @@ pub enum Effect {
         /// One of the binding's cards.
         card_id: String,
     },
-    /// His alert settings change; `None` stays as it is.
-    Alerts {
-        /// On or off.
-        on: Option<bool>,
-        /// Without amounts.
-        hide_amounts: Option<bool>,
-    },
+    /// His alert settings change.
+    Alerts(AlertChange),
     /// Whether he wants offers.
     Marketing {
         /// Asked for, or refused.

@@ -5,6 +5,7 @@ use crate::config::Account;
 use crate::domain::binding::Binding;
 use crate::domain::conversation::Stage;
 use crate::domain::ids::FollowerKey;
+use crate::domain::money::Money;
 use crate::domain::secret::Personal;
 use crate::domain::step_up::StepUp;
 use crate::domain::time::UnixMs;
@@ -39,6 +40,8 @@ pub struct Scene<'a> {
     pub masked: bool,
     /// Whether answers may still follow as customer-service messages.
     pub chat_window_open: bool,
+    /// What costs as much or more is silenced only by who has proved himself with a one-time code.
+    pub silence_ceiling: Money,
 }
 
 /// What a follower did. Texts are masked already (P9).

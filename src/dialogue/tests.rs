@@ -53,6 +53,7 @@ fn with_scene<T>(said: &Said, state: &DialogueState, bound: bool, act: impl FnOn
         reference: "ABCD2345",
         masked: false,
         chat_window_open: true,
+        silence_ceiling: crate::config::Alerts::SILENCE_CEILING,
     })
 }
 

@@ -90,6 +90,10 @@ answers! {
     form_expired("service", "minutes");
     /// A wrong answer in a form.
     form_wrong();
+    /// An answer that names no amount, where one is wanted.
+    form_not_amount();
+    /// An answer that names no span of the day, or too long a one.
+    form_not_hours();
     /// Too long an answer in a form.
     form_too_long("characters_max");
     /// The third wrong answer in a row.

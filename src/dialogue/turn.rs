@@ -89,6 +89,7 @@ impl<'a> Turn<'a> {
         let Some(service) = self.dialogue.catalogue.get(&wish.service) else {
             return self.not_understood();
         };
+        let wish = self.heard(service, wish);
         self.forget_lists();
         self.state.form = None;
         self.state.misunderstood = 0;

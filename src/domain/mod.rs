@@ -1,5 +1,6 @@
 //! The bank's words. Pure: no I/O, no async, no clock.
 
+pub mod alert_settings;
 pub mod binding;
 pub mod card;
 pub mod case;

@@ -72,7 +72,7 @@ impl Currency {
 
     /// Renminbi.
     #[must_use]
-    pub fn cny() -> Self {
+    pub const fn cny() -> Self {
         Self(&CNY)
     }
 
@@ -148,6 +148,17 @@ impl Money {
             return Err(NotMoney::Range);
         }
         Ok(Self { minor, currency })
+    }
+
+    /// An amount of renminbi from fen; one beyond the range is the largest of its sign.
+    #[must_use]
+    pub const fn of_fen(fen: i64) -> Self {
+        let minor = match fen {
+            fen if fen < -Self::MINOR_MAX => -Self::MINOR_MAX,
+            fen if fen > Self::MINOR_MAX => Self::MINOR_MAX,
+            fen => fen,
+        };
+        Self { minor, currency: Currency::cny() }
     }
 
     /// Parses a decimal text such as `128.50`, `-3` or `0.00`. No exponent, no separator, no plus sign.

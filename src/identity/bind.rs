@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::session::HeldLink;
 use super::{ATTEMPTS_MAX, CoreFault, Identity, IdentityError, Question, UnbindReason, Visit, consent};
+use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::Card;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
@@ -265,6 +266,7 @@ impl Identity {
             cards,
             alerts: form.alerts != AlertChoice::Off,
             hide_amounts: form.alerts == AlertChoice::WithoutAmounts,
+            settings: AlertSettings::default(),
             bound: self.now(),
             source: BindingSource::Page,
         };

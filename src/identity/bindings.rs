@@ -1,10 +1,13 @@
 //! Bindings as the other rooms use them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ATTEMPTS_MAX, Identity, IdentityError};
+use crate::domain::alert_settings::{AlertChange, QuietHours};
 use crate::domain::binding::Binding;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
+use crate::domain::money::Money;
+use crate::domain::verdict::{State, Verdict};
 use crate::store::{Commit, CommitError, Conflict, StoreError, Write};
 
 /// Why a binding ended.
@@ -105,8 +108,7 @@ impl Identity {
         ])
     }
 
-    /// Changes the settings of alerts, as far as they are given: the row, the audit line, the event
-    /// `alerts_changed`.
+    /// Changes the settings of alerts: the row, the audit line, the event `alerts_changed`.
     ///
     /// # Errors
     /// When sealing fails.
@@ -115,18 +117,42 @@ impl Identity {
         account: &AccountId,
         follower: FollowerKey,
         binding: &Binding,
-        on: Option<bool>,
-        hide_amounts: Option<bool>,
+        change: &AlertChange,
     ) -> Result<Vec<Write>, StoreError> {
-        let alerts = on.unwrap_or(binding.alerts);
-        let hide_amounts = hide_amounts.unwrap_or(binding.hide_amounts);
-        let data = json!({ "alerts": alerts, "amounts_hidden": hide_amounts });
+        let changed = binding.with(change);
+        let data = alerts_data(&changed);
         let mut writes = vec![
-            self.store.set_alerts(account, follower, &binding.customer, alerts, hide_amounts),
+            self.store.save_alerts(account, follower, &changed)?,
             self.store.audit("customer", "alerts", account, Some(follower), Some(&data.to_string()))?,
         ];
         writes.extend(self.announce.event("alerts_changed", account, Some(&binding.customer), data)?);
         Ok(writes)
+    }
+
+    /// Changes the settings of alerts of whoever is bound, on his own page. `false`: nobody is bound any more.
+    ///
+    /// # Errors
+    /// When the database fails, or the binding changes again and again.
+    pub async fn change_alerts(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        change: &AlertChange,
+    ) -> Result<bool, IdentityError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(binding) = self.store.binding(account, follower).await? else { return Ok(false) };
+            let mut commit = Commit::new(follower.part());
+            commit.extend(self.alerts_writes(account, follower, &binding, change)?);
+            match self.store.commit(commit).await {
+                Ok(()) => {
+                    self.announce.wake(follower.part());
+                    return Ok(true);
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(IdentityError::Contended)
     }
 
     /// Ends everything that is known about a follower who left: binding, drafts, applications, sessions, the log,
@@ -155,8 +181,13 @@ impl Identity {
         }
         writes.extend(self.store.drop_pushes(account, follower));
         writes.extend(self.store.erase_marketing(account, follower));
+        // Whoever left is reached no more: the bank falls back. Who was erased has no binding any more.
+        let dropped = match why {
+            UnbindReason::Unfollowed => Verdict::new(State::Unreachable, "not_following"),
+            _ => Verdict::new(State::Suppressed, "no_binding"),
+        };
+        writes.extend(self.store.drop_alerts_of(account, follower, &dropped));
         writes.extend([
-            self.store.drop_outbox_of(account, follower, "no_binding"),
             self.store.erase_drafts(account, follower),
             self.store.erase_applications(account, follower),
             self.store.erase_sessions(account, follower),
@@ -202,4 +233,25 @@ impl Identity {
         }
         Err(IdentityError::Contended)
     }
+}
+
+/// The settings as the bank learns them.
+fn alerts_data(binding: &Binding) -> Value {
+    let cards: Vec<Value> = binding
+        .cards
+        .iter()
+        .map(|card| {
+            let alerts = binding.alerts_of(&card.card_id);
+            json!({
+                "last4": card.tail, "alerts": alerts.on, "amounts_hidden": alerts.hide_amounts,
+                "threshold": Money::of_fen(alerts.threshold_fen).decimal(),
+            })
+        })
+        .collect();
+    json!({
+        "alerts": binding.any_alerts(),
+        "amounts_hidden": binding.hide_amounts,
+        "cards": cards,
+        "quiet_hours": binding.settings.quiet.map(QuietHours::name),
+    })
 }

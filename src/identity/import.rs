@@ -6,6 +6,7 @@ use futures::future::join_all;
 use serde_json::json;
 
 use super::Identity;
+use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::Card;
 use crate::domain::ids::{CustomerId, Openid};
@@ -72,6 +73,7 @@ impl Identity {
             default_card,
             alerts: true,
             hide_amounts: false,
+            settings: AlertSettings::default(),
             bound: item.bound,
             source: BindingSource::Import,
         };

@@ -77,11 +77,14 @@ pub enum Page {
     StepUp,
     /// 这笔交易: which one is named by the link.
     Purchase,
+    /// 提醒设置
+    Alerts,
 }
 
 impl Page {
     /// Every page.
-    pub const ALL: [Self; 5] = [Self::Bind, Self::Apply, Self::ApplyProgress, Self::StepUp, Self::Purchase];
+    pub const ALL: [Self; 6] =
+        [Self::Bind, Self::Apply, Self::ApplyProgress, Self::StepUp, Self::Purchase, Self::Alerts];
 
     /// How long a link to it is good. An alert may be opened days later; WeChat still names who holds the phone.
     #[must_use]
@@ -107,6 +110,7 @@ impl Page {
             Self::ApplyProgress => "progress",
             Self::StepUp => "step-up",
             Self::Purchase => "purchase",
+            Self::Alerts => "alerts",
         }
     }
 

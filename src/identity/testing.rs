@@ -124,6 +124,7 @@ fn config(core: url::Url) -> Config {
         events: None,
         keys: None,
         content: config::Content::default(),
+        alerts: config::Alerts::default(),
         telemetry: config::Telemetry::default(),
         staff: config::Staff::default(),
         sandbox: config::Sandbox::default(),

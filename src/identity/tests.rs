@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::testing::{House, card};
 use super::{ImportItem, ImportOutcome, UnbindReason};
-use crate::domain::binding::BindingSource;
+use crate::domain::alert_settings::{AlertChange, QuietHours};
+use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 use crate::domain::ids::{CustomerId, FollowerKey, Openid, PushKey};
 use crate::domain::secret::Personal;
@@ -85,19 +86,33 @@ async fn settings_change_with_their_event_and_never_on_another_binding() {
         let identity = &house.identity;
         let writes = identity.default_card_writes(&card(), follower, &binding, "K2").unwrap();
         commit(&house, writes).await.unwrap();
-        let writes = identity.alerts_writes(&card(), follower, &binding, None, Some(true)).unwrap();
-        commit(&house, writes).await.unwrap();
+        let hidden = AlertChange { hide_amounts: Some(true), ..AlertChange::default() };
+        commit(&house, identity.alerts_writes(&card(), follower, &binding, &hidden).unwrap()).await.unwrap();
         let changed = house.binding("oAnna").await.unwrap();
         assert_eq!((changed.default_card.as_str(), changed.alerts, changed.hide_amounts), ("K2", true, true));
+        let quieter = AlertChange {
+            card_id: Some("K2".to_owned()),
+            threshold_fen: Some(10_000),
+            quiet: Some(QuietHours::parse("22:00-08:00")),
+            ..AlertChange::default()
+        };
+        commit(&house, identity.alerts_writes(&card(), follower, &changed, &quieter).unwrap()).await.unwrap();
+        let settled = house.binding("oAnna").await.unwrap();
+        assert_eq!(settled, Binding { default_card: "K2".to_owned(), ..changed.with(&quieter) });
+        let of_customer = house.store.bindings_of(&settled.customer).await.unwrap();
+        assert_eq!(of_customer, [(card(), follower, settled)]);
+        let off = AlertChange { on: Some(false), ..AlertChange::default() };
 
         let writes = identity.unbind_writes(&card(), follower, &binding, UnbindReason::Customer).unwrap();
         commit(&house, writes.clone()).await.unwrap();
         assert!(house.binding("oAnna").await.is_none());
         let stale = commit(&house, writes).await;
         assert!(matches!(stale, Err(CommitError::Conflict(Conflict::Stale))));
-        let late = identity.alerts_writes(&card(), follower, &binding, Some(false), None).unwrap();
+        let late = identity.alerts_writes(&card(), follower, &binding, &off).unwrap();
         assert!(matches!(commit(&house, late).await, Err(CommitError::Conflict(Conflict::Stale))));
-        assert_eq!(house.events()[..3], ["bound C10001", "alerts_changed C10001", "unbound C10001 customer"]);
+        let told =
+            ["bound C10001", "alerts_changed C10001", "alerts_changed C10001", "unbound C10001 customer"];
+        assert_eq!(house.events()[..4], told);
     }
 }
 

@@ -105,6 +105,7 @@ fn page_byte(page: Page) -> u8 {
         Page::ApplyProgress => 3,
         Page::StepUp => 4,
         Page::Purchase => 5,
+        Page::Alerts => 6,
     }
 }
 

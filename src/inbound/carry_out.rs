@@ -159,8 +159,8 @@ impl Inbound {
             (Effect::DefaultCard { card_id }, Some(binding)) => {
                 identity.default_card_writes(id, follower, binding, &card_id)?
             }
-            (Effect::Alerts { on, hide_amounts }, Some(binding)) => {
-                identity.alerts_writes(id, follower, binding, on, hide_amounts)?
+            (Effect::Alerts(change), Some(binding)) => {
+                identity.alerts_writes(id, follower, binding, &change)?
             }
             (Effect::Event { kind, data }, _) => {
                 self.rooms.outbound.event(kind.name(), id, customer, serde_json::Value::Object(data))?
@@ -168,10 +168,7 @@ impl Inbound {
             (Effect::Owe { owed }, Some(binding)) => {
                 self.owe_writes(id, follower, &binding.customer, owed)?
             }
-            (
-                Effect::Owe { .. } | Effect::Unbind | Effect::DefaultCard { .. } | Effect::Alerts { .. },
-                None,
-            )
+            (Effect::Owe { .. } | Effect::Unbind | Effect::DefaultCard { .. } | Effect::Alerts(_), None)
             | (Effect::AwaitBinding { .. } | Effect::AwaitStepUp { .. }, _) => Vec::new(),
         };
         Ok(writes)

@@ -30,6 +30,9 @@ impl Inbound {
         let transactions = match (ask.operation.as_str(), &loaded.binding) {
             ("offers", Some(binding)) => return self.offers(question, binding).await.map_err(down),
             ("offers", None) => return Ok(json!({ "opted_in": false, "offers": [] })),
+            ("alert_history", Some(binding)) => {
+                return self.rooms.alerts.history_value(binding).await.map_err(down);
+            }
             (_, Some(binding)) => {
                 let since = self.rooms.clock.now() - Dialogue::LOOK_BACK;
                 self.rooms.alerts.recent(&binding.customer, since).await.map_err(down)?

@@ -7,6 +7,7 @@ use crate::dialogue::{DeskStatus, DialogueState, Links, MediaKind, Said, Scene};
 use crate::domain::binding::Binding;
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::mask;
+use crate::domain::money::Money;
 use crate::domain::secret::Personal;
 use crate::domain::step_up::StepUp;
 use crate::domain::time::UnixMs;
@@ -142,6 +143,7 @@ pub(super) struct Loaded {
     /// Whether the follower was noted before.
     pub(super) met: bool,
     links: PageLinks,
+    silence_ceiling: Money,
     now: UnixMs,
 }
 
@@ -159,6 +161,7 @@ impl Links for PageLinks {
             Page::Bind => identity::Page::Bind,
             Page::Apply => identity::Page::Apply,
             Page::ApplyProgress => identity::Page::ApplyProgress,
+            Page::Alerts => identity::Page::Alerts,
         };
         self.identity.link(&self.account, self.follower, page, self.now)
     }
@@ -186,6 +189,7 @@ impl Loaded {
             reference: reference(&question.trace_id),
             masked: question.masked,
             chat_window_open: open,
+            silence_ceiling: self.silence_ceiling,
         }
     }
 }
@@ -215,6 +219,7 @@ impl Inbound {
         };
         let state =
             conversation.dialogue.as_ref().map(|json| DialogueState::from_json(json)).unwrap_or_default();
-        Ok(Loaded { conversation, state, binding, step_up, desk, met, links, now })
+        let silence_ceiling = self.rooms.config.alerts.silence_ceiling;
+        Ok(Loaded { conversation, state, binding, step_up, desk, met, links, silence_ceiling, now })
     }
 }

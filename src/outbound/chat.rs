@@ -44,6 +44,11 @@ impl Outbound {
                 );
             }
         }
+        // An alert speaks of a customer: his binding must still stand.
+        if row.address.customer_ix.is_some() && !row.address.is_bound {
+            let verdict = Verdict::new(State::Suppressed, "no_binding");
+            return self.settle(&job, &verdict, None, row.attempts, vec![]).await;
+        }
         match self.book(row, sender, repeated).await {
             Ok(Booking::Booked) => {}
             Ok(Booking::Instead(next)) => return self.instead(&job, next).await,

@@ -63,7 +63,15 @@ pub enum Cause {
         /// The bank's id.
         id: String,
     },
+    /// Several of these that waited for the end of quiet hours, told together.
+    Digest {
+        /// The message's own id.
+        id: String,
+    },
 }
+
+/// The kind of cause of a message that tells several notices together.
+const DIGEST: &str = "digest";
 
 /// A template message to be sent.
 #[derive(Clone, Debug)]
@@ -192,13 +200,44 @@ impl Outbound {
         cause: Cause,
         due: UnixMs,
     ) -> Result<Vec<Write>, StoreError> {
+        self.chat(account, follower, None, sender, content, cause, due)
+    }
+
+    /// An alert as a customer-service message, where templates do not go: unasked, never repeated blindly, and only
+    /// while the follower is still bound to this customer.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn alert_in_chat(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        customer: &CustomerId,
+        content: &CustomMessage,
+        cause: Cause,
+    ) -> Result<Vec<Write>, StoreError> {
+        let now = self.clock.now();
+        self.chat(account, follower, Some(customer), Sender::Unasked, content, cause, now)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each names another part of one row")]
+    fn chat(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        customer: Option<&CustomerId>,
+        sender: Sender,
+        content: &CustomMessage,
+        cause: Cause,
+        due: UnixMs,
+    ) -> Result<Vec<Write>, StoreError> {
         let (cause_kind, cause_id, log_seq) = parts_of(cause, follower);
         let row = NewOutbox {
             outbox_id: self.store.new_id(),
             part: follower.part(),
             account: Some(account.clone()),
             follower: Some(follower),
-            customer_ix: None,
+            customer_ix: customer.map(|customer| self.store.customer_index(customer)),
             lane: Lane::Answer,
             channel: OutChannel::CustomerService,
             order_no: self.next_order(),
@@ -392,6 +431,7 @@ fn parts_of(cause: Cause, follower: FollowerKey) -> (&'static str, String, Optio
     match cause {
         Cause::Message { seq } => ("message", format!("{follower}/{seq}"), Some(seq)),
         Cause::Notice { family, id } => (family.name(), id, None),
+        Cause::Digest { id } => (DIGEST, id, None),
     }
 }
 

@@ -12,6 +12,7 @@ use url::Url;
 use super::{Apis, Outbound};
 use crate::clock::SystemRandom;
 use crate::config::{self, Config};
+use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
@@ -212,6 +213,7 @@ impl World {
             default_card: "K1".to_owned(),
             alerts,
             hide_amounts,
+            settings: AlertSettings::default(),
             bound: UnixMs(1),
             source: BindingSource::Import,
         };
@@ -246,6 +248,10 @@ pub(crate) fn config(outside: &Url) -> Config {
         template_id: "tpl-due".to_owned(),
         fields: fields(&[("card", "character_string1"), ("amount", "amount2"), ("result", "thing3")]),
     };
+    let digest = config::NoticeTemplate {
+        template_id: "tpl-digest".to_owned(),
+        fields: fields(&[("count", "number1"), ("amount", "amount2"), ("card", "thing3"), ("time", "time4")]),
+    };
     let account = config::Account {
         id: AccountId::new("card"),
         name: "示例银行信用卡".to_owned(),
@@ -268,6 +274,7 @@ pub(crate) fn config(outside: &Url) -> Config {
             ("spend".to_owned(), template("tpl-spend")),
             ("refund".to_owned(), template("tpl-refund")),
             ("bill_due".to_owned(), due),
+            ("digest".to_owned(), digest),
         ]),
     };
     Config {
@@ -296,6 +303,7 @@ pub(crate) fn config(outside: &Url) -> Config {
         }),
         keys: None,
         content: config::Content::default(),
+        alerts: config::Alerts::default(),
         telemetry: config::Telemetry::default(),
         staff: config::Staff::default(),
         sandbox: config::Sandbox::default(),

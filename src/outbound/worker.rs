@@ -13,12 +13,12 @@ use tracing::Instrument as _;
 
 use super::lanes::{SENDS_MAX, sends_max};
 use super::policy::{Next, Outcome, Try, UNCLEAR, after_event, after_template, template_ends};
-use super::{Outbound, TemplatePayload};
+use super::{DIGEST, Outbound, TemplatePayload};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
 use crate::parts::Working;
-use crate::store::{Attempt, Commit, CommitError, Lane, OutChannel, OutboxRow, Write};
+use crate::store::{Attempt, Commit, CommitError, Family, Lane, OutChannel, OutboxRow, Write};
 use crate::telemetry::trace::{self, SPANS};
 use crate::wechat::api::TemplateMessage;
 use crate::wechat::errcode::Class;
@@ -310,9 +310,18 @@ impl Outbound {
                     writes.push(self.store.pause_api(account, row.channel, until));
                 }
                 writes.push(self.store.delay_outbox(row, until, row.expires, &reason, attempts));
+                writes.extend(self.poke(row));
                 self.finish(job, writes).await;
             }
             Next::Keep { reason } => self.say_next(job, &reason, attempts, writes).await,
+        }
+    }
+
+    /// Asks for a look at the notices that a row carries, if it carries any.
+    fn poke(&self, row: &OutboxRow) -> Option<Write> {
+        match row.cause_kind.as_str() {
+            DIGEST => Some(self.store.poke_carried(&row.cause_id)),
+            kind => Family::parse(kind).map(|_| self.store.poke_notice(kind, &row.cause_id)),
         }
     }
 
@@ -332,9 +341,7 @@ impl Outbound {
         tell(row, verdict, attempts);
         writes.push(self.store.settle_outbox(row, verdict, msgid, attempts));
         writes.extend(self.settled_message(row, verdict));
-        if matches!(row.cause_kind.as_str(), "transaction" | "notice") {
-            writes.push(self.store.poke_notice(&row.cause_kind, &row.cause_id));
-        }
+        writes.extend(self.poke(row));
         self.finish(job, writes).await;
     }
 

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::value::statements;
 use super::{Conflict, Row, Store, StoreError, Value, Write, follower_row};
+use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::Card;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
@@ -14,6 +15,7 @@ use crate::keys::Place;
 
 const CUSTOMER: Place = Place("binding.customer");
 const PROFILE: Place = Place("binding.profile");
+const SETTINGS: Place = Place("binding.settings");
 const DRAFT: Place = Place("application_draft.draft");
 const NUMBER: Place = Place("application.number");
 
@@ -23,20 +25,22 @@ pub const APPLICATIONS_MAX: u32 = 10;
 const FOLLOWERS_MAX: i64 = 64;
 
 statements! {
-    FIND = "SELECT customer_sealed, profile_sealed, default_card, alerts, hide_amounts, source, bound_ms, account, fkey \
+    FIND = "SELECT customer_sealed, profile_sealed, default_card, alerts, hide_amounts, source, bound_ms, settings_sealed, \
+        account, fkey \
         FROM binding WHERE account = $1 AND fkey = $2";
-    OF_CUSTOMER = "SELECT customer_sealed, profile_sealed, default_card, alerts, hide_amounts, source, bound_ms, account, \
-        fkey FROM binding WHERE customer_ix = $1 ORDER BY account, fkey LIMIT $2";
+    OF_CUSTOMER = "SELECT customer_sealed, profile_sealed, default_card, alerts, hide_amounts, source, bound_ms, \
+        settings_sealed, account, fkey FROM binding WHERE customer_ix = $1 ORDER BY account, fkey LIMIT $2";
     UPSERT = "INSERT INTO binding (account, fkey, customer_ix, customer_sealed, profile_sealed, default_card, alerts, \
-        hide_amounts, consent_hash, consent_ms, source, bound_ms) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (account, fkey) \
+        hide_amounts, consent_hash, consent_ms, source, bound_ms, settings_sealed) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (account, fkey) \
         DO UPDATE SET customer_ix = $3, customer_sealed = $4, profile_sealed = $5, default_card = $6, alerts = $7, \
-        hide_amounts = $8, consent_hash = $9, consent_ms = $10, source = $11, bound_ms = $12";
+        hide_amounts = $8, consent_hash = $9, consent_ms = $10, source = $11, bound_ms = $12, \
+        settings_sealed = $13";
     INSERT_IF_NEW = "INSERT INTO binding (account, fkey, customer_ix, customer_sealed, profile_sealed, default_card, \
-        alerts, hide_amounts, consent_hash, consent_ms, source, bound_ms) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (account, fkey) DO NOTHING";
+        alerts, hide_amounts, consent_hash, consent_ms, source, bound_ms, settings_sealed) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (account, fkey) DO NOTHING";
     SET_CARD = "UPDATE binding SET default_card = $4 WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
-    SET_ALERTS = "UPDATE binding SET alerts = $4, hide_amounts = $5 \
+    SET_ALERTS = "UPDATE binding SET alerts = $4, hide_amounts = $5, settings_sealed = $6 \
         WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
     DELETE = "DELETE FROM binding WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
     HOLDER = "SELECT version FROM customer_holder WHERE account = $1 AND customer_ix = $2";
@@ -139,8 +143,8 @@ impl Store {
     }
 
     fn read_whose_binding(&self, row: &Row) -> Result<(AccountId, FollowerKey, Binding), StoreError> {
-        let account = AccountId::new(row.text(7)?);
-        let follower = row.follower(8)?;
+        let account = AccountId::new(row.text(8)?);
+        let follower = row.follower(9)?;
         let binding = self.read_binding(row, 0, &account, follower)?;
         Ok((account, follower, binding))
     }
@@ -165,6 +169,11 @@ impl Store {
             default_card: row.text(first + 2)?.to_owned(),
             alerts: row.flag(first + 3)?,
             hide_amounts: row.flag(first + 4)?,
+            settings: match row.blob_opt(first + 7)? {
+                Some(sealed) => serde_json::from_slice(&self.vault().open(SETTINGS, &key, sealed)?)
+                    .map_err(|_| bad(first + 7))?,
+                None => AlertSettings::default(),
+            },
             bound: row.time(first + 6)?,
             source: match row.text(first + 5)? {
                 "page" => BindingSource::Page,
@@ -198,7 +207,22 @@ impl Store {
             consent.map(|consent| consent.at).into(),
             source_name(binding.source).into(),
             binding.bound.into(),
+            self.settings_value(account, follower, &binding.settings)?,
         ])
+    }
+
+    /// NULL for who settled nothing.
+    fn settings_value(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        settings: &AlertSettings,
+    ) -> Result<Value, StoreError> {
+        if *settings == AlertSettings::default() {
+            return Ok(None::<Vec<u8>>.into());
+        }
+        let json = serde_json::to_vec(settings)?;
+        Ok(self.vault().seal(SETTINGS, &follower_row(account, follower), &json)?.into())
     }
 
     /// Binds a follower in place of whatever he was bound to.
@@ -247,19 +271,24 @@ impl Store {
         Write::one(SET_CARD, args, Conflict::Stale)
     }
 
-    /// Changes the settings of alerts; [`Conflict::Stale`] when the follower is bound to this customer no more.
-    #[must_use]
-    pub fn set_alerts(
+    /// Saves the settings of alerts as they stand in `binding`; [`Conflict::Stale`] when the follower is bound to its
+    /// customer no more.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn save_alerts(
         &self,
         account: &AccountId,
         follower: FollowerKey,
-        customer: &CustomerId,
-        alerts: bool,
-        hide_amounts: bool,
-    ) -> Write {
-        let mut args = self.binding_key(account, follower, customer);
-        args.extend([alerts.into(), hide_amounts.into()]);
-        Write::one(SET_ALERTS, args, Conflict::Stale)
+        binding: &Binding,
+    ) -> Result<Write, StoreError> {
+        let mut args = self.binding_key(account, follower, &binding.customer);
+        args.extend([
+            binding.alerts.into(),
+            binding.hide_amounts.into(),
+            self.settings_value(account, follower, &binding.settings)?,
+        ]);
+        Ok(Write::one(SET_ALERTS, args, Conflict::Stale))
     }
 
     /// Ends a binding; [`Conflict::Stale`] when the follower is bound to this customer no more.

@@ -17,6 +17,7 @@ mod desk_team;
 mod factor;
 mod follower;
 mod h5;
+mod held;
 mod identity;
 mod known;
 mod marketing;
@@ -48,6 +49,7 @@ pub use desk_team::{Complaint, DeskAgent, Present};
 pub use factor::FactorRow;
 pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
+pub use held::{HeldFor, HeldRow, Reach};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
 pub use known::Known;
 pub use marketing::{MarketingChoice, ShownOffer};
@@ -362,6 +364,7 @@ pub fn all_statements() -> Vec<Statement> {
         desk_team::ALL,
         follower::ALL,
         h5::ALL,
+        held::ALL,
         identity::ALL,
         known::ALL,
         marketing::ALL,

@@ -29,7 +29,7 @@ statements! {
         $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, \
         $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51)";
     FIND = "SELECT n.family, n.notice_id, n.part, '', CAST(0 AS BIGINT), n.kind, n.accepted_ms, n.deadline_ms, n.expires_ms, \
-        n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id FROM notice n \
+        n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id, n.plan FROM notice n \
         WHERE n.family = $1 AND n.notice_id = $2";
     OF_CUSTOMER = "SELECT n.family, n.notice_id, n.part, '', CAST(0 AS BIGINT), n.kind, n.accepted_ms, n.deadline_ms, \
         n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id \
@@ -37,12 +37,12 @@ statements! {
         ORDER BY n.accepted_ms DESC LIMIT $4";
     TO_LOOK_AT = "SELECT n.family, n.notice_id, n.part, l.owner, l.epoch, n.kind, n.accepted_ms, n.deadline_ms, \
         n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, \
-        n.trace_id \
+        n.trace_id, n.plan \
         FROM notice n JOIN part_lease l ON l.part = n.part AND l.owner = $1 \
         WHERE n.lane = $2 AND n.look_ms <= $3 ORDER BY n.look_ms LIMIT $4";
     LOOKED = "UPDATE notice SET look_ms = v.column6, looks = notice.looks + 1, planned = 1, fell_back = v.column7, \
-        state = v.column8, reason = v.column9, changed_ms = v.column10 \
-        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)) AS v \
+        state = v.column8, reason = v.column9, changed_ms = v.column10, deadline_ms = v.column11, plan = v.column12 \
+        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)) AS v \
         WHERE notice.family = v.column1 AND notice.notice_id = v.column2 AND notice.looks = v.column3 \
         AND EXISTS (SELECT 1 FROM part_lease l \
         WHERE l.part = notice.part AND l.owner = v.column4 AND l.epoch = v.column5)";
@@ -143,6 +143,16 @@ pub struct NoticeRow {
     pub payload: Zeroizing<Vec<u8>>,
     /// The trace of the call that brought it.
     pub trace: Option<TraceId>,
+    /// What was decided on it so far, as JSON of the room that decides.
+    pub plan: Option<String>,
+}
+
+impl NoticeRow {
+    /// Whether it waited for the end of somebody's quiet hours.
+    #[must_use]
+    pub fn was_held(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.contains("\"held\""))
+    }
 }
 
 /// What a look found.
@@ -156,6 +166,10 @@ pub struct Looked {
     pub verdict: Verdict,
     /// When it changed.
     pub changed: UnixMs,
+    /// Past it the bank falls back.
+    pub deadline: UnixMs,
+    /// What was decided on it so far.
+    pub plan: Option<String>,
 }
 
 /// A signed call that was answered before.
@@ -298,6 +312,7 @@ impl Store {
             changed: row.time(14)?,
             payload,
             trace: row.text_opt(16)?.and_then(TraceId::parse),
+            plan: row.text_opt(17)?.map(str::to_owned),
         })
     }
 
@@ -316,6 +331,8 @@ impl Store {
             looked.verdict.state.name().into(),
             looked.verdict.reason.clone().into(),
             looked.changed.into(),
+            looked.deadline.into(),
+            looked.plan.clone().into(),
         ];
         Write::one(LOOKED, args, Conflict::Stale)
     }

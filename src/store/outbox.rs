@@ -56,7 +56,7 @@ statements! {
         FROM (VALUES ($1, $2, $3, $4, $5, $6, $7)) AS v WHERE outbox.outbox_id = v.column1 AND outbox.settled = 0 \
         AND EXISTS (SELECT 1 FROM part_lease l \
         WHERE l.part = outbox.part AND l.owner = v.column2 AND l.epoch = v.column3)";
-    DROP_FOLLOWER = "UPDATE outbox SET settled = 1, state = 'suppressed', reason = $3, settled_ms = $4, \
+    DROP_FOLLOWER = "UPDATE outbox SET settled = 1, state = $5, reason = $3, settled_ms = $4, \
         payload_sealed = NULL WHERE account = $1 AND fkey = $2 AND settled = 0";
     ADD_INTENT = "INSERT INTO intent (intent_id, part, owner, epoch, at_ms, ids) SELECT v.column1, v.column2, \
         v.column3, v.column4, v.column5, v.column6 FROM (VALUES ($1, $2, $3, $4, $5, $6)) AS v \
@@ -150,7 +150,7 @@ impl OutChannel {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         [Self::Template, Self::CustomerService, Self::Event]
             .into_iter()
             .find(|channel| channel.name() == name)
@@ -435,9 +435,15 @@ impl Store {
 
     /// Drops whatever still waits for a follower: he left, or his binding ended.
     #[must_use]
-    pub fn drop_outbox_of(&self, account: &AccountId, follower: FollowerKey, reason: &str) -> Write {
-        let now = self.clock().now();
-        Write::new(DROP_FOLLOWER, vec![account.as_str().into(), follower.into(), reason.into(), now.into()])
+    pub fn drop_outbox_of(&self, account: &AccountId, follower: FollowerKey, verdict: &Verdict) -> Write {
+        let args = vec![
+            account.as_str().into(),
+            follower.into(),
+            verdict.reason.clone().into(),
+            self.clock().now().into(),
+            verdict.state.name().into(),
+        ];
+        Write::new(DROP_FOLLOWER, args)
     }
 
     /// Says what is about to be sent; [`Conflict::Lost`] when the partition is another's, or the intent is there

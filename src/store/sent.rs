@@ -1,9 +1,9 @@
 //! What became of what was sent: tries, receipts, and how long they are kept.
 
-use super::outbox::{Lane, count};
+use super::outbox::{Lane, OutChannel, count};
 use super::value::statements;
 use super::{Store, StoreError, Write};
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict, of_receipt};
 
@@ -13,7 +13,8 @@ statements! {
     ADD_RECEIPT = "INSERT INTO receipt (account, msgid, status, at_ms) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (account, msgid) DO NOTHING";
     SENT_OF = "SELECT o.outbox_id, o.account, o.state, o.reason, o.attempts, o.created_ms, o.settled_ms, r.status, \
-        r.at_ms FROM outbox o LEFT JOIN receipt r ON r.account = o.account AND r.msgid = o.msgid \
+        r.at_ms, o.fkey, o.channel, o.due_ms, (SELECT count(*) FROM attempt a WHERE a.outbox_id = o.outbox_id \
+        AND a.outcome = 'unclear') FROM outbox o LEFT JOIN receipt r ON r.account = o.account AND r.msgid = o.msgid \
         WHERE o.cause_kind = $1 AND o.cause_id = $2 ORDER BY o.order_no LIMIT $3";
     ATTEMPTS_OF = "SELECT a.at_ms, a.outcome, a.errcode FROM outbox o JOIN attempt a ON a.outbox_id = o.outbox_id \
         WHERE o.cause_kind = $1 AND o.cause_id = $2 ORDER BY a.at_ms, a.number LIMIT $3";
@@ -46,8 +47,18 @@ pub struct Attempt {
 /// What became of one message of a cause.
 #[derive(Clone, Debug)]
 pub struct SentRow {
+    /// Its id in the outbox.
+    pub outbox_id: String,
     /// The account it left by.
     pub account: AccountId,
+    /// Whom it went to.
+    pub follower: Option<FollowerKey>,
+    /// Its way.
+    pub channel: OutChannel,
+    /// Not before this moment, while it is pending.
+    pub due: UnixMs,
+    /// Whether WeChat's answer to a try was lost: it was perhaps sent.
+    pub unclear: bool,
     /// Its verdict, with its receipt if that has come.
     pub verdict: Verdict,
     /// Tries.
@@ -108,6 +119,12 @@ impl Store {
                     _ => Verdict { state, reason: row.text_opt(3)?.map(str::to_owned) },
                 };
                 Ok(SentRow {
+                    outbox_id: row.text(0)?.to_owned(),
+                    follower: row.blob_opt(9)?.map(|_| row.follower(9)).transpose()?,
+                    channel: OutChannel::parse(row.text(10)?)
+                        .ok_or(StoreError::Decode { statement: SENT_OF.name, column: 10 })?,
+                    due: row.time(11)?,
+                    unclear: row.int(12)? > 0,
                     account: AccountId::new(row.text(1)?),
                     verdict,
                     attempts: row.int(4)?,

@@ -59,7 +59,7 @@ pub struct Rooms {
     pub inbound: Arc<Inbound>,
     /// Pages.
     pub identity: Arc<Identity>,
-    /// What the bank reported.
+    /// What the bank reported, and what customers were told of it.
     pub alerts: Arc<Alerts>,
     /// The bank's calls.
     pub bank_api: Arc<BankApi>,
@@ -231,8 +231,8 @@ fn configure(
         .app_data(Data::from(rooms.config.clone()))
         .app_data(Data::new(rooms.store.clone()))
         .app_data(Data::from(rooms.identity.clone()))
-        .app_data(Data::from(rooms.inbound.clone() as Arc<dyn Resumer>))
         .app_data(Data::from(rooms.alerts.clone()))
+        .app_data(Data::from(rooms.inbound.clone() as Arc<dyn Resumer>))
         .app_data(Data::from(rooms.bank_api.clone()))
         .app_data(Data::from(rooms.desk.clone()))
         .app_data(Data::from(rooms.staff.clone()));

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod alerts;
 mod answering;
 mod architecture;
 mod backup;

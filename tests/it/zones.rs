@@ -33,6 +33,8 @@ const ROUTES: &[(&str, &str, &str, &[Zone])] = &[
     ("POST", "/h5/card/purchase/deny", "/{account}/purchase/{step}", &[Public]),
     ("GET", "/h5/card/step-up", "/{account}/step-up", &[Public]),
     ("POST", "/h5/card/step-up/send", "/{account}/step-up/{step}", &[Public]),
+    ("GET", "/h5/card/alerts", "/{account}/alerts", &[Public]),
+    ("POST", "/h5/card/alerts/card", "/{account}/alerts/{step}", &[Public]),
     ("GET", "/h5/nothing", "/h5", &[Public]),
     ("GET", "/MP_verify_zones.txt", "/{name:MP_verify_[0-9A-Za-z]{1,64}\\\\.txt}", &[Public]),
     ("POST", "/api/v1/transactions", "/api/v1/transactions", &[Api]),

@@ -7,17 +7,19 @@ use serde_json::Value;
 use super::parse::{Chat, ChatFile, CoreFault, Step};
 use crate::bank::Operations;
 use crate::catalogue::Page;
-use crate::config::Account;
+use crate::config::{Account, Alerts};
 use crate::content::Fault;
 use crate::dialogue::{
     AskError, DeskStatus, Dialogue, DialogueState, Effect, Links, MediaKind, Of, Outcome, Said, Say, Scene,
     Wish, outcome,
 };
+use crate::domain::alert_settings::{AlertChange, AlertSettings};
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 use crate::domain::conversation::Stage;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::mask;
+use crate::domain::money::Money;
 use crate::domain::secret::{Personal, Secret};
 use crate::domain::step_up::StepUp;
 use crate::domain::time::UnixMs;
@@ -265,6 +267,7 @@ impl<'a> Talk<'a> {
                 cards: self.cards.clone(),
                 alerts: false,
                 hide_amounts: false,
+                settings: AlertSettings::default(),
                 bound: START,
                 source: BindingSource::Page,
             }),
@@ -332,6 +335,7 @@ impl<'a> Talk<'a> {
             reference: "ABCD2345",
             masked,
             chat_window_open: true,
+            silence_ceiling: Alerts::SILENCE_CEILING,
         };
         let mut failed = false;
         let mut step = self.dialogue.decide(&scene);
@@ -395,15 +399,9 @@ impl<'a> Talk<'a> {
                 }
                 format!("默认卡 {card_id}")
             }
-            Effect::Alerts { on, hide_amounts } => {
-                if let Some(binding) = &mut self.binding {
-                    binding.alerts = on.unwrap_or(binding.alerts);
-                    binding.hide_amounts = hide_amounts.unwrap_or(binding.hide_amounts);
-                }
-                let words = [(*on, "提醒开", "提醒关"), (*hide_amounts, "隐藏金额", "显示金额")];
-                let words =
-                    words.iter().filter_map(|(flag, yes, no)| Some(if (*flag)? { *yes } else { *no }));
-                words.collect::<Vec<_>>().join(" ")
+            Effect::Alerts(change) => {
+                self.binding = self.binding.as_ref().map(|binding| binding.with(change));
+                words_of(change)
             }
             Effect::Marketing { on } => if *on { "订阅优惠" } else { "退订优惠" }.to_owned(),
             Effect::AwaitBinding { wish } => {
@@ -440,6 +438,18 @@ fn spent(words: &str, number: usize, now: UnixMs) -> Result<Transaction, String>
         "decline_reason": reason,
     });
     Transaction::parse(&item, now).map_err(|wrong| wrong.to_string())
+}
+
+/// A change of alerts as conversations name it: `提醒开 显示金额 起点100.00 免打扰22:00-08:00 卡K2`.
+fn words_of(change: &AlertChange) -> String {
+    let flags = [(change.on, "提醒开", "提醒关"), (change.hide_amounts, "隐藏金额", "显示金额")];
+    let flags = flags.iter().filter_map(|(flag, yes, no)| Some(if (*flag)? { *yes } else { *no }.to_owned()));
+    let threshold = change.threshold_fen.map(|fen| format!("起点{}", Money::of_fen(fen).decimal()));
+    let quiet = change
+        .quiet
+        .map(|quiet| quiet.map_or("免打扰取消".to_owned(), |quiet| format!("免打扰{}", quiet.name())));
+    let card = change.card_id.as_ref().map(|id| format!("卡{id}"));
+    flags.chain(threshold).chain(quiet).chain(card).collect::<Vec<_>>().join(" ")
 }
 
 fn sent(what: &str) -> Said {

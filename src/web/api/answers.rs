@@ -74,7 +74,7 @@ struct HistoryBody {
     /// When, RFC 3339.
     #[schema(format = DateTime)]
     time: String,
-    /// accepted, tried, or a state.
+    /// accepted, planned (by which way), held (why), tried, or a state.
     what: &'static str,
     /// How a try ended, or why a state.
     #[serde(skip_serializing_if = "Option::is_none")]

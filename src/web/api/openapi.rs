@@ -59,6 +59,7 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
         UnboundData,
         AlertsData,
         MarketingData,
+        CardAlertsData,
         VerdictData,
         CardLockedData,
         ApplicationData,
@@ -353,10 +354,26 @@ event_data! {
     }
     /// The customer changed his alerts.
     AlertsData {
-        /// Whether he wants spend alerts.
+        /// Whether he wants spend alerts, of one card at least.
+        alerts: bool,
+        /// Whether amounts are left out of them, of cards without a setting of their own.
+        amounts_hidden: bool,
+        /// What holds for each card.
+        cards: Vec<CardAlertsData>,
+        /// When what can wait waits, in Beijing, as 22:00-08:00; null: never.
+        #[schema(required)]
+        quiet_hours: Option<String>,
+    }
+    /// What holds for one card.
+    CardAlertsData {
+        /// Its last four digits.
+        last4: String,
+        /// Whether he wants spend alerts of it.
         alerts: bool,
         /// Whether amounts are left out of them.
         amounts_hidden: bool,
+        /// Below this amount in yuan nothing is told, as 100.00.
+        threshold: String,
     }
     /// What became of a transaction or a notice.
     VerdictData {

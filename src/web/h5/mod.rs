@@ -4,6 +4,7 @@
 //! Every page needs a session that WeChat vouched for ([`Identity::open`]); every POST needs the session's token
 //! and must come from our own pages. Nothing here is cached, framed (but for the demo's phone), or refers onwards.
 
+mod alerts;
 mod apply;
 mod bind;
 mod chat_text;
@@ -67,6 +68,8 @@ pub fn configure(services: &mut ServiceConfig) {
             .route("/{account}/purchase/{step}", web::post().to(purchase::submit))
             .route("/{account}/step-up", web::get().to(step_up::show))
             .route("/{account}/step-up/{step}", web::post().to(step_up::submit))
+            .route("/{account}/alerts", web::get().to(alerts::show))
+            .route("/{account}/alerts/{step}", web::post().to(alerts::submit))
             .default_service(web::to(|| async { no_such_page() }))
             .wrap(from_fn(door::new_trace_for_each)),
     );

@@ -1,5 +1,6 @@
 //! What the pages say. Each template has a typed context; nothing that a person typed reaches one unescaped.
 
+mod alerts;
 mod apply;
 mod bind;
 mod purchase;
@@ -11,6 +12,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use askama::Template;
 
+pub(super) use alerts::alerts;
 pub(super) use apply::{Step, done as apply_done, progress};
 pub(super) use bind::{code as bind_code, done as bind_done, start as bind_start};
 pub(super) use purchase::purchase;

@@ -1,6 +1,7 @@
 //! Beyond the mask: who may look, and what is kept of it.
 
 use super::*;
+use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 
@@ -16,6 +17,7 @@ async fn bound(test: &TestStore) {
         default_card: "K1".to_owned(),
         alerts: true,
         hide_amounts: false,
+        settings: AlertSettings::default(),
         bound: test.store.clock().now(),
         source: BindingSource::Page,
     };

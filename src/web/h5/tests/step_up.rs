@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::bank::CODE;
 use super::world::{Browser, World, card, worlds};
+use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 use crate::domain::ids::CustomerId;
@@ -29,6 +30,7 @@ async fn bound(world: &World, openid: &str, wish: &str) {
         default_card: "K1".to_owned(),
         alerts: true,
         hide_amounts: false,
+        settings: AlertSettings::default(),
         bound: world.identity.now(),
         source: BindingSource::Page,
     };
