@@ -71,6 +71,9 @@ impl Gauges {
             drop(due);
             self.quotas().await;
         }
+        if is_there {
+            self.drawn().await;
+        }
     }
 
     fn build(&self) {
@@ -130,10 +133,23 @@ impl Gauges {
             Ok(pending) => gauge("weikefu_alerts_pending", u64::try_from(pending).unwrap_or(0)),
             Err(error) => told(&error),
         }
+        for account in &rooms.config.accounts {
+            match rooms.store.count_waiting(&account.id).await {
+                Ok(waiting) => {
+                    metrics::gauge!("weikefu_desk_waiting", "account" => account.id.to_string())
+                        .set(f64::from(waiting));
+                }
+                Err(error) => told(&error),
+            }
+        }
+    }
+
+    /// What the instances have drawn of the day's quotas, together.
+    async fn drawn(&self) {
         for (account, (call, channel)) in
-            rooms.apis.keys().flat_map(|account| WATCHED.map(|watched| (account, watched)))
+            self.rooms.apis.keys().flat_map(|account| WATCHED.map(|watched| (account, watched)))
         {
-            match rooms.outbound.quota_use(account, channel).await {
+            match self.rooms.outbound.quota_use(account, channel).await {
                 Ok(used) => {
                     let drawn = number(u64::try_from(used.drawn).unwrap_or(0));
                     metrics::gauge!("weikefu_quota_drawn", "account" => account.to_string(), "call" => call)
@@ -143,15 +159,6 @@ impl Gauges {
                         metrics::gauge!("weikefu_quota_drawn_max", "account" => account.to_string(), "call" => call)
                             .set(calls_max);
                     }
-                }
-                Err(error) => told(&error),
-            }
-        }
-        for account in &rooms.config.accounts {
-            match rooms.store.count_waiting(&account.id).await {
-                Ok(waiting) => {
-                    metrics::gauge!("weikefu_desk_waiting", "account" => account.id.to_string())
-                        .set(f64::from(waiting));
                 }
                 Err(error) => told(&error),
             }

@@ -457,9 +457,8 @@ pub(super) fn alarm(row: &OutboxRow, outcome: &Outcome) {
     }
     let account = row.account.as_ref().map_or("", AccountId::as_str);
     let (channel, class_name) = (row.channel.name(), class.label());
-    metrics::counter!("weikefu_outbound_faults_total", "account" => account.to_owned(), "channel" => channel,
-        "class" => class_name)
-    .increment(1);
+    metrics::counter!("weikefu_outbound_faults_total", "channel" => channel, "class" => class_name)
+        .increment(1);
     tracing::error!(
         account,
         channel,

@@ -204,7 +204,7 @@ pub const ALL: &[Metric] = &[
     metric(
         "weikefu_outbound_faults_total",
         Counter,
-        &[ACCOUNT, CHANNEL, Closed("class", &["malformed", "restricted", "permission", "configuration"])],
+        &[CHANNEL, Closed("class", &["malformed", "restricted", "permission", "configuration"])],
         "Messages that WeChat refused for a reason that no retry mends: staff must look.",
     ),
     metric(

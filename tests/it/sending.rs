@@ -137,8 +137,12 @@ async fn whatever_wechat_answers_the_alert_arrives_once() {
         ("late", json!({ "answer_delay_ms": 11_000, "times": 1 })),
     ];
     let faults = &faults;
-    let engines = Engine::at_hand().into_iter().map(|engine| async move {
-        let alerted = Alerted::start(engine).await;
+    // One after the other: to start a program blocks, and a connection of the other world would go stale meanwhile.
+    let mut worlds = Vec::new();
+    for engine in Engine::at_hand() {
+        worlds.push((engine, Alerted::start(engine).await));
+    }
+    let engines = worlds.into_iter().map(|(engine, alerted)| async move {
         for (id, fault) in faults {
             alerted.fault(fault.clone()).await;
             assert_eq!(alerted.push(id).await, 202, "{engine:?} {id}");

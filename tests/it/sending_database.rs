@@ -110,16 +110,17 @@ async fn on(cluster: &Cluster) -> Alerted {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_gone_for_a_minute_loses_and_doubles_nothing() {
-    // Clusters first: the others look for free ports at the same time.
-    let engines: Vec<_> = Engine::at_hand()
-        .into_iter()
-        .map(|engine| (engine, (engine == Engine::Postgres).then(Cluster::start)))
-        .collect();
-    let engines = engines.into_iter().map(|(engine, cluster)| async move {
+    // One after the other: to start a program blocks, and a connection of the other world would go stale meanwhile.
+    let mut worlds = Vec::new();
+    for engine in Engine::at_hand() {
+        let cluster = (engine == Engine::Postgres).then(Cluster::start);
         let alerted = match &cluster {
             Some(cluster) => on(cluster).await,
             None => Alerted::prepare(World::without_server(engine).await).await,
         };
+        worlds.push((engine, cluster, alerted));
+    }
+    let engines = worlds.into_iter().map(|(engine, cluster, alerted)| async move {
         let accepted = Arc::new(AtomicUsize::new(0));
         let pushing = Pushing::start(&alerted.world, accepted.clone());
         let more = |count: usize| {

@@ -169,10 +169,9 @@ async fn a_template_that_may_have_arrived_is_repeated_only_while_wechat_knows_it
         let follower = world.bind("o1", "C10001").await;
         let outbound = world.outbound();
         let began = world.test.clock.now();
-        world.outside.answers(TEMPLATE, [(502, Value::Null)]);
+        let busy = (200, json!({"errcode": -1, "errmsg": "busy"}));
+        world.outside.answers(TEMPLATE, std::iter::once((502, Value::Null)).chain(vec![busy; 50]));
         enqueue(&world, &outbound, follower, "T1").await;
-        outbound.step().await;
-        world.outside.refuse(TEMPLATE, [-1; 50]);
         let mut last = began;
         while sent(&world, "T1").await.verdict.state == State::Pending {
             world.test.clock.advance(Duration::from_secs(5));
