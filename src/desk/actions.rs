@@ -426,13 +426,13 @@ impl Desk {
         Ok(writes)
     }
 
-    /// Answers of this case that have not been sent yet: they will use up the window too.
+    /// Agents' answers of this case that have not been sent yet: they will use up the window too. What the bot still
+    /// owes will not, because the ledger keeps the agent's share from it.
     pub(super) async fn on_their_way(&self, case_id: &str) -> Result<u32, DeskError> {
         let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
         let last = self.store.messages_before(&case.account, case.follower, i64::MAX, 20).await?;
-        let queued = last
-            .iter()
-            .filter(|message| message.channel == Channel::CustomerService && message.state == "queued");
+        let queued =
+            last.iter().filter(|message| message.state == "queued" && message.author.starts_with("agent:"));
         Ok(u32::try_from(queued.count()).unwrap_or(u32::MAX))
     }
 

@@ -21,6 +21,8 @@ let skew = 0;
 let lists = { mine: [], queue: [] };
 /** What was unread or waiting when the lists were read last: more than that rings. */
 let heard = null;
+/** The answer to "take the next one" was lost: whoever turns up among mine is shown. */
+let expecting = false;
 /** What is written goes to colleagues, not to the customer. */
 let noting = false;
 const root = document.documentElement;
@@ -35,6 +37,8 @@ const now = () => Date.now() + skew;
 async function readLists() {
   const [mine, queue] = await Promise.all([get('mine'), get('queue')]);
   skew = queue.now - Date.now();
+  const known = new Set(lists.mine.map((one) => one.case_id));
+  const turnedUp = expecting && !open && mine.cases.find((one) => one.state === 'with_agent' && !known.has(one.case_id));
   lists = { mine: mine.cases, queue: queue.cases };
   fill(at('mine'), mine, words.noMine, mineEntry);
   fill(at('queue'), queue, words.noQueue, queueEntry);
@@ -45,6 +49,10 @@ async function readLists() {
   const hear = { unread, mine: mine.cases.length, waiting: queue.cases.length };
   if (heard && (hear.unread > heard.unread || hear.mine > heard.mine || (heard.waiting === 0 && hear.waiting > 0))) ring();
   heard = hear;
+  if (turnedUp) {
+    expecting = false;
+    show(turnedUp.case_id);
+  }
   const title = document.title.replace(/^\(\d+\) /, '');
   document.title = unread ? `(${unread}) ${title}` : title;
 }
@@ -376,7 +384,12 @@ function act(path, body) {
 
 async function claimNext() {
   await attempt(async () => {
-    const { case_id: caseId } = await post('next');
+    expecting = true;
+    const { case_id: caseId } = await post('next').catch((error) => {
+      expecting = error instanceof Lost;
+      throw error;
+    });
+    expecting = false;
     await readLists();
     if (!caseId) return notice(words.nobodyWaits);
     return show(caseId);

@@ -2,6 +2,9 @@
 
 import { moment, words } from './words.js';
 
+/** How often a file that is being fetched is asked for: some minutes, ever more slowly. */
+const ASKED_MAX = 40;
+
 export function element(name, className, text) {
   const made = document.createElement(name);
   if (className) made.className = className;
@@ -122,9 +125,9 @@ function file(kind, address) {
       save.hidden = false;
     } else if (answer?.status === 410) {
       note.textContent = words.fileLost;
-    } else if (tries < 20) {
+    } else if (tries < ASKED_MAX) {
       tries += 1;
-      setTimeout(ask, 1500);
+      setTimeout(ask, Math.min(1000 + 250 * tries, 8000));
     }
   });
   box.append(made, note, save);
