@@ -97,8 +97,8 @@ function draw(message, fileOf) {
 /** A picture or a voice. While it is being fetched from WeChat it is asked for again, a bounded number of times. */
 function file(kind, address) {
   const box = element('div', 'file');
-  const note = element('span', 'state', words.fileWanted);
-  const save = element('a', 'state', words.openFile);
+  const note = element('span', 'small', words.fileWanted);
+  const save = element('a', 'small', words.openFile);
   Object.assign(save, { href: address, download: '' });
   const made = element(kind === 'image' ? 'img' : 'audio', kind === 'image' ? 'photo' : '');
   let tries = 0;
@@ -119,7 +119,7 @@ function file(kind, address) {
   made.addEventListener('loadedmetadata', shown);
   made.addEventListener('error', async () => {
     const answer = await fetch(address).catch(() => null);
-    if (answer?.ok) {
+    if (answer?.ok && kind === 'voice') {
       // It is there, but of a kind that browsers do not play, such as AMR.
       note.hidden = true;
       save.hidden = false;
