@@ -100,7 +100,7 @@ pub(super) mod tests {
             (20_000_000_000, "65353130"),
         ] {
             let step = second / 30;
-            let code = &code[2..];
+            let (_, code) = code.split_at(2);
             assert_eq!(factor.step_of(code, UnixMs(second * 1000)), Some(step), "{second}");
             assert_eq!(factor.step_of(code, UnixMs((second + 30) * 1000)), Some(step), "a slow phone");
             assert_eq!(factor.step_of(code, UnixMs((second - 30) * 1000)), Some(step), "a fast phone");

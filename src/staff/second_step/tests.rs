@@ -105,7 +105,8 @@ async fn a_code_opens_once_and_no_older_one_after_it() {
         let code = phone(&test, &key);
         let half = first_step(&staff, "agent01").await;
         assert!(matches!(staff.standing(&half).await.unwrap(), Some(Standing::CodeWanted(_))));
-        let gapped = format!("{} {}", &code[..3], &code[3..]);
+        let (front, back) = code.split_at(3);
+        let gapped = format!("{front} {back}");
         let whole = staff.second_step(&half, &gapped).await.unwrap();
         assert!(staff.session(&whole, Activity::Page).await.unwrap().is_some());
         assert!(
