@@ -154,7 +154,12 @@ impl Database {
             let options = PgConnectOptions::from_str(url.reveal())
                 .map_err(open)?
                 .application_name("weikefu")
-                .options([("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "30s")])
+                .options([
+                    ("statement_timeout", "10s"),
+                    ("idle_in_transaction_session_timeout", "30s"),
+                    // A plan that is kept from when a table was empty reads all of it once it is full.
+                    ("plan_cache_mode", "force_custom_plan"),
+                ])
                 .disable_statement_logging();
             let pool = PgPoolOptions::new()
                 .max_connections(READERS_MAX)
