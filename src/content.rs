@@ -11,11 +11,23 @@ use sha2::{Digest, Sha256};
 use crate::domain::ids::AccountId;
 
 /// The folders of `templates/` that hold content. Pages are compiled into the program and are not among them.
-const FOLDERS: [&str; 9] =
-    ["accounts", "answers", "desk", "knowledge", "lexicon", "marketing", "menus", "notices", "services"];
+const FOLDERS: [&str; 11] = [
+    "accounts",
+    "answers",
+    "desk",
+    "elsewhere",
+    "examples",
+    "knowledge",
+    "lexicon",
+    "marketing",
+    "menus",
+    "notices",
+    "services",
+];
 /// The folders that one account may have of its own, under `accounts/<id>/`. Menus, hours and templates name their
 /// account themselves; what rules a notice is the bank's, not an account's.
-const FOLDERS_OF_ACCOUNT: [&str; 4] = ["answers", "knowledge", "lexicon", "services"];
+const FOLDERS_OF_ACCOUNT: [&str; 6] =
+    ["answers", "elsewhere", "examples", "knowledge", "lexicon", "services"];
 
 /// Largest file of content, in bytes.
 const FILE_BYTES_MAX: u64 = 512 * 1024;

@@ -86,6 +86,9 @@ impl Rooms {
         if *self.in_use.0.load_full() == hash {
             return Reloaded::Unchanged;
         }
+        if self.robots.load().have_learned() {
+            edited.robots.learn();
+        }
         self.desk.set_files(edited.desk);
         self.alerts.set_kinds(edited.kinds);
         self.alerts.set_kindnesses(edited.kindnesses);

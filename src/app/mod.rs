@@ -164,6 +164,19 @@ impl App {
         self.serving.zones()
     }
 
+    /// Learns the examples in a thread of its own; until it is done, keywords alone are understood. After that, edited
+    /// content is learned before it is taken over. A stop does not wait for it.
+    pub fn start_learning(&self) {
+        let robots = self.rooms.robots.load_full();
+        let learning = std::thread::Builder::new().name("learning".to_owned()).spawn(move || {
+            robots.learn();
+            tracing::info!("the examples have been learned");
+        });
+        if let Err(error) = learning {
+            tracing::error!(%error, "no thread to learn the examples in: keywords alone are understood");
+        }
+    }
+
     /// Looks for work of every kind once, now. For tests that move the clock.
     ///
     /// # Errors

@@ -1,12 +1,13 @@
 //! Reading the files of services: form first, then texts, then how they hang together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::Manifest;
-use super::{Catalogue, Service, checks, words};
+use super::{Catalogue, Service, checks, elsewhere, words};
 use crate::bank::Operations;
 use crate::content::{Content, Fault, File};
 use crate::render::Texts;
+use crate::understanding::normalise;
 
 pub(super) fn load(content: &Content, core: Operations, house: Operations) -> Result<Catalogue, Vec<Fault>> {
     let mut faults = Vec::new();
@@ -24,10 +25,31 @@ pub(super) fn load(content: &Content, core: Operations, house: Operations) -> Re
             Err(found) => faults.extend(found),
         }
     }
+    add_elsewhere(&mut catalogue, content, &mut faults);
     faults.extend(checks::check(&catalogue));
     faults.sort();
     faults.dedup();
     if faults.is_empty() { Ok(catalogue) } else { Err(faults) }
+}
+
+/// Adds what is not done here. Words that a running service claims are its own.
+fn add_elsewhere(catalogue: &mut Catalogue, content: &Content, faults: &mut Vec<Fault>) {
+    let claimed: BTreeSet<String> = catalogue
+        .iter()
+        .flat_map(|service| service.manifest.keywords.iter().chain([&service.manifest.name]))
+        .map(|word| normalise(word.get_ref()))
+        .collect();
+    for (_, file) in content.below("elsewhere") {
+        let services = elsewhere::read(file).map_err(|fault| faults.push(fault)).unwrap_or_default();
+        for mut service in services {
+            if catalogue.get(service.id()).is_some() {
+                continue;
+            }
+            service.manifest.keywords.retain(|word| !claimed.contains(&normalise(word.get_ref())));
+            compile(&mut catalogue.texts, &service, faults);
+            catalogue.services.insert(service.id().to_owned(), service);
+        }
+    }
 }
 
 fn read(path: &str, file: &File) -> Result<Service, Vec<Fault>> {
@@ -48,7 +70,7 @@ fn read(path: &str, file: &File) -> Result<Service, Vec<Fault>> {
     if path != place {
         faults.push(file.fault_at(id.span().start, format!("this file belongs at {place}")));
     }
-    if faults.is_empty() { Ok(Service { manifest, file: file.clone() }) } else { Err(faults) }
+    if faults.is_empty() { Ok(Service { manifest, file: file.clone(), runs: true }) } else { Err(faults) }
 }
 
 fn compile(texts: &mut Texts, service: &Service, faults: &mut Vec<Fault>) {

@@ -2,6 +2,7 @@
 //! A faulty set is refused as a whole, with file and line of every fault.
 
 mod checks;
+mod elsewhere;
 mod load;
 mod manifest;
 pub mod samples;
@@ -13,7 +14,7 @@ use std::fmt;
 use crate::bank::{Operation, Operations};
 use crate::content::{Content, Fault, File};
 use crate::render::{TextFault, Texts, Values};
-use crate::understanding::Class;
+use crate::understanding::{Class, Example};
 
 pub use manifest::{
     Answer, AtOnce, Choice, Direction, Effect, Escalate, Event, EventKind, Field, FieldKind, Form, Link,
@@ -30,6 +31,7 @@ pub struct Service {
     /// What its file says.
     pub manifest: Manifest,
     file: File,
+    runs: bool,
 }
 
 impl Service {
@@ -51,6 +53,12 @@ impl Service {
         *self.manifest.binding.get_ref()
     }
 
+    /// Whether it is done here. If not, it is recognised and answered with where it is done.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.runs
+    }
+
     /// The file it stands in, for whoever finds a fault later.
     #[must_use]
     pub fn file(&self) -> &File {
@@ -64,6 +72,16 @@ impl Service {
         let block = self.file.text.get(start..).is_some_and(|text| text.starts_with("\"\"\"\n"));
         let line = crate::content::line_of(&self.file.text, start) + usize::from(block) + fault.line - 1;
         Fault::new(&self.file.origin, line, format!("{} (column {})", fault.message, fault.column))
+    }
+
+    /// Sentences of its file that mean it, with their places.
+    fn examples(&self) -> Vec<Example> {
+        let examples = self.manifest.examples.iter().map(|example| Example {
+            text: example.get_ref().clone(),
+            file: self.file.origin.clone(),
+            line: crate::content::line_of(&self.file.text, example.span().start),
+        });
+        examples.collect()
     }
 
     /// The name under which one of its texts is compiled.
@@ -87,7 +105,7 @@ impl fmt::Debug for Catalogue {
 }
 
 impl Catalogue {
-    /// Reads `services/**.toml`. `house` are the operations that this program answers itself.
+    /// Reads `services/**.toml` and `elsewhere/*.toml`. `house` are the operations that this program answers itself.
     ///
     /// # Errors
     /// Every fault found.
@@ -146,7 +164,7 @@ impl Catalogue {
                 id: service.id().to_owned(),
                 names: vec![service.manifest.name.get_ref().clone(), service.label().to_owned()],
                 keywords: texts(&service.manifest.keywords),
-                examples: texts(&service.manifest.examples),
+                examples: service.examples(),
                 writes: *service.manifest.effect.get_ref() == Effect::Write,
             })
             .collect()

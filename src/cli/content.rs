@@ -22,7 +22,9 @@ pub(super) fn understanding(context: &Context) -> Result<std::sync::Arc<Understa
     };
     let content = load(config.as_deref())?;
     let dialogue = weikefu::dialogue::Dialogue::load(&content);
-    Ok(dialogue.map_err(|faults| Failure::usage(listed(&faults)))?.understanding().clone())
+    let dialogue = dialogue.map_err(|faults| Failure::usage(listed(&faults)))?;
+    dialogue.understanding().learn();
+    Ok(dialogue.understanding().clone())
 }
 
 fn listed(faults: &[impl Display]) -> String {

@@ -24,6 +24,7 @@ pub(super) async fn run(lifetime: Lifetime, context: &Context) -> Outcome {
         Some(url) => Some(Export::start(url).map_err(|error| Failure::Usage(error.into()))?),
         None => None,
     };
+    app.start_learning();
     tell!("weikefu on http://{}", app.zones().listen);
     let stop = signals::until_told_to_stop(lifetime.until_stdin_closes);
     tokio::pin!(stop);

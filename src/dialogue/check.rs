@@ -76,6 +76,7 @@ pub fn check(content: &Content, accounts: &[&str], conversations: Option<&Path>)
             }
             report.faults.extend(menu_faults(Some(&robots), content, &accounts));
             if let Some(folder) = conversations.filter(|folder| folder.is_dir()) {
+                robots.common().understanding().learn();
                 converse(robots.common(), folder, &mut report);
             }
         }
@@ -219,7 +220,7 @@ fn converse(dialogue: &Dialogue, folder: &Path, report: &mut Report) {
     }
     report.chats = run.chats;
     report.faults.append(&mut run.faults);
-    for service in dialogue.catalogue().iter() {
+    for service in dialogue.catalogue().iter().filter(|service| service.runs()) {
         let met = run.met.get(service.id()).copied().unwrap_or_default();
         let missing = missing(service, met);
         report.coverage.push(Coverage { service: service.id().to_owned(), missing });

@@ -27,7 +27,7 @@ use crate::catalogue::{Catalogue, words};
 use crate::content::{Content, Fault};
 use crate::domain::binding::Binding;
 use crate::domain::transaction::Transaction;
-use crate::understanding::{Lexicon, Understanding};
+use crate::understanding::{Examples, Lexicon, Understanding};
 
 pub use check::{Coverage, Report, check, menu_faults};
 pub use outcome::{Ask, AskError, Effect, Of, OnPage, Outcome, Say, Step, Then};
@@ -60,7 +60,8 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
-    /// Reads services, word lists and fixed words, and trains the understanding.
+    /// Reads services, word lists, examples and fixed words. What the understanding has to learn, it learns later:
+    /// [`Understanding::learn`].
     ///
     /// # Errors
     /// Every fault, with file and line; a faulty set is refused as a whole.
@@ -73,8 +74,11 @@ impl Dialogue {
         let mut keep = |found: Vec<Fault>| faults.extend(found);
         let catalogue = Catalogue::load(content, core, house).map_err(&mut keep).ok();
         let lexicon = Lexicon::load(content).map_err(&mut keep).ok();
+        let examples = Examples::load(content).map_err(&mut keep).ok();
         let answers = words(content).and_then(|words| Answers::load(content, words)).map_err(&mut keep).ok();
-        let (Some(catalogue), Some(lexicon), Some(answers)) = (catalogue, lexicon, answers) else {
+        let (Some(catalogue), Some(lexicon), Some(examples), Some(answers)) =
+            (catalogue, lexicon, examples, answers)
+        else {
             faults.sort();
             faults.dedup();
             return Err(faults);
@@ -91,7 +95,7 @@ impl Dialogue {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let understanding = Arc::new(Understanding::train(catalogue.classes(), lexicon));
+        let understanding = Arc::new(Understanding::new(catalogue.classes(), lexicon, examples)?);
         Ok(Self { catalogue: Arc::new(catalogue), understanding, answers })
     }
 

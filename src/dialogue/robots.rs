@@ -46,6 +46,17 @@ impl Robots {
         self.own.get(account).unwrap_or(&self.common)
     }
 
+    /// Lets every robot learn its examples. Blocks for some seconds.
+    pub fn learn(&self) {
+        self.iter().for_each(|robot| robot.understanding().learn());
+    }
+
+    /// Whether every robot has learned its examples.
+    #[must_use]
+    pub fn have_learned(&self) -> bool {
+        self.iter().all(|robot| robot.understanding().has_learned())
+    }
+
     /// What accounts without content of their own have in common.
     pub(super) fn common(&self) -> &Dialogue {
         &self.common

@@ -1,138 +1,200 @@
-//! Nearest example: texts as bags of characters (words, in Latin script) and their pairs, compared by cosine.
-#![expect(clippy::float_arithmetic, reason = "similarities, never amounts")]
+//! An utterance as weighted features: its characters, how they sound, and the letters of Latin words.
+#![expect(clippy::float_arithmetic, reason = "weights of features, never amounts")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// What a single token weighs against a pair of neighbours.
-const SINGLE_WEIGHT: f64 = 0.6;
+use super::sound::Syllables;
 
-/// An example that is like the utterance.
-pub(super) struct Near<'a> {
-    pub(super) class: usize,
-    pub(super) cosine: f64,
-    pub(super) text: &'a str,
+/// What stands for any number.
+const NUMBER: &str = "#";
+/// Separates the tokens of a feature.
+const BETWEEN: char = '·';
+
+/// A view of the text; each is weighed by itself, so that none drowns another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum View {
+    /// Han characters and Latin words, and pairs of them.
+    Text,
+    /// The same as they sound.
+    Sound,
+    /// Latin letters, two to five in a row.
+    Letters,
 }
 
-struct Example {
-    class: usize,
-    text: String,
-}
+impl View {
+    const ALL: [Self; 3] = [Self::Text, Self::Sound, Self::Letters];
 
-/// Examples by their features.
-pub(super) struct Index {
-    examples: Vec<Example>,
-    /// Feature → its rarity, and the examples that have it with their weight.
-    features: HashMap<String, (f64, Vec<(usize, f64)>)>,
-}
-
-impl Index {
-    /// Indexes (class, text, normalised text).
-    pub(super) fn new(texts: Vec<(usize, String, String)>) -> Self {
-        let mut documents: HashMap<String, u32> = HashMap::new();
-        let counted: Vec<HashMap<String, f64>> = texts.iter().map(|(_, _, text)| counts(text)).collect();
-        for feature in counted.iter().flat_map(HashMap::keys) {
-            *documents.entry(feature.clone()).or_default() += 1;
+    fn weight(self) -> f32 {
+        match self {
+            Self::Text | Self::Sound => 1.0,
+            Self::Letters => 0.8,
         }
-        let total = f64::from(u32::try_from(texts.len()).unwrap_or(u32::MAX));
-        let mut features: HashMap<String, (f64, Vec<(usize, f64)>)> = documents
-            .into_iter()
-            .map(|(feature, count)| {
-                (feature, (1.0 + ((total + 1.0) / (f64::from(count) + 1.0)).ln(), Vec::new()))
-            })
+    }
+}
+
+/// A feature as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Feature {
+    pub(super) view: View,
+    pub(super) text: String,
+}
+
+/// Features by number with their weights, the numbers rising; of length 1, or empty.
+pub(super) type Vector = Vec<(u32, f32)>;
+
+/// The features that training texts have, numbered, with their rarity.
+pub(super) struct Vocabulary {
+    syllables: Syllables,
+    numbers: HashMap<Feature, u32>,
+    features: Vec<(Feature, f32)>,
+    unseen_rarity: f32,
+}
+
+impl Vocabulary {
+    /// Numbers every feature of the texts.
+    pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let syllables = Syllables::new();
+        let mut documents: BTreeMap<Feature, u32> = BTreeMap::new();
+        let mut total = 0_u32;
+        for text in texts {
+            total += 1;
+            for feature in counted(text, &syllables).into_keys() {
+                *documents.entry(feature).or_default() += 1;
+            }
+        }
+        let rarity = |count: u32| 1.0 + ((to_f32(total) + 1.0) / (to_f32(count) + 1.0)).ln();
+        let features: Vec<(Feature, f32)> =
+            documents.into_iter().map(|(feature, count)| (feature, rarity(count))).collect();
+        let numbers = features
+            .iter()
+            .enumerate()
+            .filter_map(|(at, (feature, _))| Some((feature.clone(), u32::try_from(at).ok()?)))
             .collect();
-        let mut examples = Vec::new();
-        for ((class, text, _), counts) in texts.into_iter().zip(counted) {
-            let at = examples.len();
-            examples.push(Example { class, text });
-            let weight = |feature: &String, count: f64| {
-                features.get(feature).map_or(0.0, |(rarity, _)| rarity * count)
-            };
-            // Sorted, because sums of floats depend on their order and the same file must give the same scores.
-            let mut weights: Vec<(String, f64)> = counts
-                .into_iter()
-                .map(|(feature, count)| (feature.clone(), weight(&feature, count)))
+        Self { syllables, numbers, features, unseen_rarity: rarity(0) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// A feature by its number.
+    pub(super) fn feature(&self, number: u32) -> Option<&Feature> {
+        self.features.get(usize::try_from(number).ok()?).map(|(feature, _)| feature)
+    }
+
+    /// The text's known features. Unknown ones are left out, but make the known ones weigh less.
+    pub(super) fn vector(&self, normalised: &str) -> Vector {
+        let mut known: Vector = Vec::new();
+        let mut length = 0.0;
+        let counted = counted(normalised, &self.syllables);
+        for view in View::ALL {
+            let weighed: Vec<(Option<u32>, f32)> = counted
+                .iter()
+                .filter(|(feature, _)| feature.view == view)
+                .map(|(feature, (count, weight))| {
+                    let number = self.numbers.get(feature).copied();
+                    let rarity = number.and_then(|number| self.features.get(usize::try_from(number).ok()?));
+                    let rarity = rarity.map_or(self.unseen_rarity, |(_, rarity)| *rarity);
+                    (number, (1.0 + to_f32(*count).ln()) * rarity * weight)
+                })
                 .collect();
-            weights.sort_by(|a, b| a.0.cmp(&b.0));
-            let length = length(&weights);
-            for (feature, weight) in weights {
-                if let Some((_, examples)) = features.get_mut(&feature) {
-                    examples.push((at, weight / length));
-                }
+            let squares: f32 = weighed.iter().map(|(_, weight)| weight * weight).sum();
+            if squares == 0.0 {
+                continue;
             }
+            let scale = view.weight() / squares.sqrt();
+            length += view.weight() * view.weight();
+            known.extend(weighed.into_iter().filter_map(|(number, weight)| Some((number?, weight * scale))));
         }
-        Self { examples, features }
-    }
-
-    /// The nearest example of each class that shares anything with the text.
-    pub(super) fn nearest(&self, normalised: &str) -> Vec<Near<'_>> {
-        let mut weights: Vec<(String, f64)> = counts(normalised)
-            .into_iter()
-            .map(|(feature, count)| {
-                // What no example has still makes the text less like every one of them.
-                let unseen =
-                    1.0 + f64::from(u32::try_from(self.examples.len()).unwrap_or(u32::MAX)).ln() / 2.0;
-                let rarity = self.features.get(&feature).map_or(unseen, |(rarity, _)| *rarity);
-                (feature, rarity * count)
-            })
-            .collect();
-        weights.sort_by(|a, b| a.0.cmp(&b.0));
-        let length = length(&weights);
-        let mut scores = vec![0.0_f64; self.examples.len()];
-        for (feature, weight) in &weights {
-            for (at, other) in self.features.get(feature).map_or(&[][..], |(_, examples)| examples) {
-                if let Some(score) = scores.get_mut(*at) {
-                    *score += weight / length * other;
-                }
-            }
+        let scale = if length > 0.0 { 1.0 / length.sqrt() } else { 0.0 };
+        for (_, weight) in &mut known {
+            *weight *= scale;
         }
-        let mut best: HashMap<usize, Near<'_>> = HashMap::new();
-        for (example, cosine) in self.examples.iter().zip(scores).filter(|(_, cosine)| *cosine > 0.0) {
-            let near = Near { class: example.class, cosine, text: &example.text };
-            match best.get(&example.class) {
-                Some(old) if old.cosine >= cosine => {}
-                _ => {
-                    best.insert(example.class, near);
-                }
-            }
-        }
-        best.into_values().collect()
+        known.sort_by_key(|(number, _)| *number);
+        known
     }
 }
 
-fn length(weights: &[(String, f64)]) -> f64 {
-    weights.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt().max(f64::MIN_POSITIVE)
-}
-
-/// Every token and every pair of neighbours, with the weight of how often.
-fn counts(normalised: &str) -> HashMap<String, f64> {
+/// Every feature of a text: how often, and what one of its kind weighs.
+fn counted(normalised: &str, syllables: &Syllables) -> BTreeMap<Feature, (u32, f32)> {
+    let mut found = Found::default();
     let tokens = tokens(normalised);
-    let mut counts: HashMap<String, f64> = HashMap::new();
+    let mut sounds: Vec<String> = Vec::new();
     for token in &tokens {
-        *counts.entry(token.clone()).or_default() += SINGLE_WEIGHT;
-    }
-    for pair in tokens.windows(2) {
-        if let [left, right] = pair {
-            *counts.entry(format!("{left}\u{1f}{right}")).or_default() += 1.0;
+        match token.chars().next().and_then(Syllables::of) {
+            Some(sound) => sounds.push(sound.to_owned()),
+            None => match syllables.split(token) {
+                Some(split) => sounds.extend(split.into_iter().map(str::to_owned)),
+                None => sounds.push(token.clone()),
+            },
         }
     }
-    counts
+    found.runs(View::Text, &tokens, 1.0, 0.7);
+    found.runs(View::Sound, &sounds, 1.0, 1.0);
+    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| is_latin(token)) {
+        found.letters(token);
+        // Words apart from each other by one: `lost my card`.
+        if let Some(other) = tokens.get(at + 2).filter(|other| is_latin(other)) {
+            found.add(View::Text, format!("{token}{BETWEEN}…{BETWEEN}{other}"), 0.5);
+        }
+    }
+    found.0
 }
 
-/// Chinese characters one by one, Latin words and numbers whole.
+#[derive(Default)]
+struct Found(BTreeMap<Feature, (u32, f32)>);
+
+impl Found {
+    fn add(&mut self, view: View, text: String, weight: f32) {
+        self.0.entry(Feature { view, text }).or_insert((0, weight)).0 += 1;
+    }
+
+    fn runs(&mut self, view: View, tokens: &[String], single: f32, pair: f32) {
+        for token in tokens {
+            self.add(view, token.clone(), single);
+        }
+        for pair_of in tokens.windows(2) {
+            self.add(view, pair_of.join(&BETWEEN.to_string()), pair);
+        }
+    }
+
+    fn letters(&mut self, word: &str) {
+        let bounded: Vec<char> = format!("_{word}_").chars().collect();
+        for length in 2..=5 {
+            for run in bounded.windows(length) {
+                self.add(View::Letters, run.iter().collect(), 1.0);
+            }
+        }
+    }
+}
+
+fn is_latin(token: &str) -> bool {
+    token.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+/// Chinese characters one by one, Latin words whole, any number as one token.
 fn tokens(normalised: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let mut word = String::new();
+    let mut digits = false;
     for character in normalised.chars().chain([' ']) {
+        let goes_on =
+            character.is_ascii_alphanumeric() && (word.is_empty() || digits == character.is_ascii_digit());
+        if !goes_on && !word.is_empty() {
+            let token = std::mem::take(&mut word);
+            tokens.push(if digits { NUMBER.to_owned() } else { token });
+        }
         if character.is_ascii_alphanumeric() {
+            digits = character.is_ascii_digit();
             word.push(character);
-            continue;
-        }
-        if !word.is_empty() {
-            tokens.push(std::mem::take(&mut word));
-        }
-        if character != ' ' {
+        } else if character != ' ' {
             tokens.push(character.to_string());
         }
     }
     tokens
+}
+
+fn to_f32(count: u32) -> f32 {
+    // Counts of texts and features stay far below 2^24, where f32 begins to round.
+    u16::try_from(count).map_or(65_535.0, f32::from)
 }

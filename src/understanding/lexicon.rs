@@ -1,11 +1,11 @@
-//! The word lists beside the services: wishes for a person, dangers, small talk, words that say nothing, and what is
-//! none of our services.
+//! The word lists beside the services: wishes for a person, dangers, small talk, synonyms, and words that say nothing.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::normalise;
+use super::synonyms::{Replaced, Synonyms};
 use crate::content::{Content, Fault};
 
 /// Marks that turn a wish into its opposite when they stand right before it.
@@ -27,6 +27,9 @@ pub struct Family {
     /// The service that helps a bound customer at once, before a person comes.
     pub service: Option<String>,
     words: Vec<String>,
+    /// Phrases in which its words are no danger: “防诈骗知识”.
+    #[serde(default)]
+    except: Vec<String>,
 }
 
 /// Small talk that has one good answer.
@@ -44,6 +47,14 @@ struct Words {
     words: Vec<String>,
 }
 
+/// Names of other banks and of their products, and the services that may speak of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Others {
+    names: Vec<String>,
+    services: Vec<String>,
+}
+
 /// All word lists.
 #[derive(Clone, Debug, Default)]
 pub struct Lexicon {
@@ -51,11 +62,12 @@ pub struct Lexicon {
     danger: BTreeMap<String, Family>,
     talk: BTreeMap<String, Talk>,
     fillers: Vec<String>,
-    unrelated: Vec<String>,
+    synonyms: Synonyms,
+    others: Others,
 }
 
 impl Lexicon {
-    /// Reads `lexicon/{person,danger,talk,fillers,unrelated}.toml`; a missing file is an empty list.
+    /// Reads `lexicon/{person,danger,talk,fillers,synonyms,others}.toml`; a missing file is an empty list.
     ///
     /// # Errors
     /// Every file that is not of its form.
@@ -71,16 +83,18 @@ impl Lexicon {
         let mut danger: BTreeMap<String, Family> = reader.read("danger").unwrap_or_default();
         for family in danger.values_mut() {
             family.words = plain(std::mem::take(&mut family.words));
+            family.except = plain(std::mem::take(&mut family.except));
         }
         let mut talk: BTreeMap<String, Talk> = reader.read("talk").unwrap_or_default();
         for talk in talk.values_mut() {
             talk.words = plain(std::mem::take(&mut talk.words));
         }
-        let unrelated: BTreeMap<String, Words> = reader.read("unrelated").unwrap_or_default();
+        let others: Others = reader.read("others").unwrap_or_default();
         let lexicon = Self {
+            others: Others { names: plain(others.names), services: others.services },
             person: plain(reader.read::<Words>("person").map(|file| file.words).unwrap_or_default()),
             fillers: plain(reader.read::<Words>("fillers").map(|file| file.words).unwrap_or_default()),
-            unrelated: unrelated.into_values().flat_map(|family| family.words).collect(),
+            synonyms: Synonyms::new(reader.read("synonyms").unwrap_or_default()),
             danger,
             talk,
         };
@@ -91,7 +105,10 @@ impl Lexicon {
     #[must_use]
     pub fn danger(&self, normalised: &str) -> Option<(&str, &str)> {
         let found = self.danger.iter().filter_map(|(name, family)| {
-            let word = family.words.iter().find(|word| normalised.contains(word.as_str()))?;
+            let except = family.except.iter().find(|except| normalised.contains(except.as_str()));
+            let rest = except.map(|except| normalised.replace(except.as_str(), ""));
+            let text = rest.as_deref().unwrap_or(normalised);
+            let word = family.words.iter().find(|word| text.contains(word.as_str()))?;
             Some((family.priority, name.as_str(), word.as_str()))
         });
         found.max_by_key(|(priority, ..)| *priority).map(|(_, name, word)| (name, word))
@@ -118,6 +135,13 @@ impl Lexicon {
         self.talk.values().find(|talk| talk.words.iter().any(|word| word == normalised))
     }
 
+    /// The name of another bank or product in the text, when this service does not speak of such.
+    pub(super) fn others(&self, normalised: &str, service: &str) -> Option<&str> {
+        let name = self.others.names.iter().find(|name| normalised.contains(name.as_str()))?;
+        let speaks_of_it = self.others.services.iter().any(|id| id == service);
+        (!speaks_of_it).then_some(name.as_str())
+    }
+
     /// The text without words that say nothing.
     #[must_use]
     pub fn without_fillers(&self, normalised: &str) -> String {
@@ -128,8 +152,9 @@ impl Lexicon {
         text
     }
 
-    pub(super) fn unrelated(&self) -> &[String] {
-        &self.unrelated
+    /// A text as it is learned and scored: normalised, each word in its common form; and what was replaced.
+    pub(super) fn read(&self, text: &str) -> (String, Vec<Replaced>) {
+        self.synonyms.apply(&normalise(text))
     }
 }
 

@@ -1,38 +1,55 @@
 //! What a customer means: utterance → ranked services, and whether to answer, to ask back, to refuse or to fetch a
-//! person. No I/O after loading, no clock, no chance: the same text always gets the same answer.
+//! person. No I/O after loading, no clock, no chance: the same files and the same text always give the same answer.
 //!
-//! Danger words and the wish for a person come before any score. Then keywords, then the nearest example by the
-//! cosine of character pairs. A trained model can take the place of the last step without a change outside.
+//! Rules come first, few and named: danger words and the wish for a person, then exact keywords. What they leave open is
+//! scored by a model that is learned from the examples that staff write ([`Understanding::learn`]); until it has
+//! learned, keywords alone are understood. The negative is read before ([`reading`]): “不是要还款，是查账单”.
 
+mod decide;
 mod eval;
+mod examples;
+mod explain;
 mod features;
+mod learned;
 mod lexicon;
+mod model;
 mod normal;
+mod reading;
+mod sound;
+mod synonyms;
 
-use serde_json::json;
+use std::sync::OnceLock;
 
-use features::Index;
+use decide::Verdict;
+use learned::{Learned, Text};
+use reading::Reading;
 
-pub use eval::{BadEvaluation, Evaluation, evaluate};
+pub use eval::{BadEvaluation, Evaluation, cross_validate, evaluate};
+pub use examples::{Example, Examples};
 pub use lexicon::{Family, Lexicon, Talk};
 pub use normal::{normalise, number};
+pub use synonyms::Replaced;
 
-/// A score from which a service answers at once.
-const ANSWER_SCORE: f64 = 0.62;
-/// The same for a service that changes something.
-const WRITE_ANSWER_SCORE: f64 = 0.75;
-/// A score from which a service is offered when asking back.
-const ASK_SCORE: f64 = 0.40;
-/// How far the best must be ahead of the second to answer at once.
-const MARGIN: f64 = 0.06;
-/// Services offered when asking back.
-const ASK_MAX: usize = 3;
+use crate::content::Fault;
+
 /// Candidates that are told.
 const CANDIDATES_MAX: usize = 10;
 /// Characters of an utterance that are looked at.
 const CHARACTERS_MAX: usize = 400;
+/// Below this a candidate is not told.
+const CANDIDATE_SCORE_MIN: f32 = 0.002;
+/// What counts of a message of which part says what is surely not meant: the rest of it.
+const SURELY_DENIED_SHARE: f32 = 0.8;
+/// The same where the negative may be the wish itself: “不想收广告了”.
+const PERHAPS_DENIED_SHARE: f32 = 0.5;
 /// The class of what is none of our services.
 const UNRELATED: &str = "oos";
+/// The class of what a person must take over.
+const GRAVE: &str = "human";
+/// The class of abuse, which is answered calmly.
+const ABUSE: &str = "abuse";
+/// The service that fetches a person.
+const PERSON: &str = "human_agent";
 
 /// What is learned of one service.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +61,7 @@ pub struct Class {
     /// Exact words that mean it.
     pub keywords: Vec<String>,
     /// Sentences that mean it.
-    pub examples: Vec<String>,
+    pub examples: Vec<Example>,
     /// Whether it changes anything: then it must be more certain.
     pub writes: bool,
 }
@@ -54,10 +71,8 @@ pub struct Class {
 pub struct Candidate {
     /// The service's id.
     pub id: String,
-    /// 0 (not at all) to 1 (exactly).
-    pub score: f64,
-    /// What spoke for it.
-    pub why: String,
+    /// How likely it is meant, 0 to 1.
+    pub score: f32,
 }
 
 /// What to do.
@@ -95,19 +110,22 @@ pub struct Ranked {
     pub candidates: Vec<Candidate>,
     /// What to do.
     pub decision: Decision,
+    /// A second service that the same message asks for.
+    pub also: Option<String>,
     /// Whether it was recognised as something that we do not do.
     pub unrelated: bool,
     /// The rule or threshold that decided.
     pub reason: String,
 }
 
-/// The recogniser, trained.
+/// The recogniser.
 pub struct Understanding {
+    /// The services, and after them the classes of what is no service.
     classes: Vec<Class>,
     /// (normalised keyword, class), the longest first.
     keywords: Vec<(String, usize)>,
-    index: Index,
     lexicon: Lexicon,
+    learned: OnceLock<Learned>,
 }
 
 impl std::fmt::Debug for Understanding {
@@ -117,15 +135,18 @@ impl std::fmt::Debug for Understanding {
 }
 
 impl Understanding {
-    /// Learns the classes. The lexicon's unrelated examples make one class more.
-    #[must_use]
-    pub fn train(mut classes: Vec<Class>, lexicon: Lexicon) -> Self {
-        let examples = lexicon.unrelated().to_vec();
-        if !examples.is_empty() {
-            classes.push(Class { id: UNRELATED.to_owned(), examples, ..Class::default() });
+    /// Services with their words, and more examples of them. Quick: only [`Self::learn`] takes time.
+    ///
+    /// # Errors
+    /// Texts that stand under two services.
+    pub fn new(mut classes: Vec<Class>, lexicon: Lexicon, examples: Examples) -> Result<Self, Vec<Fault>> {
+        for (id, examples) in examples.into_iter() {
+            match classes.iter_mut().find(|class| class.id == id) {
+                Some(class) => class.examples.extend(examples),
+                None => classes.push(Class { id, examples, ..Class::default() }),
+            }
         }
         let mut keywords = Vec::new();
-        let mut texts = Vec::new();
         for (at, class) in classes.iter().enumerate() {
             for keyword in class.keywords.iter().chain(&class.names) {
                 let plain = normalise(keyword);
@@ -133,13 +154,12 @@ impl Understanding {
                     keywords.push((plain, at));
                 }
             }
-            for text in class.keywords.iter().chain(&class.names).chain(&class.examples) {
-                texts.push((at, text.clone(), normalise(text)));
-            }
         }
         keywords.sort_by(|a, b| b.0.chars().count().cmp(&a.0.chars().count()).then_with(|| a.cmp(b)));
         keywords.dedup();
-        Self { classes, keywords, index: Index::new(texts), lexicon }
+        let understanding = Self { classes, keywords, lexicon, learned: OnceLock::new() };
+        let faults = understanding.owned_twice();
+        if faults.is_empty() { Ok(understanding) } else { Err(faults) }
     }
 
     /// Learns labelled utterances alone: (text, label). For public benchmarks.
@@ -149,21 +169,88 @@ impl Understanding {
         for (text, label) in rows {
             let class = classes.entry(label.clone()).or_default();
             class.id = label;
-            class.examples.push(text);
+            class.examples.push(Example { text, ..Example::default() });
         }
-        Self::train(classes.into_values().collect(), Lexicon::default())
+        let understanding = Self {
+            classes: classes.into_values().collect(),
+            keywords: Vec::new(),
+            lexicon: Lexicon::default(),
+            learned: OnceLock::new(),
+        };
+        understanding.learn();
+        understanding
+    }
+
+    /// An example that belongs to another class already, as its example or keyword.
+    fn owned_twice(&self) -> Vec<Fault> {
+        let mut owners: std::collections::HashMap<String, usize> = self.keywords.iter().cloned().collect();
+        let mut faults = Vec::new();
+        for (at, class) in self.classes.iter().enumerate() {
+            for example in &class.examples {
+                let owner = *owners.entry(normalise(&example.text)).or_insert(at);
+                if owner != at {
+                    let message = format!(
+                        "{:?} belongs to {} already; keep it in one of them",
+                        example.text,
+                        self.id(owner)
+                    );
+                    faults.push(Fault::new(&example.file, example.line, message));
+                }
+            }
+        }
+        faults
+    }
+
+    /// Learns the examples, once. Blocks for a second or so; until it returns, others are served by keywords.
+    pub fn learn(&self) {
+        self.learned.get_or_init(|| {
+            let texts: Vec<Text> =
+                self.texts().into_iter().map(|(class, text)| (class, self.lexicon.read(text).0)).collect();
+            Learned::of(&texts, self.classes.len())
+        });
+    }
+
+    /// Whether the examples have been learned.
+    #[must_use]
+    pub fn has_learned(&self) -> bool {
+        self.learned.get().is_some()
+    }
+
+    /// Every text that is learned from, with its class.
+    fn texts(&self) -> Vec<(usize, &str)> {
+        let mut texts = Vec::new();
+        for (at, class) in self.classes.iter().enumerate() {
+            let words = class.keywords.iter().chain(&class.names).map(String::as_str);
+            let examples = class.examples.iter().map(|example| example.text.as_str());
+            texts.extend(words.chain(examples).map(|text| (at, text)));
+        }
+        texts
+    }
+
+    /// The same with every `folds`-th example left out, beginning at `fold`; and those: (id, text).
+    fn parted(&self, fold: usize, folds: usize) -> (Self, Vec<(String, String)>) {
+        let mut classes = self.classes.clone();
+        let mut held_out = Vec::new();
+        let mut at = 0;
+        for class in &mut classes {
+            let id = class.id.clone();
+            class.examples.retain(|example| {
+                at += 1;
+                let out = at % folds == fold;
+                if out {
+                    held_out.push((id.clone(), example.text.clone()));
+                }
+                !out
+            });
+        }
+        let (keywords, lexicon) = (self.keywords.clone(), self.lexicon.clone());
+        (Self { classes, keywords, lexicon, learned: OnceLock::new() }, held_out)
     }
 
     /// The word lists it works with.
     #[must_use]
     pub fn lexicon(&self) -> &Lexicon {
         &self.lexicon
-    }
-
-    /// Whether this is one of the trained services.
-    #[must_use]
-    pub fn knows(&self, id: &str) -> bool {
-        id != UNRELATED && self.classes.iter().any(|class| class.id == id)
     }
 
     /// The service that owns exactly this word.
@@ -177,139 +264,98 @@ impl Understanding {
     #[must_use]
     pub fn rank(&self, text: &str) -> Ranked {
         let start: String = text.chars().take(CHARACTERS_MAX).collect();
-        let normalised = normalise(&about(&start));
-        let candidates = self.candidates(&normalised);
-        let (decision, reason) = self.decide(&normalised, &candidates);
-        let unrelated = decision == Decision::Refuse
-            && candidates.first().is_some_and(|best| best.id == UNRELATED && best.score >= ASK_SCORE);
-        let related = candidates.into_iter().filter(|candidate| candidate.id != UNRELATED);
-        let candidates = related.take(CANDIDATES_MAX).collect();
-        Ranked { normalised, candidates, decision, unrelated, reason }
+        let normalised = normalise(&start);
+        let reading = Reading::of(&start);
+        let scores = self.scores(&start, &reading);
+        let verdict = self.decide(&normalised, &scores);
+        let mut candidates: Vec<Candidate> = self
+            .ranked(&scores)
+            .into_iter()
+            .filter(|(_, score)| *score >= CANDIDATE_SCORE_MIN)
+            .take(CANDIDATES_MAX)
+            .map(|(class, score)| Candidate { id: self.id(class).to_owned(), score })
+            .collect();
+        if candidates.is_empty() && self.has_learned() {
+            let likeliest = self.ranked(&scores).into_iter().next();
+            candidates.extend(likeliest.map(|(at, score)| Candidate { id: self.id(at).to_owned(), score }));
+        }
+        let also = match (&verdict.decision, candidates.first()) {
+            (Decision::Answer, Some(best)) => self.also(&reading, &best.id),
+            _ => None,
+        };
+        let Verdict { decision, unrelated, reason } = verdict;
+        Ranked { normalised, candidates, decision, also, unrelated, reason }
     }
 
-    /// The same as JSON, for `weikefu understand`.
-    #[must_use]
-    pub fn explain(&self, text: &str) -> serde_json::Value {
-        let ranked = self.rank(text);
-        let mut all = json!({
-            "text": text,
-            "normalised": ranked.normalised,
-            "decision": ranked.decision.name(),
-            "reason": ranked.reason,
-            "candidates": ranked.candidates.iter().map(|candidate| json!({
-                "id": candidate.id,
-                "score": rounded(candidate.score),
-                "why": candidate.why,
-            })).collect::<Vec<_>>(),
-        });
-        match ranked.decision {
-            Decision::Ask(offered) => all["offered"] = json!(offered),
-            Decision::Person(Some(family)) => all["family"] = json!(family),
-            _ => {}
+    /// The services by their scores, the likeliest first; of equals, by id.
+    fn ranked(&self, scores: &[f32]) -> Vec<(usize, f32)> {
+        let mut ranked: Vec<(usize, f32)> = scores
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(class, _)| !matches!(self.id(*class), UNRELATED | GRAVE | ABUSE))
+            .collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| self.id(a.0).cmp(self.id(b.0))));
+        ranked
+    }
+
+    /// How likely each class is meant.
+    #[expect(clippy::float_arithmetic, reason = "probabilities, never amounts")]
+    fn scores(&self, text: &str, reading: &Reading<'_>) -> Vec<f32> {
+        let Some(learned) = self.learned.get() else { return self.contained(&reading.about.join("，")) };
+        let mut scores = learned.probabilities(&self.lexicon.read(text).0);
+        if !reading.denied.is_empty() && !reading.about.is_empty() {
+            let rest = learned.probabilities(&self.lexicon.read(&reading.about.join("，")).0);
+            let share = if reading.surely { SURELY_DENIED_SHARE } else { PERHAPS_DENIED_SHARE };
+            for (score, rest) in scores.iter_mut().zip(rest) {
+                *score = *score * (1.0 - share) + rest * share;
+            }
         }
-        all
+        scores
+    }
+
+    /// Keywords in the text, the longest first; the more of the telling characters one makes up, the surer.
+    #[expect(clippy::float_arithmetic, reason = "a score, never an amount")]
+    fn contained(&self, text: &str) -> Vec<f32> {
+        let normalised = normalise(text);
+        let mut scores = vec![0.0; self.classes.len()];
+        let telling = |text: &str| self.lexicon.without_fillers(text).chars().count();
+        let count = |count: usize| f32::from(u16::try_from(count).unwrap_or(u16::MAX));
+        let mut rest = normalised.clone();
+        for (keyword, class) in &self.keywords {
+            if !rest.contains(keyword.as_str()) {
+                continue;
+            }
+            let others = telling(&normalised.replacen(keyword.as_str(), "", 1));
+            let length = count(keyword.chars().count());
+            let share = length / (length + count(others));
+            if let Some(score) = scores.get_mut(*class) {
+                *score = f32::max(*score, if others == 0 { 1.0 } else { 0.3 + 0.65 * share });
+            }
+            rest = rest.replace(keyword.as_str(), "\u{1f}");
+        }
+        scores
+    }
+
+    /// A second wish of the message: a clause that surely means another service.
+    fn also(&self, reading: &Reading<'_>, first: &str) -> Option<String> {
+        const ALSO_SCORE_MIN: f32 = 0.7;
+        let learned = self.learned.get()?;
+        let parts = reading.wishes();
+        if parts.len() < 2 {
+            return None;
+        }
+        parts.iter().find_map(|part| {
+            let scores = learned.probabilities(&self.lexicon.read(part).0);
+            let (class, score) = self.ranked(&scores).into_iter().next()?;
+            let id = self.id(class);
+            (score >= ALSO_SCORE_MIN && id != first && id != PERSON).then(|| id.to_owned())
+        })
     }
 
     fn id(&self, class: usize) -> &str {
         self.classes.get(class).map_or("", |class| class.id.as_str())
     }
-
-    fn candidates(&self, normalised: &str) -> Vec<Candidate> {
-        let mut best: Vec<Option<(f64, String)>> = vec![None; self.classes.len()];
-        let mut note = |class: usize, score: f64, why: &dyn Fn() -> String| {
-            if let Some(slot) = best.get_mut(class)
-                && slot.as_ref().is_none_or(|(old, _)| *old < score)
-            {
-                *slot = Some((score, why()));
-            }
-        };
-        for near in self.index.nearest(normalised) {
-            note(near.class, near.cosine, &|| format!("like {:?}", near.text));
-        }
-        if let Some((class, score, keyword)) = self.contained(normalised) {
-            note(class, score, &|| format!("keyword {keyword:?}"));
-        }
-        let mut candidates: Vec<Candidate> = best
-            .into_iter()
-            .enumerate()
-            .filter_map(|(class, found)| {
-                let (score, why) = found?;
-                Some(Candidate { id: self.id(class).to_owned(), score, why })
-            })
-            .collect();
-        candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
-        candidates
-    }
-
-    /// The longest keyword in the text; the more of the telling characters it makes up, the surer.
-    #[expect(clippy::float_arithmetic, reason = "a score, never an amount")]
-    fn contained(&self, normalised: &str) -> Option<(usize, f64, &str)> {
-        let (keyword, class) =
-            self.keywords.iter().find(|(keyword, _)| normalised.contains(keyword.as_str()))?;
-        if normalised == keyword {
-            return Some((*class, 1.0, keyword));
-        }
-        let telling = self.lexicon.without_fillers(&normalised.replacen(keyword.as_str(), "", 1));
-        let rest = u32::try_from(telling.chars().count()).unwrap_or(u32::MAX);
-        let length = u32::try_from(keyword.chars().count()).unwrap_or(u32::MAX);
-        let share = f64::from(length) / (f64::from(length) + f64::from(rest));
-        Some((*class, 0.3 + 0.65 * share, keyword))
-    }
-
-    #[expect(clippy::float_arithmetic, reason = "a score, never an amount")]
-    fn decide(&self, normalised: &str, candidates: &[Candidate]) -> (Decision, String) {
-        if let Some((family, word)) = self.lexicon.danger(normalised) {
-            return (Decision::Person(Some(family.to_owned())), format!("danger word {word:?} of {family}"));
-        }
-        if let Some(word) = self.lexicon.person(normalised) {
-            return (Decision::Person(None), format!("wish for a person: {word:?}"));
-        }
-        let Some(best) = candidates.first() else {
-            return (Decision::Refuse, "nothing in it is known".to_owned());
-        };
-        if best.id == UNRELATED && best.score >= ASK_SCORE {
-            return (Decision::Refuse, format!("none of our services: {}", best.why));
-        }
-        let related = || candidates.iter().filter(|candidate| candidate.id != UNRELATED);
-        let Some(best) = related().next() else {
-            return (Decision::Refuse, "none of our services".to_owned());
-        };
-        let writes = self.classes.iter().any(|class| class.id == best.id && class.writes);
-        let enough = if writes { WRITE_ANSWER_SCORE } else { ANSWER_SCORE };
-        let second = related().nth(1).map_or(0.0, |second| second.score);
-        if best.score >= 0.999 || (best.score >= enough && best.score - second >= MARGIN) {
-            return (
-                Decision::Answer,
-                format!("{:.2} ≥ {enough} and {:.2} ahead", best.score, best.score - second),
-            );
-        }
-        let offered: Vec<String> = related()
-            .filter(|candidate| candidate.score >= ASK_SCORE)
-            .take(ASK_MAX)
-            .map(|candidate| candidate.id.clone())
-            .collect();
-        if offered.is_empty() {
-            return (Decision::Refuse, format!("{:.2} < {ASK_SCORE}", best.score));
-        }
-        (Decision::Ask(offered), format!("{:.2} of {enough}, {:.2} ahead", best.score, best.score - second))
-    }
-}
-
-/// The text without clauses that only say what it is not about: “不要人工，查积分”.
-fn about(text: &str) -> String {
-    const NOT: [&str; 7] = ["不是", "不要", "不用", "不想", "别", "先不", "我不是"];
-    let marks = ['，', '。', '！', '？', '；', ',', '!', '?', ';', '\n'];
-    let (without, kept): (Vec<&str>, Vec<&str>) = text
-        .split(marks)
-        .map(str::trim)
-        .filter(|clause| !clause.is_empty())
-        .partition(|clause| NOT.iter().any(|not| clause.starts_with(not)));
-    if without.is_empty() || kept.is_empty() { text.to_owned() } else { kept.join("，") }
-}
-
-#[expect(clippy::float_arithmetic, reason = "a score, never an amount")]
-fn rounded(score: f64) -> f64 {
-    (score * 10_000.0).round() / 10_000.0
 }
 
 #[cfg(test)]

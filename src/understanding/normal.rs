@@ -1,12 +1,13 @@
 //! One form for what people type in many: half width, lower case, without what is only seen.
 
-/// The text as it is compared: half width, lower case, without punctuation, emoji, white space between Chinese and
-/// invisible characters. Latin words keep one space between them.
+/// The text as it is compared: simplified, half width, lower case, without punctuation, emoji, white space between
+/// Chinese and invisible characters. Latin words keep one space between them.
 #[must_use]
 pub fn normalise(text: &str) -> String {
+    let simplified = fast2s::convert(text);
     let mut out = String::with_capacity(text.len());
     let mut gap = false;
-    for character in text.chars().map(half_width).flat_map(char::to_lowercase) {
+    for character in simplified.chars().map(half_width).flat_map(char::to_lowercase) {
         if !character.is_alphanumeric() {
             gap = gap || !is_invisible(character);
             continue;

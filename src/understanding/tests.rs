@@ -2,11 +2,18 @@ use super::*;
 use crate::content::Content;
 
 fn class(id: &str, keywords: &[&str], examples: &[&str], writes: bool) -> Class {
-    let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    Class { id: id.to_owned(), names: vec![], keywords: texts(keywords), examples: texts(examples), writes }
+    let keywords = keywords.iter().map(|text| (*text).to_owned()).collect();
+    let example = |text: &&str| Example { text: (*text).to_owned(), ..Example::default() };
+    Class {
+        id: id.to_owned(),
+        names: vec![],
+        keywords,
+        examples: examples.iter().map(example).collect(),
+        writes,
+    }
 }
 
-fn trained() -> Understanding {
+fn untrained() -> Understanding {
     let lexicon = Lexicon::load(&Content::built_in()).unwrap();
     let classes = vec![
         class("bill", &["账单", "查账单"], &["我这个月要还多少钱", "信用卡该还多少"], false),
@@ -14,7 +21,16 @@ fn trained() -> Understanding {
         class("limit", &["额度"], &["还能刷多少"], false),
         class("unbind", &["解绑"], &["把卡从微信上解除"], true),
     ];
-    Understanding::train(classes, lexicon)
+    let examples =
+        "[oos]\n今天天气怎么样\n明天会下雨吗\n讲个笑话\n花呗怎么还\n[human]\n我爸走了他的卡怎么办\n";
+    let examples = Examples::load(&Content::of([("examples/test.txt", examples)])).unwrap();
+    Understanding::new(classes, lexicon, examples).unwrap()
+}
+
+fn trained() -> Understanding {
+    let understanding = untrained();
+    understanding.learn();
+    understanding
 }
 
 fn decided(text: &str) -> (String, &'static str) {
@@ -50,56 +66,137 @@ fn what_is_seen_only_makes_no_difference() {
 }
 
 #[test]
-fn the_longest_keyword_wins_and_fillers_do_not_count() {
-    assert_eq!(decided("账单"), ("bill".to_owned(), "answer"));
-    assert_eq!(decided("请问账单日是？"), ("bill_date".to_owned(), "answer"));
-    assert_eq!(decided("帮我查一下额度"), ("limit".to_owned(), "answer"));
-    assert_eq!(decided("我这个月要还多少"), ("bill".to_owned(), "answer"));
+fn keywords_are_understood_before_anything_is_learned() {
+    let quick = untrained();
+    assert!(!quick.has_learned());
+    for (text, id) in [("账单", "bill"), ("請問賬單日是？", "bill_date"), ("帮我查一下额度", "limit")]
+    {
+        let ranked = quick.rank(text);
+        assert_eq!(ranked.candidates.first().map(|best| best.id.as_str()), Some(id), "{text}");
+        assert_eq!(ranked.decision, Decision::Answer, "{text}: {ranked:?}");
+    }
+    let two = quick.rank("账单和额度");
+    assert!(matches!(&two.decision, Decision::Ask(ids) if ids.len() == 2), "{two:?}");
+    assert_eq!(quick.rank("还能刷多少").decision, Decision::Refuse, "only an example, not learned yet");
+    quick.learn();
+    assert_eq!(quick.rank("还能刷多少").candidates[0].id, "limit");
 }
 
 #[test]
 fn what_changes_something_must_be_surer() {
-    let ranked = trained().rank("把我的那张卡从微信解除");
-    assert_eq!(ranked.candidates[0].id, "unbind");
-    assert_eq!(ranked.decision, Decision::Ask(vec!["unbind".to_owned()]), "{ranked:?}");
+    let verdict = |score: f32, class: usize| {
+        let understanding = untrained();
+        let mut scores = vec![0.0; understanding.classes.len()];
+        scores[class] = score;
+        understanding.decide("x", &scores).decision
+    };
+    assert_eq!(verdict(0.6, 0), Decision::Answer);
+    assert_eq!(verdict(0.6, 3), Decision::Ask(vec!["unbind".to_owned()]));
+    assert_eq!(verdict(0.75, 3), Decision::Answer);
+    assert_eq!(verdict(0.2, 0), Decision::Refuse);
 }
 
 #[test]
 fn danger_and_the_wish_for_a_person_come_before_any_score() {
+    let trained = trained();
     for (text, family) in [
         ("账单里有一笔被盗刷", Some("fraud")),
         ("还不上账单不想活了", Some("self_harm")),
         ("账单，转人工", None),
     ] {
-        let ranked = trained().rank(text);
+        let ranked = trained.rank(text);
         assert_eq!(ranked.decision, Decision::Person(family.map(str::to_owned)), "{text}");
     }
-    assert_eq!(decided("不要人工，查账单"), ("bill".to_owned(), "answer"));
-    assert_eq!(decided("别转人工"), (String::new(), "refuse"));
+    assert_eq!(trained.lexicon().danger("给我讲讲防诈骗知识"), None);
+    assert!(trained.lexicon().danger("防诈骗知识没用，我被骗了").is_some());
+    let ranked = trained.rank("不要人工，查账单");
+    assert_eq!((ranked.candidates[0].id.as_str(), ranked.decision), ("bill", Decision::Answer));
 }
 
 #[test]
 fn what_is_none_of_ours_is_refused_and_never_ranked() {
-    for text in ["今天天气怎么样呀", "账单分期", "{{7*7}}", "", "😀", "’ OR 1=1 --"] {
-        let ranked = trained().rank(text);
+    let trained = trained();
+    for text in ["今天天气怎么样呀", "", "😀", "\u{200b}\u{1}"] {
+        let ranked = trained.rank(text);
         assert_eq!(ranked.decision, Decision::Refuse, "{text}: {ranked:?}");
-        assert!(ranked.candidates.iter().all(|candidate| candidate.id != "oos"));
+        assert!(ranked.candidates.iter().all(|candidate| candidate.id != "oos" && candidate.id != "human"));
     }
-    assert!(trained().rank("今天天气怎么样呀").unrelated);
+    assert!(trained.rank("今天天气怎么样呀").unrelated);
 }
 
 #[test]
-fn two_wishes_are_asked_back() {
-    let ranked = trained().rank("账单和额度");
-    assert!(matches!(&ranked.decision, Decision::Ask(ids) if ids.len() == 2), "{ranked:?}");
+fn the_negative_is_read_before_it_is_scored() {
+    let read = |text: &'static str| {
+        let reading = Reading::of(text);
+        (reading.about.join("|"), reading.denied.join("|"), reading.surely)
+    };
+    let table = [
+        ("不是要还款，是查账单", ("是查账单", "不是要还款", true)),
+        ("不是还款是查账单", ("查账单", "不是还款", true)),
+        ("我没说分期，问的是额度", ("问的是额度", "我没说分期", true)),
+        ("不想收广告了，太烦", ("太烦", "不想收广告了", false)),
+        ("是不是我的账单", ("是不是我的账单", "", false)),
+        ("不是我刷的", ("不是我刷的", "", false)),
+    ];
+    for (text, (about, denied, surely)) in table {
+        assert_eq!(read(text), (about.to_owned(), denied.to_owned(), surely), "{text}");
+    }
+    assert_eq!(trained().rank("不是问额度，是账单").candidates[0].id, "bill");
+}
+
+#[test]
+fn of_two_wishes_the_second_is_kept() {
+    let reading = Reading::of("查账单顺便看看积分，再问下年费");
+    assert_eq!(reading.wishes(), ["查账单", "看看积分", "下年费"]);
+}
+
+#[test]
+fn synonyms_count_as_one_word_and_latin_ones_only_whole() {
+    let lexicon = Lexicon::load(&Content::built_in()).unwrap();
+    let read = |text: &str| lexicon.read(text).0;
+    assert_eq!(read("我的LIMIT咋办"), "我的额度怎么办");
+    assert_eq!(read("shopping"), "shopping", "no pin in it");
+    assert_eq!(read("信用額度"), "信用额度");
+    assert_eq!(lexicon.read("bill").1[0].counts_as, "账单");
+}
+
+#[test]
+fn a_text_under_two_services_is_refused_with_its_place() {
+    let examples = Content::of([("examples/a.txt", "# 一\n[bill]\n查 账单！\n[limit]\n查账单\n")]);
+    let examples = Examples::load(&examples).unwrap();
+    let faults = Understanding::new(vec![], Lexicon::default(), examples).unwrap_err();
+    assert_eq!(faults.len(), 1);
+    assert_eq!((faults[0].file.as_str(), faults[0].line), ("templates/examples/a.txt", 5));
+    for faulty in ["查账单\n", "[bill]\n。。\n", &format!("[bill]\n{}\n", "长".repeat(201))] {
+        assert!(Examples::load(&Content::of([("examples/a.txt", faulty)])).is_err(), "{faulty}");
+    }
 }
 
 #[test]
 fn the_same_text_gets_the_same_explanation() {
-    let told = trained().explain("我这个月要还多少钱呀");
-    assert_eq!(told, trained().explain("我这个月要还多少钱呀"));
-    assert_eq!(told["candidates"][0]["why"], "like \"我这个月要还多少钱\"");
-    assert_eq!(told["decision"], "answer");
+    let (one, other) = (trained(), trained());
+    let told = one.explain("我這個月要还几多钱呀");
+    assert_eq!(told, other.explain("我這個月要还几多钱呀"), "two that learned the same");
+    assert_eq!(told["candidates"][0]["id"], "bill");
+    assert_eq!(told["nearest"]["example"], "我这个月要还多少钱");
+    assert_eq!(told["synonyms"][0]["said"], "几多");
+    assert_eq!(told["features"][0]["for"], "bill");
+    assert!(told["features"][0]["because"][0]["by"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn whatever_is_typed_is_ranked_without_a_fault() {
+    let trained = trained();
+    for text in [
+        "a".repeat(2048),
+        "账".repeat(683),
+        "，".repeat(2048),
+        "\u{202e}abc\u{0}".to_owned(),
+        "不是".repeat(300),
+    ] {
+        let ranked = trained.rank(&text);
+        assert!(ranked.normalised.chars().count() <= CHARACTERS_MAX);
+    }
 }
 
 #[test]
@@ -112,7 +209,7 @@ fn an_evaluation_counts_as_the_interface_says() {
         今天天气怎么样,oos,oos_chitchat,\n\
         被盗刷了,human,human_fraud,\n\
         额度,oos,oos_other,\n";
-    let evaluation = evaluate(&trained(), csv).unwrap();
+    let evaluation = evaluate(&untrained(), csv).unwrap();
     let report = evaluation.report;
     assert_eq!(report["n"], 7);
     assert_eq!(report["accuracy"], 0.75);

@@ -31,6 +31,7 @@ mod sending;
 mod sending_database;
 mod sign_on;
 mod tls;
+mod understanding;
 mod watching;
 mod wechat;
 mod world;

@@ -1,0 +1,62 @@
+//! Services that this account does not do: recognised all the same, and answered by category with the official way and
+//! a person. A service of `services/` takes the place of one of the same id here.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Service;
+use super::manifest::{Answer, Effect, Manifest, Proof};
+use crate::content::{Fault, File};
+
+/// What stands for the service's name in `say`.
+const NAME: &str = "{{ service }}";
+
+/// A file of `elsewhere/`: one category.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Category {
+    category: Spanned<String>,
+    say: Spanned<String>,
+    #[serde(default)]
+    next: Vec<Spanned<String>>,
+    services: BTreeMap<String, Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: Spanned<String>,
+    keywords: Vec<Spanned<String>>,
+}
+
+/// The services of one file.
+pub(super) fn read(file: &File) -> Result<Vec<Service>, Fault> {
+    let category: Category = file.parse()?;
+    let service = |(id, row): (String, Row)| {
+        let place = row.name.span();
+        let say = category.say.get_ref().replace(NAME, row.name.get_ref());
+        let manifest = Manifest {
+            id: Spanned::new(place.clone(), id),
+            category: category.category.clone(),
+            name: row.name,
+            label: None,
+            keywords: row.keywords,
+            examples: Vec::new(),
+            binding: Spanned::new(place.clone(), false),
+            proof: Spanned::new(place.clone(), Proof::None),
+            effect: Spanned::new(place, Effect::Read),
+            direction: None,
+            opposite: None,
+            next: category.next.clone(),
+            answer: Some(Answer { text: Spanned::new(category.say.span(), say) }),
+            lookup: None,
+            form: None,
+            link: None,
+            escalate: None,
+        };
+        Service { manifest, file: file.clone(), runs: false }
+    };
+    Ok(category.services.into_iter().map(service).collect())
+}
