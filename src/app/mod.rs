@@ -36,6 +36,8 @@ use gauges::Gauges;
 
 /// The parts of a stop, each with its end counted from the beginning. An answer that is under way takes at most the
 /// reply budget of 4.5 s; whatever hangs for longer is left to its lease.
+/// How far learning steps back behind the threads that answer customers.
+const LEARNING_NICE: i32 = 19;
 const CONNECTIONS_END: Duration = Duration::from_secs(6);
 const WORK_END: Duration = Duration::from_secs(8);
 const WORKERS_END: Duration = Duration::from_millis(11_500);
@@ -164,11 +166,16 @@ impl App {
         self.serving.zones()
     }
 
-    /// Learns the examples in a thread of its own; until it is done, keywords alone are understood. After that, edited
+    /// Learns the examples in a thread of its own, behind everything else that runs; until it is done, keywords alone are understood. After that, edited
     /// content is learned before it is taken over. A stop does not wait for it.
     pub fn start_learning(&self) {
         let robots = self.rooms.robots.load_full();
         let learning = std::thread::Builder::new().name("learning".to_owned()).spawn(move || {
+            // On Linux this is a matter of each thread; elsewhere the whole process might step back.
+            #[cfg(target_os = "linux")]
+            if let Err(error) = rustix::process::nice(LEARNING_NICE) {
+                tracing::info!(%error, "learning goes on beside the service at the same priority");
+            }
             robots.learn();
             tracing::info!("the examples have been learned");
         });
@@ -306,6 +313,7 @@ impl Rooms {
             inbound: self.inbound.clone(),
             identity: self.identity.clone(),
             alerts: self.alerts.clone(),
+            marketing: self.marketing.clone(),
             bank_api: self.bank_api.clone(),
             desk: self.desk.clone(),
             staff: self.staff.clone(),

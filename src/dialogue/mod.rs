@@ -11,6 +11,7 @@ mod forms;
 mod house;
 mod outcome;
 mod owed;
+mod person;
 mod robots;
 mod router;
 mod scene;

@@ -69,6 +69,10 @@ fn amount(text: &str) -> Option<String> {
     let mut at = 0;
     while let Some(rest) = characters.get(at..).filter(|rest| !rest.is_empty()) {
         let before: String = characters.iter().take(at).rev().take(2).rev().collect();
+        // 十二块五: what stands behind the yuan is not read, so the whole is not.
+        if before.ends_with(['元', '块']) && words(rest).is_some() {
+            return None;
+        }
         let starts_a_number = rest.first().is_some_and(char::is_ascii_digit);
         let said = words(rest).filter(|(_, length)| {
             // 小一点: one numeral alone is an amount only as the whole answer, or in yuan.

@@ -12,7 +12,6 @@ use super::state::{Action, DialogueState, Item, Wish};
 use super::texts::Key;
 use super::{Dialogue, MENU, PERSON, house};
 use crate::catalogue::{Escalate, Link, Lookup, Page, Pick, Proof, RowsBy, Service, Template};
-use crate::domain::conversation::Stage;
 use crate::domain::time::UnixMs;
 use crate::render::{Values, plain};
 use crate::wechat::text::link;
@@ -180,53 +179,6 @@ impl<'a> Turn<'a> {
         link(&self.scene.links.page(*page.page.get_ref()), page.label.get_ref())
     }
 
-    /// The same with the first thing that an urgent form does, or cannot do; once a form. Words for the customer.
-    pub(super) fn call_person(&mut self, service: &Service) {
-        let urgent = service.manifest.form.as_ref().and_then(|form| form.urgent.as_ref());
-        let Some(urgent) = urgent else { return };
-        if let Some(form) = &mut self.state.form
-            && std::mem::replace(&mut form.person, true)
-        {
-            return;
-        }
-        let is_called = |effect: &Effect| matches!(effect, Effect::Escalate { .. } | Effect::CallBack { .. });
-        if self.effects.iter().any(is_called) || self.scene.stage == Stage::WithAgent {
-            return;
-        }
-        // Who waits already moves ahead; he was told of the queue before.
-        let waits = self.scene.stage == Stage::Waiting;
-        if waits && !self.scene.desk.open {
-            return;
-        }
-        let (reason, skill, priority) = (urgent.reason.clone(), urgent.skill.clone(), urgent.priority);
-        let (key, effect) = if self.scene.desk.open {
-            (Key::escalated, Effect::Escalate { reason, skill, priority })
-        } else {
-            (Key::call_back, Effect::CallBack { reason, skill, priority })
-        };
-        self.effects.push(effect);
-        if !waits {
-            let words = self.say(key, &self.values());
-            self.before.push(words);
-        }
-    }
-
-    /// Fetches a person, or promises one for when somebody is there (P8).
-    pub(super) fn escalate(mut self, reason: &str, skill: &str, priority: u8) -> Step {
-        let (reason, skill) = (reason.to_owned(), skill.to_owned());
-        let (key, effect) = if self.scene.desk.open {
-            (Key::escalated, Effect::Escalate { reason, skill, priority })
-        } else {
-            (Key::call_back, Effect::CallBack { reason, skill, priority })
-        };
-        self.effects.push(effect);
-        self.forget_lists();
-        self.state.form = None;
-        self.state.misunderstood = 0;
-        let body = self.say(key, &self.values());
-        self.done(Some(PERSON), Reply { body, ..Reply::default() })
-    }
-
     fn lookup(self, service: &Service, lookup: &Lookup, mut wish: Wish) -> Step {
         let accepted = |name: &str| lookup.accepts.iter().any(|accepted| accepted.get_ref() == name);
         wish.given.retain(|name, value| accepted(name) && value.chars().count() <= GIVEN_CHARACTERS_MAX);
@@ -271,7 +223,8 @@ impl<'a> Turn<'a> {
     ) -> Step {
         let looked_up = operation.strip_prefix("house:").filter(|name| house::is_looked_up(name));
         if let Some(name) = operation.strip_prefix("house:").filter(|_| looked_up.is_none()) {
-            let answer = house::answer(self.scene, name, &params).map(|(value, effects)| {
+            let verified = self.service_of(&what).is_some_and(|service| self.verified(service).is_some());
+            let answer = house::answer(self.scene, name, &params, verified).map(|(value, effects)| {
                 self.effects.extend(effects);
                 value
             });

@@ -44,6 +44,13 @@ impl Binding {
     pub fn card(&self) -> Option<&Card> {
         self.cards.iter().find(|card| card.card_id == self.default_card).or_else(|| self.cards.first())
     }
+
+    /// The product of the card with this tail.
+    #[must_use]
+    pub fn product_of(&self, tail: &CardTail) -> Option<&str> {
+        self.cards.iter().find(|card| card.tail == *tail).map(|card| card.product.as_str())
+    }
+
     /// The settings that hold for one of the cards.
     #[must_use]
     pub fn alerts_of(&self, card_id: &str) -> CardAlerts {

@@ -20,7 +20,7 @@ statements! {
         (SELECT max(c.claimed_ms) FROM desk_case c WHERE c.claimed_by = s.name) \
         FROM staff s LEFT JOIN desk_agent a ON a.name = s.name \
         WHERE EXISTS (SELECT 1 FROM staff_session t WHERE t.name = s.name AND t.active_ms >= $1 \
-        AND t.created_ms >= $2) ORDER BY s.name LIMIT 2000";
+        AND t.created_ms >= $2 AND t.stage = 'full') ORDER BY s.name LIMIT 2000";
     REGISTER = "INSERT INTO complaint (complaint_id, account, fkey, case_id, reason_sealed, registered_by, registered_ms) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
     COMPLAINT = "SELECT complaint_id, account, fkey, case_id, reason_sealed, registered_by, registered_ms, settled_by, \

@@ -32,7 +32,7 @@ statements! {
         n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id, n.plan FROM notice n \
         WHERE n.family = $1 AND n.notice_id = $2";
     OF_CUSTOMER = "SELECT n.family, n.notice_id, n.part, '', CAST(0 AS BIGINT), n.kind, n.accepted_ms, n.deadline_ms, \
-        n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id \
+        n.expires_ms, n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id, n.plan \
         FROM notice n WHERE n.customer_ix = $1 AND n.accepted_ms >= $2 AND n.family = $3 \
         ORDER BY n.accepted_ms DESC LIMIT $4";
     TO_LOOK_AT = "SELECT n.family, n.notice_id, n.part, l.owner, l.epoch, n.kind, n.accepted_ms, n.deadline_ms, \

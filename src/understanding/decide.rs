@@ -10,7 +10,7 @@ const AS_LIKELY: f32 = 0.9;
 /// The danger that stands for what the model, and no word, recognises as one.
 const UNNAMED_DANGER: &str = "grave";
 
-/// From which scores on what is done. Chosen by cross-validation; shown by `weikefu check`.
+/// From which scores on what is done. Set by hand over cross-validation and an own set of utterances.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Thresholds {
     /// A service answers at once.

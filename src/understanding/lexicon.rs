@@ -120,6 +120,11 @@ impl Lexicon {
         self.danger.get(name)
     }
 
+    /// Whether a word for a person stands in it, asked for or turned down.
+    pub(super) fn names_person(&self, normalised: &str) -> bool {
+        self.person.iter().any(|word| normalised.contains(word.as_str()))
+    }
+
     /// The word that asks for a person, unless it is turned down in the same breath.
     #[must_use]
     pub fn person(&self, normalised: &str) -> Option<&str> {

@@ -140,7 +140,15 @@ impl Understanding {
     /// # Errors
     /// Texts that stand under two services.
     pub fn new(mut classes: Vec<Class>, lexicon: Lexicon, examples: Examples) -> Result<Self, Vec<Fault>> {
-        for (id, examples) in examples.into_iter() {
+        // What a service's own file says goes before the lists: a bank that adds a service need not edit them.
+        let own = |class: &Class| -> Vec<(String, String)> {
+            let words = class.keywords.iter().chain(&class.names);
+            let texts = words.chain(class.examples.iter().map(|example| &example.text));
+            texts.map(|text| (normalise(text), class.id.clone())).collect()
+        };
+        let owners: std::collections::HashMap<String, String> = classes.iter().flat_map(own).collect();
+        for (id, mut examples) in examples.into_iter() {
+            examples.retain(|example| owners.get(&normalise(&example.text)).is_none_or(|owner| *owner == id));
             match classes.iter_mut().find(|class| class.id == id) {
                 Some(class) => class.examples.extend(examples),
                 None => classes.push(Class { id, examples, ..Class::default() }),
@@ -306,7 +314,10 @@ impl Understanding {
         let mut scores = learned.probabilities(&self.lexicon.read(text).0);
         if !reading.denied.is_empty() && !reading.about.is_empty() {
             let rest = learned.probabilities(&self.lexicon.read(&reading.about.join("，")).0);
-            let share = if reading.surely { SURELY_DENIED_SHARE } else { PERHAPS_DENIED_SHARE };
+            // 不要自动还款 may be a wish in the negative; 不要人工 is none.
+            let no_person = |clause: &&str| self.lexicon.names_person(&normalise(clause));
+            let surely = reading.surely || reading.denied.iter().any(no_person);
+            let share = if surely { SURELY_DENIED_SHARE } else { PERHAPS_DENIED_SHARE };
             for (score, rest) in scores.iter_mut().zip(rest) {
                 *score = *score * (1.0 - share) + rest * share;
             }

@@ -43,7 +43,7 @@ impl<'a> Reading<'a> {
             }
         }
         let says_something = |clause: &&str| clause.chars().count() >= CLAUSE_CHARACTERS_MIN;
-        if !reading.about.iter().any(|clause| says_something(&clause)) {
+        if !reading.about.iter().any(says_something) {
             reading.about.append(&mut reading.denied);
             reading.surely = false;
         }

@@ -33,11 +33,6 @@ fn trained() -> Understanding {
     understanding
 }
 
-fn decided(text: &str) -> (String, &'static str) {
-    let ranked = trained().rank(text);
-    (ranked.candidates.first().map(|best| best.id.clone()).unwrap_or_default(), ranked.decision.name())
-}
-
 #[test]
 fn what_is_seen_only_makes_no_difference() {
     let table = [

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::desk::Desk;
 use crate::identity::{Identity, Resumer};
 use crate::inbound::Inbound;
+use crate::marketing::Marketing;
 use crate::staff::Staff;
 use crate::store::Store;
 use crate::wechat::push::NotAWebhook;
@@ -61,6 +62,8 @@ pub struct Rooms {
     pub identity: Arc<Identity>,
     /// What the bank reported, and what customers were told of it.
     pub alerts: Arc<Alerts>,
+    /// Offers to those who asked for them.
+    pub marketing: Arc<Marketing>,
     /// The bank's calls.
     pub bank_api: Arc<BankApi>,
     /// Agents' pages.
@@ -232,6 +235,7 @@ fn configure(
         .app_data(Data::new(rooms.store.clone()))
         .app_data(Data::from(rooms.identity.clone()))
         .app_data(Data::from(rooms.alerts.clone()))
+        .app_data(Data::from(rooms.marketing.clone()))
         .app_data(Data::from(rooms.inbound.clone() as Arc<dyn Resumer>))
         .app_data(Data::from(rooms.bank_api.clone()))
         .app_data(Data::from(rooms.desk.clone()))

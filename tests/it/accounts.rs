@@ -60,12 +60,12 @@ fn loan_content(dir: &Path) {
     let due = "services/bill/due_date_query.toml";
     write(&own(due), &built_in(due).replace(", \"bill_date_query\"", ""));
     write(
-        &own("services/loan/loan_rate.toml"),
-        "id = \"loan_rate\"\ncategory = \"loan\"\nname = \"贷款利率\"\nkeywords = [\"贷款利率\"]\n\
+        &own("services/loan/renovation_rate.toml"),
+        "id = \"renovation_rate\"\ncategory = \"loan\"\nname = \"装修贷利率\"\nkeywords = [\"装修贷利率\"]\n\
          examples = [\"贷款的利率是多少\"]\nbinding = false\nproof = \"none\"\neffect = \"read\"\n\
          [answer]\ntext = \"年化利率3.45%起。\"\n",
     );
-    write("menus/loan.toml", "[[button]]\ntype = \"click\"\nname = \"利率\"\nkey = \"loan_rate\"\n");
+    write("menus/loan.toml", "[[button]]\ntype = \"click\"\nname = \"利率\"\nkey = \"renovation_rate\"\n");
 }
 
 async fn two_accounts(engine: Engine) -> World {
@@ -150,7 +150,7 @@ async fn the_same_name_and_the_same_message_id_are_two_people_and_two_messages()
 async fn each_account_has_its_own_services_words_and_menu() {
     let world = two_accounts(Engine::Sqlite).await;
     let (card, loan) = (world.phone_of("card", SAME), world.phone_of("loan", SAME));
-    let (at_card, at_loan) = (card.say("贷款利率").await, loan.say("贷款利率").await);
+    let (at_card, at_loan) = (card.say("装修贷利率").await, loan.say("装修贷利率").await);
     assert!(at_loan.contains("3.45%") && !at_card.contains("3.45%"), "{at_card}\n{at_loan}");
     let (at_card, at_loan) = (card.say("账单日").await, loan.say("账单日").await);
     assert!(at_card.contains("账单日") && !at_loan.contains("“账单日”"), "{at_card}\n{at_loan}");
@@ -167,16 +167,16 @@ async fn each_account_has_its_own_services_words_and_menu() {
         let api = Api::new(account, Arc::new(MemoryShelf::default()), Arc::new(SystemClock), "menu").unwrap();
         menus.push(api.menus().await.unwrap().map(|menu| menu.to_string()));
     }
-    assert!(menus[0].is_none() && menus[1].as_ref().unwrap().contains("loan_rate"), "{menus:?}");
-    assert!(loan.tap("loan_rate").await.contains("3.45%"));
+    assert!(menus[0].is_none() && menus[1].as_ref().unwrap().contains("renovation_rate"), "{menus:?}");
+    assert!(loan.tap("renovation_rate").await.contains("3.45%"));
 
     // A service of the other account is no key of a menu, and the fault names file and line.
-    let menu = "[[button]]\ntype = \"click\"\nname = \"利率\"\nkey = \"loan_rate\"\n";
+    let menu = "[[button]]\ntype = \"click\"\nname = \"利率\"\nkey = \"renovation_rate\"\n";
     std::fs::write(folder.join("content/menus/card.toml"), menu).unwrap();
     let checked = run(folder, &["check", "--config", "w.toml"]);
     assert_eq!(checked.status.code(), Some(1));
     assert!(
-        told(&checked).contains("menus/card.toml:4: the key \"loan_rate\" is no service"),
+        told(&checked).contains("menus/card.toml:4: the key \"renovation_rate\" is no service"),
         "{}",
         told(&checked)
     );

@@ -103,7 +103,7 @@ async fn nobody_sees_the_settings_of_another_or_without_a_binding() {
         let mut browser =
             Browser::new(world.http.clone(), &world.server_url, &world.simulator_url, &other.openid);
         assert_eq!(browser.open("/h5/card/alerts").await, 403, "{engine:?}");
-        assert!(browser.html.contains("请先绑定信用卡") && !browser.html.contains("1234"), "{engine:?}");
+        assert!(browser.html.contains("没有绑定信用卡") && !browser.html.contains("1234"), "{engine:?}");
         world.stop().await;
     }
 }

@@ -95,7 +95,7 @@ async fn not_me_in_the_chat_locks_first_opens_a_case_and_tells_the_bank() {
         let locked = event(&world, "card_locked").await;
         assert_eq!(locked["data"], json!({ "card_last4": "1234", "reason": "fraud_deny" }), "{engine:?}");
         assert_eq!(locked["customer_id"], "C10002");
-        assert_eq!(event(&world, "case_opened").await["data"]["skill"], "security", "{engine:?}");
+        assert_eq!(event(&world, "case_opened").await["data"]["skill"], "fraud", "{engine:?}");
         let next = world.swipe(purchase("星河超市", "1.00")).await;
         assert_eq!(next["decline_reason"], "card_frozen", "{engine:?}");
         world.stop().await;

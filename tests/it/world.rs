@@ -389,7 +389,8 @@ impl Follower<'_> {
     pub(crate) async fn answer_after(&self, asked: u64) -> String {
         let entry = self
             .wait("an answer", |entry| {
-                entry["direction"] == "account" && entry["id"].as_u64().is_some_and(|id| id > asked)
+                let is_answer = entry["direction"] == "account" && entry["kind"] != "template";
+                is_answer && entry["id"].as_u64().is_some_and(|id| id > asked)
             })
             .await;
         entry["text"].as_str().unwrap_or_default().to_owned()

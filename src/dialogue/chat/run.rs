@@ -347,34 +347,38 @@ impl<'a> Talk<'a> {
             let of = if ask.of == Of::House { "house" } else { "core" };
             let operation = format!("{of}:{}", ask.operation);
             self.asked.push((operation.clone(), ask.params.clone()));
-            if ask.of == Of::House {
-                // What the house itself would find is not there in a conversation on paper: its schema's example is.
-                let example = || self.dialogue.catalogue.operation(&operation).ok_or(AskError::Lied);
-                let answer = match Dialogue::look_up(
-                    binding.as_ref(),
-                    &ask.operation,
-                    &ask.params,
-                    &self.transactions,
-                ) {
-                    Err(AskError::Lied) => example().map(|found| found.example().result.clone()),
-                    answer => answer,
-                };
-                step = self.dialogue.proceed(&scene, ask.then, answer);
-                continue;
-            }
+            let name = if ask.of == Of::House { &operation } else { &ask.operation };
             let customer = binding.as_ref().map(|binding| binding.customer.reveal());
-            let answer = match self.faults.get(&ask.operation) {
+            let answer = match self.faults.get(name) {
                 Some(CoreFault::Down) => Err(AskError::Down),
                 Some(CoreFault::Lies) => Err(AskError::Lied),
                 Some(CoreFault::Refuses(code, message)) => {
                     Err(AskError::Refused { code: code.clone(), message: message.clone() })
                 }
+                None if ask.of == Of::House => self.of_the_house(&operation, &ask, binding.as_ref()),
                 None => self.core.call(customer, &ask.operation, &ask.params),
             };
             failed |= answer.is_err();
             step = self.dialogue.proceed(&scene, ask.then, answer);
         }
         Err(format!("more than {ASKS_MAX} operations for one message"))
+    }
+
+    /// What the house keeps: purchases that the conversation told of. Anything else is not there on paper: the example of
+    /// its schema is.
+    fn of_the_house(
+        &self,
+        operation: &str,
+        ask: &outcome::Ask,
+        binding: Option<&Binding>,
+    ) -> Result<Value, AskError> {
+        match Dialogue::look_up(binding, &ask.operation, &ask.params, &self.transactions) {
+            Err(AskError::Lied) => {
+                let found = self.dialogue.catalogue.operation(operation).ok_or(AskError::Lied)?;
+                Ok(found.example().result.clone())
+            }
+            answer => answer,
+        }
     }
 
     fn carry_out(&mut self, effect: &Effect) {

@@ -158,7 +158,7 @@ fn table(lines: &[AuditLine], words: &Words, marked: &str) -> Result<Vec<u8>, cs
 }
 
 /// A cell that no spreadsheet takes for a formula, and in which nothing turns the direction of reading.
-fn harmless(cell: &str) -> String {
+pub(super) fn harmless(cell: &str) -> String {
     let turns =
         |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
     let seen: String =

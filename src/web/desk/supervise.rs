@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Answer, Rooms, done};
+use super::audit::harmless;
 use super::guard::{self, DeskFailure};
 use super::words::{self, Language, Words};
 use super::{base, guarded, html, json as shape, see_other};
@@ -330,11 +331,6 @@ fn csv_of(report: &Report, words: &Words, marked: &str) -> Result<Vec<u8>, csv::
         put(words.by_agent, agent.clone(), figures)?;
     }
     writer.into_inner().map_err(|error| error.into_error().into())
-}
-
-/// A cell that no spreadsheet takes for a formula.
-fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
 }
 
 fn line(name: String, of: &Figures) -> Line {

@@ -15,7 +15,7 @@ use askama::Template;
 pub(super) use alerts::alerts;
 pub(super) use apply::{Step, done as apply_done, progress};
 pub(super) use bind::{code as bind_code, done as bind_done, start as bind_start};
-pub(super) use purchase::purchase;
+pub(super) use purchase::{PurchasePage, purchase};
 pub(super) use step_up::{
     alert as step_up_alert, code as step_up_code, done as step_up_done, start as step_up_start,
 };

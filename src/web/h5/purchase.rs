@@ -8,13 +8,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::pages::{self, Notice};
+use super::pages::{self, Notice, PurchasePage};
 use super::{Guest, LinkQuery, admit, failure, see_other, welcome};
-use crate::alerts::Alerts;
+use crate::alerts::{Alerts, Surroundings};
 use crate::domain::binding::Binding;
 use crate::domain::secret::Personal;
 use crate::domain::transaction::Transaction;
 use crate::identity::{Identity, Page, PageAnswer, Place, Resumer};
+use crate::marketing::Marketing;
 
 /// What is tapped is answered on the page within this time; the chat has it anyway.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
@@ -45,15 +46,22 @@ const OFFERS: [(&str, &str, &str, Place); 5] = [
     ("similar", "看同类", "bill_detail", Place::Page),
 ];
 
-/// A transaction and whose it is.
+/// A transaction, whose it is, and what is around it.
 struct Shown {
     binding: Binding,
-    transaction: Transaction,
+    surroundings: Surroundings,
+}
+
+impl Shown {
+    fn transaction(&self) -> &Transaction {
+        &self.surroundings.transaction
+    }
 }
 
 pub(super) async fn show(
     identity: Data<Identity>,
     alerts: Data<Alerts>,
+    marketing: Data<Marketing>,
     resumer: Data<dyn Resumer>,
     request: HttpRequest,
     account: Path<String>,
@@ -72,10 +80,27 @@ pub(super) async fn show(
     let offers = OFFERS
         .into_iter()
         .filter(|(step, _, service, _)| {
-            resumer.title(account, service).is_some() && fits(step, &shown.transaction)
+            resumer.title(account, service).is_some() && fits(step, shown.transaction())
         })
         .map(|(step, words, ..)| Offer { step, words });
-    pages::purchase(&guest.frame, &shown.transaction, shown.binding.hide_amounts, offers.collect(), answer)
+    let Shown { binding, surroundings } = &shown;
+    let occasion = surroundings.occasion(binding.product_of(&shown.transaction().card_last4));
+    let adverts =
+        marketing.show_offers_for(account, guest.visit.follower(), &binding.customer, &occasion).await;
+    let hide_amounts = binding.alerts_of_tail(Some(&shown.transaction().card_last4)).hide_amounts;
+    let page = PurchasePage {
+        transaction: shown.transaction(),
+        hide_amounts,
+        remarks: alerts.remarks(surroundings, hide_amounts),
+        offers: offers.collect(),
+        // A page about somebody's money does not fail because an advert could not be read.
+        adverts: adverts.unwrap_or_else(|error| {
+            tracing::warn!(%error, "offers could not be read; the page of a purchase was shown without");
+            Vec::new()
+        }),
+        answer,
+    };
+    pages::purchase(&guest.frame, page)
 }
 
 /// Whether a step makes sense for a transaction.
@@ -96,8 +121,8 @@ async fn shown(identity: &Identity, alerts: &Alerts, guest: &Guest) -> Result<Sh
     let none = || Notice::no_purchase(&guest.frame).respond(StatusCode::NOT_FOUND);
     let id = identity.purchase(&guest.visit).map(|looked_at| looked_at.transaction_id.as_str());
     let binding = identity.binding(account, follower).await.map_err(failed)?.ok_or_else(none)?;
-    let found = alerts.transaction(&binding.customer, id.ok_or_else(none)?).await.map_err(failed)?;
-    Ok(Shown { transaction: found.ok_or_else(none)?, binding })
+    let found = alerts.surroundings(&binding.customer, id.ok_or_else(none)?).await.map_err(failed)?;
+    Ok(Shown { surroundings: found.ok_or_else(none)?, binding })
 }
 
 pub(super) async fn submit(
@@ -140,7 +165,7 @@ pub(super) async fn submit(
 
 /// What one of the page's own buttons wants, as the dialogue writes wishes down.
 fn offered(step: &str, shown: &Shown) -> Option<(Personal, Place)> {
-    let Shown { binding, transaction } = shown;
+    let (binding, transaction) = (&shown.binding, shown.transaction());
     let (.., service, place) = OFFERS.into_iter().find(|(name, ..)| *name == step)?;
     fits(step, transaction).then_some(())?;
     let card = binding.cards.iter().find(|card| card.tail == transaction.card_last4);

@@ -9,6 +9,7 @@ use super::super::purchase::Offer;
 use super::{Frame, respond};
 use crate::domain::transaction::{Amount, Transaction, TransactionType};
 use crate::identity::PageAnswer;
+use crate::occasions::{Offer as Advert, Remark};
 
 const HIDDEN: &str = "金额已隐藏";
 
@@ -18,9 +19,25 @@ struct Purchase<'a> {
     frame: &'a Frame,
     transaction: &'a Transaction,
     hide_amounts: bool,
+    remarks: Vec<Remark>,
     offers: Vec<Offer>,
+    adverts: Vec<Advert>,
     answer: Vec<Piece>,
     choices: Vec<&'a str>,
+}
+
+/// What the page of a transaction shows.
+pub(in super::super) struct PurchasePage<'a> {
+    pub(in super::super) transaction: &'a Transaction,
+    pub(in super::super) hide_amounts: bool,
+    /// What the moment asks to be said.
+    pub(in super::super) remarks: Vec<Remark>,
+    /// What can be tapped.
+    pub(in super::super) offers: Vec<Offer>,
+    /// Adverts, for who asked for them.
+    pub(in super::super) adverts: Vec<Advert>,
+    /// What came of the last tap.
+    pub(in super::super) answer: Option<&'a PageAnswer>,
 }
 
 impl Purchase<'_> {
@@ -75,19 +92,16 @@ impl Purchase<'_> {
 }
 
 /// What it was, what can be said to it, and what came of the last tap.
-pub(in super::super) fn purchase(
-    frame: &Frame,
-    transaction: &Transaction,
-    hide_amounts: bool,
-    offers: Vec<Offer>,
-    answer: Option<&PageAnswer>,
-) -> HttpResponse {
+pub(in super::super) fn purchase(frame: &Frame, page: PurchasePage<'_>) -> HttpResponse {
+    let PurchasePage { transaction, hide_amounts, remarks, offers, adverts, answer } = page;
     let choices = answer.iter().flat_map(|answer| &answer.choices).map(|(words, _)| words.as_str());
     let page = Purchase {
         frame,
         transaction,
         hide_amounts,
+        remarks,
         offers,
+        adverts,
         answer: answer.map(|answer| pieces(&answer.text)).unwrap_or_default(),
         choices: choices.collect(),
     };
