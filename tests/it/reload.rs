@@ -144,6 +144,7 @@ async fn a_message_in_work_ends_with_the_words_it_began_with() {
     assert!(edited.reload().await.contains("is in use"));
     let answer = follower.answer_after(asked).await;
     assert!(answer.contains("本期应还") && !answer.contains("这期要还"), "{answer}");
+    edited.world.http.delete(format!("{}/sandbox/faults", edited.world.core_url)).send().await.unwrap();
     let answer = follower.say("查账单").await;
     assert!(answer.contains("这期要还") && !answer.contains("本期应还"), "{answer}");
     edited.world.stop().await;
