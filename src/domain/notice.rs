@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::time::UnixMs;
 use super::transaction::{Wrong, amount, customer, id, moment, object, optional, present, text};
@@ -14,6 +14,8 @@ pub const FIELDS_MAX: usize = 32;
 pub const VALUE_CHARS_MAX: usize = 1_000;
 /// Longest name of a field, in characters.
 pub const NAME_CHARS_MAX: usize = 64;
+/// Greatest whole number of a field: beyond it, readers of JSON do not agree on the digits (RFC 8259, section 6).
+pub const WHOLE_MAX: i64 = 9_007_199_254_740_991;
 
 /// The kinds of notices, each with a file of `templates/notices/`.
 pub const KINDS: [&str; 8] = [
@@ -89,13 +91,21 @@ fn field(name: &str, value: &Value) -> Result<String, Wrong> {
     match value {
         Value::String(text) if text.chars().count() <= VALUE_CHARS_MAX => Ok(text.clone()),
         Value::String(_) => Err(Wrong::new(&at, "is too long")),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Ok(number.to_string()),
+        Value::Number(number) if let Some(whole) = whole(number) => Ok(whole.to_string()),
         Value::Object(_) => {
             let money = amount(value, &at)?.money();
             money.map(|money| money.display()).ok_or_else(|| Wrong::new(&at, "is no amount"))
         }
         _ => Err(Wrong::new(&at, "must be a string, a whole number, or an amount with value and currency")),
     }
+}
+
+/// The number, if it is whole and within [`WHOLE_MAX`] on either side of zero. `3.0` is whole: JSON has one kind of
+/// number, and JSON Schema counts it among the integers.
+fn whole(number: &Number) -> Option<i64> {
+    let text = number.to_string();
+    let digits = text.strip_suffix(".0").unwrap_or(&text);
+    digits.parse::<i64>().ok().filter(|whole| whole.unsigned_abs() <= WHOLE_MAX.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -115,6 +125,29 @@ mod tests {
         let fields: Vec<_> =
             notice.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(fields, [("amount", "¥1,234.50"), ("card", "1234"), ("days", "3")]);
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let said = |number: &str| {
+            let mut item = due();
+            item["fields"]["days"] = serde_json::from_str(number).unwrap();
+            Notice::parse(&item)
+                .map(|notice| notice.fields["days"].clone())
+                .map_err(|wrong| wrong.to_string())
+        };
+        for (number, expected) in [
+            ("3", "3"),
+            ("3.0", "3"),
+            ("-407", "-407"),
+            ("-0.0", "0"),
+            ("9007199254740991.0", "9007199254740991"),
+        ] {
+            assert_eq!(said(number).unwrap(), expected);
+        }
+        for number in ["1.5", "9007199254740992", "1e300", "-9.1e15", "18446744073709551615", "true"] {
+            assert!(said(number).unwrap_err().starts_with("fields.days: must be"), "{number}");
+        }
     }
 
     #[test]

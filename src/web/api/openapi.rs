@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::{answers, bindings};
 use crate::bank::webhooks::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use crate::domain::money::Currency;
-use crate::domain::notice::{FIELDS_MAX, NAME_CHARS_MAX, VALUE_CHARS_MAX};
+use crate::domain::notice::{FIELDS_MAX, NAME_CHARS_MAX, VALUE_CHARS_MAX, WHOLE_MAX};
 
 /// The description. Unsigned: it says nothing that a bank's developers do not know.
 pub(super) async fn get_openapi() -> HttpResponse {
@@ -205,7 +205,7 @@ fn currency_code() -> Object {
 fn notice_fields() -> Object {
     let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(VALUE_CHARS_MAX));
     let number =
-        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(i64::MIN)).maximum(Some(i64::MAX));
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(-WHOLE_MAX)).maximum(Some(WHOLE_MAX));
     let value = OneOfBuilder::new()
         .item(text)
         .item(number)
