@@ -16,7 +16,7 @@
 //! ```
 
 // A server that strangers reach does not stop on what they send: nothing outside tests may panic in its own words.
-#![cfg_attr(not(test), deny(clippy::expect_used, clippy::panic))]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::panic, clippy::unreachable))]
 
 pub mod alerts;
 pub mod app;

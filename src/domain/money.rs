@@ -150,6 +150,12 @@ impl Money {
         Ok(Self { minor, currency })
     }
 
+    /// From minor units; beyond the range it stays at the range's end.
+    #[must_use]
+    pub fn saturating(minor: i64, currency: Currency) -> Self {
+        Self { minor: minor.clamp(-Self::MINOR_MAX, Self::MINOR_MAX), currency }
+    }
+
     /// An amount of renminbi from fen; one beyond the range is the largest of its sign.
     #[must_use]
     pub const fn of_fen(fen: i64) -> Self {

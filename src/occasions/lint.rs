@@ -150,8 +150,7 @@ pub(super) fn text(file: &File, text: &Spanned<String>, place: Place) -> Vec<Fau
 /// The texts of the notices themselves: what stands where the bank gave nothing.
 pub(super) fn notices(content: &Content) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (path, file) in content.below("notices").filter(|(path, _)| path.matches('/').count() == 1) {
-        debug_assert!(path.starts_with("notices/"));
+    for (_, file) in content.below("notices").filter(|(path, _)| path.matches('/').count() == 1) {
         for (number, line) in file.text.lines().enumerate() {
             let said = line.split('#').next().unwrap_or_default();
             faults.extend(

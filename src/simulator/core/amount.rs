@@ -22,11 +22,7 @@ impl Amount {
 
     /// From minor units; beyond the range of money it stays at the end of the range.
     pub(super) fn new(minor: i64, currency: Currency) -> Self {
-        let minor = minor.clamp(-Money::MINOR_MAX, Money::MINOR_MAX);
-        match Money::from_minor(minor, currency) {
-            Ok(money) => Self(money),
-            Err(_) => unreachable!("the range was kept"),
-        }
+        Self(Money::saturating(minor, currency))
     }
 
     /// From fen.

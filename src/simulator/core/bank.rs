@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hmac::{Hmac, KeyInit as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
@@ -78,11 +79,17 @@ impl Bank {
             events = vec![Event::Opened { at: clock.now(), fingerprint_key: new_token(&*random) }];
             journal.append(&events)?;
         }
-        let Some(Event::Opened { at, fingerprint_key }) = events.first().cloned() else {
-            let reason = "it does not begin with the opening".to_owned();
-            return Err(JournalError::Damaged { path: settings.journal.clone(), line: 1, reason }.into());
+        let damaged = |reason: &str| JournalError::Damaged {
+            path: settings.journal.clone(),
+            line: 1,
+            reason: reason.to_owned(),
         };
-        let mut book = Book::open(rules, at, fingerprint_key);
+        let Some(Event::Opened { at, fingerprint_key }) = events.first().cloned() else {
+            return Err(damaged("it does not begin with the opening").into());
+        };
+        let fingerprints = Hmac::new_from_slice(fingerprint_key.as_bytes())
+            .map_err(|_| damaged("its key for fingerprints has no usable length"))?;
+        let mut book = Book::open(rules, at, fingerprints);
         events.into_iter().for_each(|event| book.apply(event));
         Ok(Self {
             books: Mutex::new(Books { book, journal }),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use jiff::civil::Date;
 use serde_json::Value;
 use sha2::Sha256;
@@ -64,7 +64,7 @@ pub(super) struct Answered {
 pub(super) struct Book {
     pub(super) rules: Arc<Rules>,
     pub(super) opened_at: UnixMs,
-    fingerprint_key: String,
+    fingerprints: Hmac<Sha256>,
     pub(super) customers: Vec<Customer>,
     moved: BTreeMap<(String, String), Vec<Entry>>,
     controls: BTreeMap<(String, String), Controls>,
@@ -91,12 +91,12 @@ pub(super) struct Book {
 
 impl Book {
     /// The books of a bank that opens now.
-    pub(super) fn open(rules: Arc<Rules>, opened_at: UnixMs, fingerprint_key: String) -> Self {
+    pub(super) fn open(rules: Arc<Rules>, opened_at: UnixMs, fingerprints: Hmac<Sha256>) -> Self {
         let customers = people::customers(&rules, opened_at);
         Self {
             rules,
             opened_at,
-            fingerprint_key,
+            fingerprints,
             customers,
             moved: BTreeMap::new(),
             controls: BTreeMap::new(),
@@ -118,9 +118,7 @@ impl Book {
 
     /// A keyed hash of personal text, to find it again without keeping it.
     pub(super) fn fingerprint(&self, text: &str) -> String {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.fingerprint_key.as_bytes()) else {
-            unreachable!("HMAC takes a key of any length");
-        };
+        let mut mac = self.fingerprints.clone();
         mac.update(text.as_bytes());
         hex::encode(mac.finalize().into_bytes())
     }
