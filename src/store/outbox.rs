@@ -34,8 +34,9 @@ statements! {
         payload_sealed, trace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, \
         'pending', $16, $17, $18) ON CONFLICT (outbox_id) DO NOTHING";
     /// Of each follower only the first row of a channel: a chat keeps its order even while its head waits for its
-    /// next try; templates only wait for those that may leave now.
-    DUE = row!("WHERE o.settled = 0 AND o.account = $2 AND o.channel = $3 AND o.lane = $4 AND o.due_ms <= $5 \
+    /// next try; templates only wait for those that may leave now. The sum keeps SQLite from holding the bare parameter
+    /// against the lane that the index of events is limited to, and from making its plan anew at each run because of that.
+    DUE = row!("WHERE o.settled = 0 AND o.account = $2 AND o.channel = $3 AND o.lane = $4 + 0 AND o.due_ms <= $5 \
         AND o.expires_ms > $5 \
         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.settled = 0 AND e.account = o.account AND e.fkey = o.fkey \
             AND e.channel = o.channel AND e.order_no < o.order_no AND e.expires_ms > $5 \
