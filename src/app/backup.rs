@@ -1,11 +1,13 @@
-//! Copies of an embedded database, with its keys at hand: a copy that they do not open is none.
+//! Copies of the database, with its keys at hand: a copy that they do not open is none.
 
 use std::path::{Path, PathBuf};
 
 use super::{AppError, keyring};
 use crate::clock::SharedRandom;
 use crate::config::Config;
+use crate::domain::time::UnixMs;
 use crate::store::backup;
+use crate::store::transfer::{self, Manifest, Progress};
 
 /// Writes a copy of the embedded database into a new file, while a server may be writing to it. Gives the key files
 /// that belong to it and are not in it; none where the key comes from the environment.
@@ -27,6 +29,33 @@ pub async fn restore(config: &Config, from: &Path, random: SharedRandom) -> Resu
     is_a_file(config)?;
     let keys = keyring::keys(config, random)?;
     Ok(backup::restore(&config.database.url, from, &keys).await?)
+}
+
+/// Writes the configured database, whichever engine it has, as lines of JSON into a new folder.
+///
+/// # Errors
+/// See [`AppError`]; then the folder holds no whole export.
+pub async fn export(
+    config: &Config,
+    to: &Path,
+    now: UnixMs,
+    progress: impl FnMut(Progress<'_>),
+) -> Result<Manifest, AppError> {
+    Ok(transfer::export(&config.database.url, to, now, progress).await?)
+}
+
+/// Brings such a folder into the configured database, which must be empty; goes on where an earlier run stopped.
+///
+/// # Errors
+/// See [`AppError`].
+pub async fn import(
+    config: &Config,
+    from: &Path,
+    random: SharedRandom,
+    progress: impl FnMut(Progress<'_>),
+) -> Result<Manifest, AppError> {
+    let keys = keyring::keys(config, random)?;
+    Ok(transfer::import(&config.database.url, from, &keys, progress).await?)
 }
 
 /// Said before anything of keys.

@@ -29,7 +29,7 @@ use crate::web::api::BankApi;
 pub use crate::web::serve::Zones;
 use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
-pub use backup::{back_up, restore};
+pub use backup::{back_up, export, import, restore};
 pub use edited::Reloaded;
 use edited::{Edited, InUse};
 use gauges::Gauges;
@@ -67,6 +67,9 @@ pub enum AppError {
     /// A copy could not be made or brought back.
     #[error(transparent)]
     Backup(#[from] crate::store::backup::BackupError),
+    /// An export or import did not come to its end.
+    #[error(transparent)]
+    Transfer(#[from] crate::store::transfer::TransferError),
     /// The content has faults; each is named with file and line.
     #[error("the content has faults:\n{0}")]
     Content(String),

@@ -23,6 +23,7 @@ mod serve;
 mod signals;
 #[cfg(feature = "demo")]
 mod simulate;
+mod transfer;
 mod understand;
 mod user;
 
@@ -77,6 +78,10 @@ enum Command {
     Backup(backup::Backup),
     /// Bring a copy back to where the configured SQLite database is to be; nothing may be there yet.
     Restore(backup::Restore),
+    /// Write every table, as it is at one moment, into a new folder: the way from SQLite to PostgreSQL.
+    Export(transfer::Export),
+    /// Bring such a folder into the configured database, which must be empty; goes on where it was stopped.
+    Import(transfer::Import),
     /// The account's custom menu: the local file against what WeChat has.
     Menu(menu::MenuCommand),
     /// What the bot makes of one utterance, as JSON.
@@ -190,6 +195,8 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         Some(Command::Migrate) => migrate::run(&context).await,
         Some(Command::Backup(asked)) => backup::back_up(asked, &context).await,
         Some(Command::Restore(asked)) => backup::restore(asked, &context).await,
+        Some(Command::Export(asked)) => transfer::export(asked, &context).await,
+        Some(Command::Import(asked)) => transfer::import(asked, &context).await,
         Some(Command::Menu(menu)) => menu::run(menu, &context).await,
         Some(Command::Understand(asked)) => understand::understand(&asked, &context),
         Some(Command::Eval(asked)) => understand::eval(&asked, &context),

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use sqlx::migrate::{Migration, MigrationSource, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
@@ -67,6 +69,38 @@ pub(super) enum Connector {
 }
 
 impl Connector {
+    /// How the address of a configuration is connected to.
+    pub(super) fn parse(url: &Secret) -> Result<Self, StoreError> {
+        let open = |error: sqlx::Error| StoreError::Open(Arc::new(error));
+        let address = url.reveal();
+        if address.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(address)
+                .map_err(open)?
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(BUSY_TIMEOUT)
+                .optimize_on_close(true, None)
+                .disable_statement_logging();
+            return Ok(Self::Sqlite(options));
+        }
+        if address.starts_with("postgres:") || address.starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(address)
+                .map_err(open)?
+                .application_name("weikefu")
+                .options([
+                    ("statement_timeout", "10s"),
+                    ("idle_in_transaction_session_timeout", "30s"),
+                    // A plan that is kept from when a table was empty reads all of it once it is full.
+                    ("plan_cache_mode", "force_custom_plan"),
+                ])
+                .disable_statement_logging();
+            return Ok(Self::Postgres(options));
+        }
+        Err(StoreError::Address)
+    }
+
     pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
         let open = |error| StoreError::Open(Arc::new(error));
         match self {
@@ -126,51 +160,31 @@ impl MigrationSource<'static> for Folder {
 impl Database {
     pub(super) async fn open(url: &Secret) -> Result<Self, StoreError> {
         let open = |error: sqlx::Error| StoreError::Open(Arc::new(error));
-        if url.reveal().starts_with("sqlite:") {
-            let options = SqliteConnectOptions::from_str(url.reveal())
-                .map_err(open)?
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .foreign_keys(true)
-                .busy_timeout(BUSY_TIMEOUT)
-                .optimize_on_close(true, None)
-                .disable_statement_logging();
-            let folder = options.get_filename().parent().filter(|path| !path.as_os_str().is_empty());
-            if let Some(folder) = folder {
-                std::fs::create_dir_all(folder).map_err(|error| open(sqlx::Error::Io(error)))?;
+        let connector = Connector::parse(url)?;
+        let readers = match &connector {
+            Connector::Sqlite(options) => {
+                let folder = options.get_filename().parent().filter(|path| !path.as_os_str().is_empty());
+                if let Some(folder) = folder {
+                    std::fs::create_dir_all(folder).map_err(|error| open(sqlx::Error::Io(error)))?;
+                }
+                // The first connection makes the file and turns on WAL before readers come.
+                drop(options.connect().await.map_err(open)?);
+                let readers = SqlitePoolOptions::new()
+                    .max_connections(READERS_MAX)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .connect_with(options.clone().read_only(true).create_if_missing(false));
+                Readers::Sqlite(readers.await.map_err(open)?)
             }
-            // The first connection makes the file and turns on WAL before readers come.
-            drop(options.connect().await.map_err(open)?);
-            let readers = SqlitePoolOptions::new()
-                .max_connections(READERS_MAX)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_with(options.clone().read_only(true).create_if_missing(false))
-                .await
-                .map_err(open)?;
-            return Ok(Self { readers: Readers::Sqlite(readers), connector: Connector::Sqlite(options) });
-        }
-        if url.reveal().starts_with("postgres:") || url.reveal().starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(url.reveal())
-                .map_err(open)?
-                .application_name("weikefu")
-                .options([
-                    ("statement_timeout", "10s"),
-                    ("idle_in_transaction_session_timeout", "30s"),
-                    // A plan that is kept from when a table was empty reads all of it once it is full.
-                    ("plan_cache_mode", "force_custom_plan"),
-                ])
-                .disable_statement_logging();
-            let pool = PgPoolOptions::new()
-                .max_connections(READERS_MAX)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .max_lifetime(Duration::from_secs(30 * 60))
-                .connect_with(options.clone())
-                .await
-                .map_err(open)?;
-            return Ok(Self { readers: Readers::Postgres(pool), connector: Connector::Postgres(options) });
-        }
-        Err(StoreError::Address)
+            Connector::Postgres(options) => {
+                let readers = PgPoolOptions::new()
+                    .max_connections(READERS_MAX)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .max_lifetime(Duration::from_secs(30 * 60))
+                    .connect_with(options.clone());
+                Readers::Postgres(readers.await.map_err(open)?)
+            }
+        };
+        Ok(Self { readers, connector })
     }
 
     pub(super) fn engine(&self) -> Engine {
@@ -287,6 +301,64 @@ impl Connection {
                 bind!(sqlx::query(text), args).execute(connection).await.map(|done| done.rows_affected())
             }
         }
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite(_) => Engine::Sqlite,
+            Self::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Runs a text that is made at run time, of constants and of names that our migrations gave.
+    pub(super) async fn run(
+        &mut self,
+        name: &'static str,
+        text: String,
+        args: &[Value],
+    ) -> Result<u64, StoreError> {
+        let ran = self.execute_text(sqlx::AssertSqlSafe(text).into_sql_str(), args).await;
+        ran.map_err(|source| StoreError::Statement { statement: name, source: Arc::new(source) })
+    }
+
+    /// Reads by such a text, row by row, however many there are.
+    pub(super) fn stream(
+        &mut self,
+        name: &'static str,
+        text: String,
+    ) -> BoxStream<'_, Result<Row, StoreError>> {
+        let statement = Statement { name, sql: "" };
+        let failed = move |source| StoreError::Statement { statement: name, source: Arc::new(source) };
+        let query = sqlx::AssertSqlSafe(text).into_sql_str();
+        match self {
+            Self::Sqlite(connection) => {
+                let rows = sqlx::query(query).fetch(connection);
+                rows.map(move |row| sqlite_row(statement, &row.map_err(failed)?)).boxed()
+            }
+            Self::Postgres(connection) => {
+                let rows = sqlx::query(query).fetch(connection);
+                rows.map(move |row| postgres_row(statement, &row.map_err(failed)?)).boxed()
+            }
+        }
+    }
+
+    /// From now on everything is read as it is at this moment.
+    pub(super) async fn begin_snapshot(&mut self) -> Result<(), StoreError> {
+        let text = match self {
+            Self::Sqlite(_) => "BEGIN",
+            Self::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.run("BEGIN", text.to_owned(), &[]).await.map(drop)
+    }
+
+    /// A table of a large bank takes longer to read than a statement of the server may.
+    pub(super) async fn no_timeout(&mut self) -> Result<(), StoreError> {
+        if let Self::Postgres(_) = self {
+            for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+                self.run("NO_TIMEOUT", format!("SET {setting} = 0"), &[]).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins a transaction that will write. A deferred one that upgrades later fails at once on SQLite when

@@ -31,6 +31,7 @@ mod rows;
 mod sent;
 mod staff;
 mod step_up;
+pub mod transfer;
 mod value;
 mod writer;
 

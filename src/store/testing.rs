@@ -70,6 +70,14 @@ async fn open(name: &'static str, url: String, folder: Option<tempfile::TempDir>
     TestStore { store, clock, name, url, folder }
 }
 
+/// Addresses of databases that nothing was ever written to, one for each engine that is at hand.
+pub(crate) async fn empty_databases(folder: &tempfile::TempDir) -> Vec<Secret> {
+    let file = crate::clock::new_token(&crate::clock::SystemRandom);
+    let mut urls = vec![Secret::new(format!("sqlite://{}", folder.path().join(file).display()))];
+    urls.extend(fresh_postgres().await.map(Secret::new));
+    urls
+}
+
 /// Creates a database of its own on the server that `WEIKEFU_TEST_POSTGRES` names.
 async fn fresh_postgres() -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "tests learn of their server by the environment")]

@@ -173,6 +173,45 @@ fn a_database_without_the_key_file_beside_it_is_not_given_a_new_one() {
     refused(&weikefu(folder.path(), &["backup", "--to", "c.db"]), 1, "bring it back");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sqlite_database_moves_to_postgresql_and_goes_on_there() {
+    if !Engine::at_hand().contains(&Engine::Postgres) {
+        return;
+    }
+    let mut world = World::start_with_process(Engine::Sqlite).await;
+    let folder = world.folder.path().to_owned();
+    let openid = lay_down(&world).await;
+    let traffic = Traffic::start(&world);
+    traffic.flow(20).await;
+    // An export is one moment, also while a server writes; the move itself is made once the server has stopped.
+    let early = weikefu(&folder, &["export", "--to", "early"]);
+    assert!(early.status.success(), "{}", told(&early));
+    world.end_server().await;
+    traffic.end().await;
+    let out = weikefu(&folder, &["export", "--to", "out"]);
+    assert!(out.status.success() && told(&out).contains("whole"), "{}", told(&out));
+    refused(&weikefu(&folder, &["export", "--to", "out"]), 1, "not empty");
+
+    let to = fresh_postgres().await;
+    let file = folder.join("w.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(world.config.database.url.reveal(), &to)).unwrap();
+    std::fs::remove_file(folder.join("early/export.json")).unwrap();
+    refused(&weikefu(&folder, &["import", "--from", "early"]), 1, "no whole export");
+    for time in 0..2 {
+        let came = weikefu(&folder, &["import", "--from", "out"]);
+        assert!(came.status.success(), "time {time}: {}", told(&came));
+        assert!(told(&came).contains("every table has the rows and the hash"), "{}", told(&came));
+    }
+    world.config.database.url = weikefu::domain::secret::Secret::new(to);
+    world.start_process().await;
+    assert_all_is_back(&world, &openid).await;
+    let audited = weikefu(&folder, &["audit", "verify"]);
+    assert!(audited.status.success(), "{}", told(&audited));
+    refused(&weikefu(&folder, &["import", "--from", "out"]), 1, "do not come from this export");
+    world.stop().await;
+}
+
 fn tool(name: &str, arguments: &[&str]) {
     let output =
         Command::new(name).args(arguments).output().unwrap_or_else(|error| panic!("{name}: {error}"));
