@@ -34,10 +34,11 @@ pub use edited::Reloaded;
 use edited::{Edited, InUse};
 use gauges::Gauges;
 
-/// The parts of a stop, each with its end counted from the beginning. An answer that is under way takes at most the
-/// reply budget of 4.5 s; whatever hangs for longer is left to its lease.
 /// How far learning steps back behind the threads that answer customers.
 const LEARNING_NICE: i32 = 19;
+
+/// The parts of a stop, each with its end counted from the beginning. An answer that is under way takes at most the
+/// reply budget of 4.5 s; whatever hangs for longer is left to its lease.
 const CONNECTIONS_END: Duration = Duration::from_secs(6);
 const WORK_END: Duration = Duration::from_secs(8);
 const WORKERS_END: Duration = Duration::from_millis(11_500);
@@ -148,6 +149,12 @@ impl App {
     }
 
     async fn run(rooms: Rooms) -> Result<Self, AppError> {
+        let durability = rooms.store.durability().await?;
+        if durability.survives_a_crash() {
+            tracing::info!("an acknowledged commit is {durability}");
+        } else {
+            tracing::warn!("an acknowledged commit is {durability}");
+        }
         rooms.inbound.recover().await?;
         let serving = serve::serve(&rooms.served())?;
         let stop = CancellationToken::new();
@@ -169,8 +176,8 @@ impl App {
         self.serving.zones()
     }
 
-    /// Learns the examples in a thread of its own, behind everything else that runs; until it is done, keywords alone are understood. After that, edited
-    /// content is learned before it is taken over. A stop does not wait for it.
+    /// Learns the examples in a thread of its own, behind everything else that runs; until it is done, keywords alone
+    /// are understood. After that, edited content is learned before it is taken over. A stop does not wait for it.
     pub fn start_learning(&self) {
         let robots = self.rooms.robots.load_full();
         let learning = std::thread::Builder::new().name("learning".to_owned()).spawn(move || {
