@@ -1,6 +1,6 @@
 """`/openapi.json` held to the server by schemathesis: what the description promises, the server does.
 
-Usage: python described.py BINARY [SECONDS]
+Usage: python described.py BINARY [SECONDS] [SEED]; without a seed a new one is drawn and printed.
 """
 
 import os
@@ -19,11 +19,12 @@ NOT_OUR_CONTRACT = ("negative_data_rejection", "ensure_resource_availability")
 
 def main():
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else SECONDS
+    seed = ["--seed", sys.argv[3]] if len(sys.argv) > 3 else []
     with Server(sys.argv[1]) as server:
         command = [
             str(Path(sys.executable).with_name("schemathesis")), "--no-color", "run", f"{server.url}/openapi.json",
             "--max-time", str(seconds), "--checks", "all", "--exclude-checks", ",".join(NOT_OUR_CONTRACT),
-            "--request-timeout", "10", "--max-examples", "60",
+            "--request-timeout", "10", "--max-examples", "60", *seed,
         ]
         environment = {
             **os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE), "WEIKEFU_API_SECRET": server.secrets[0],
