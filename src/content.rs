@@ -201,6 +201,11 @@ impl Content {
         self.files.get(path)
     }
 
+    /// Every file, in the order of their paths.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), file))
+    }
+
     /// The files below a folder (`services`), in the order of their paths.
     pub fn below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = (&'a str, &'a File)> {
         self.files.iter().filter_map(move |(path, file)| {

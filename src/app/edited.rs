@@ -86,7 +86,12 @@ impl Rooms {
         if *self.in_use.0.load_full() == hash {
             return Reloaded::Unchanged;
         }
-        if self.robots.load().have_learned() {
+        let in_use = self.robots.load_full();
+        if in_use.have_learned() {
+            let faults = edited.robots.worse_than(&in_use);
+            if !faults.is_empty() {
+                return Reloaded::Refused(faults);
+            }
             edited.robots.learn();
         }
         self.desk.set_files(edited.desk);

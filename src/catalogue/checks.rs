@@ -74,7 +74,7 @@ impl Found<'_> {
                            [lookup] may have a [link] beside it, for followers who are not bound";
             self.at(&manifest.id, message);
         }
-        if manifest.keywords.is_empty() {
+        if manifest.keywords.is_empty() && self.service.entry.is_none() {
             self.at(&manifest.id, "a service needs at least one keyword");
         }
         for field in manifest.form.iter().flat_map(|form| &form.fields) {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Service;
-use super::manifest::{Answer, Effect, Manifest, Proof};
+use super::manifest::{Answer, Effect, Manifest, Proof, Template};
 use crate::content::{Fault, File};
 
 /// What stands for the service's name in `say`.
@@ -35,28 +35,43 @@ struct Row {
 pub(super) fn read(file: &File) -> Result<Vec<Service>, Fault> {
     let category: Category = file.parse()?;
     let service = |(id, row): (String, Row)| {
-        let place = row.name.span();
         let say = category.say.get_ref().replace(NAME, row.name.get_ref());
-        let manifest = Manifest {
-            id: Spanned::new(place.clone(), id),
-            category: category.category.clone(),
-            name: row.name,
-            label: None,
-            keywords: row.keywords,
-            examples: Vec::new(),
-            binding: Spanned::new(place.clone(), false),
-            proof: Spanned::new(place.clone(), Proof::None),
-            effect: Spanned::new(place, Effect::Read),
-            direction: None,
-            opposite: None,
-            next: category.next.clone(),
-            answer: Some(Answer { text: Spanned::new(category.say.span(), say) }),
-            lookup: None,
-            form: None,
-            link: None,
-            escalate: None,
-        };
-        Service { manifest, file: file.clone(), runs: false }
+        let id = Spanned::new(row.name.span(), id);
+        let text = Spanned::new(category.say.span(), say);
+        fixed(file, id, category.category.clone(), row.name, row.keywords, category.next.clone(), text)
     };
     Ok(category.services.into_iter().map(service).collect())
+}
+
+/// A service that only says a text.
+pub(super) fn fixed(
+    file: &File,
+    id: Spanned<String>,
+    category: Spanned<String>,
+    name: Spanned<String>,
+    keywords: Vec<Spanned<String>>,
+    next: Vec<Spanned<String>>,
+    text: Template,
+) -> Service {
+    let place = id.span();
+    let manifest = Manifest {
+        id,
+        category,
+        name,
+        label: None,
+        keywords,
+        examples: Vec::new(),
+        binding: Spanned::new(place.clone(), false),
+        proof: Spanned::new(place.clone(), Proof::None),
+        effect: Spanned::new(place, Effect::Read),
+        direction: None,
+        opposite: None,
+        next,
+        answer: Some(Answer { text }),
+        lookup: None,
+        form: None,
+        link: None,
+        escalate: None,
+    };
+    Service { manifest, file: file.clone(), runs: false, entry: None }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::Manifest;
-use super::{Catalogue, Service, checks, elsewhere, words};
+use super::{Catalogue, Service, checks, elsewhere, knowledge, words};
 use crate::bank::Operations;
 use crate::content::{Content, Fault, File};
 use crate::render::Texts;
@@ -26,6 +26,9 @@ pub(super) fn load(content: &Content, core: Operations, house: Operations) -> Re
         }
     }
     add_elsewhere(&mut catalogue, content, &mut faults);
+    for service in knowledge::load(content, &mut faults) {
+        add_entry(&mut catalogue, service, &mut faults);
+    }
     faults.extend(checks::check(&catalogue));
     faults.sort();
     faults.dedup();
@@ -52,6 +55,22 @@ fn add_elsewhere(catalogue: &mut Catalogue, content: &Content, faults: &mut Vec<
     }
 }
 
+/// Adds an entry of the knowledge base beside the service that it is about.
+fn add_entry(catalogue: &mut Catalogue, service: Service, faults: &mut Vec<Fault>) {
+    let id = &service.manifest.id;
+    let about = service.entry.as_ref().and_then(|entry| catalogue.get(&entry.about));
+    if about.is_none_or(|about| about.entry.is_some()) {
+        let message = "`about` names no service; it says which service the entry belongs to";
+        faults.push(service.file.fault_at(id.span().start, message));
+    } else if catalogue.get(service.id()).is_some() {
+        let message = format!("{:?} is a service already; give the entry an id of its own", id.get_ref());
+        faults.push(service.file.fault_at(id.span().start, message));
+    } else {
+        compile(&mut catalogue.texts, &service, faults);
+        catalogue.services.insert(service.id().to_owned(), service);
+    }
+}
+
 fn read(path: &str, file: &File) -> Result<Service, Vec<Fault>> {
     let manifest: Manifest = file.parse().map_err(|fault| vec![fault])?;
     let mut faults = Vec::new();
@@ -70,7 +89,11 @@ fn read(path: &str, file: &File) -> Result<Service, Vec<Fault>> {
     if path != place {
         faults.push(file.fault_at(id.span().start, format!("this file belongs at {place}")));
     }
-    if faults.is_empty() { Ok(Service { manifest, file: file.clone(), runs: true }) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(Service { manifest, file: file.clone(), runs: true, entry: None })
+    } else {
+        Err(faults)
+    }
 }
 
 fn compile(texts: &mut Texts, service: &Service, faults: &mut Vec<Fault>) {

@@ -3,6 +3,7 @@
 
 mod checks;
 mod elsewhere;
+mod knowledge;
 mod load;
 mod manifest;
 pub mod samples;
@@ -16,6 +17,7 @@ use crate::content::{Content, Fault, File};
 use crate::render::{TextFault, Texts, Values};
 use crate::understanding::{Class, Example};
 
+pub use knowledge::Entry;
 pub use manifest::{
     Answer, AtOnce, Choice, Direction, Effect, Escalate, Event, EventKind, Field, FieldKind, Form, Link,
     Lookup, Manifest, OptionsFrom, Page, Pick, Proof, Rows, RowsBy, Template, Urgent,
@@ -32,6 +34,7 @@ pub struct Service {
     pub manifest: Manifest,
     file: File,
     runs: bool,
+    entry: Option<Entry>,
 }
 
 impl Service {
@@ -57,6 +60,12 @@ impl Service {
     #[must_use]
     pub fn runs(&self) -> bool {
         self.runs
+    }
+
+    /// What stands beside its text, if it is an entry of the knowledge base.
+    #[must_use]
+    pub fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
     }
 
     /// The file it stands in, for whoever finds a fault later.
@@ -105,7 +114,7 @@ impl fmt::Debug for Catalogue {
 }
 
 impl Catalogue {
-    /// Reads `services/**.toml` and `elsewhere/*.toml`. `house` are the operations that this program answers itself.
+    /// Reads `services/**.toml`, `elsewhere/*.toml` and `knowledge/*.md`. `house` are the operations that this program answers itself.
     ///
     /// # Errors
     /// Every fault found.
@@ -166,6 +175,7 @@ impl Catalogue {
                 keywords: texts(&service.manifest.keywords),
                 examples: service.examples(),
                 writes: *service.manifest.effect.get_ref() == Effect::Write,
+                about: service.entry.as_ref().map(|entry| entry.about.clone()),
             })
             .collect()
     }

@@ -108,3 +108,56 @@ fn samples_fit_their_schemas_and_reach_their_bounds() {
     assert_eq!(bill["amounts"].as_array().unwrap().len(), 4);
     assert_eq!(bill["card"]["product"].as_str().unwrap().chars().count(), 20);
 }
+
+const ENTRY: &str = r#"+++
+id = "own_entry"
+question = "自己的问题"
+about = "card_annual_fee"
+owner = "产品部"
+valid_from = 2026-01-01
+valid_until = 2026-12-31
+source = "第1条"
+variants = ["问法甲一", "问法乙二", "问法丙三", "问法丁四", "问法戊五", "问法己六"]
++++
+一般每年都要交，按卡种收取。
+金卡{{ fees.annual_gold }}。
+"#;
+
+#[test]
+fn an_entry_of_the_knowledge_base_is_one_file_and_its_numbers_stand_elsewhere() {
+    let path = "knowledge/own_entry.md";
+    assert_eq!(load(path, ENTRY), [""; 0]);
+    let table = [
+        ("+++\nid", "id", 1, "an entry begins with a line +++"),
+        ("owner = ", "ower = ", 5, "did you mean `owner`?"),
+        ("\"card_annual_fee\"", "\"card_anual_fee\"", 2, "`about` names no service"),
+        ("id = \"own_entry\"", "id = \"other\"", 2, "belongs at knowledge/other.md"),
+        (", \"问法己六\"", "", 9, "at least 6"),
+        ("问法甲一", "查账单！", 9, "belongs to bill_current already"),
+        ("2026-12-31", "2025-12-31", 7, "it ends before it begins"),
+        ("fees.annual_gold", "fees.annual_gould", 12, "did you mean \"annual_gold\"?"),
+        ("{{ fees.annual_gold }}", "200元", 12, "\"200元\" stands in the answer"),
+        ("按卡种", "按百分之五", 11, "\"百分之\" stands in the answer"),
+        ("{{ fees.annual_gold }}", "{{ card|tale }}", 12, "the filter \"tale\" is not offered"),
+    ];
+    for (from, to, line, message) in table {
+        assert!(ENTRY.contains(from), "{from}");
+        let faults = load(path, &ENTRY.replace(from, to));
+        let place = format!("templates/{path}:{line}: ");
+        let told = faults.iter().any(|fault| fault.starts_with(&place) && fault.contains(message));
+        assert!(told, "{from} → {to}: {faults:#?}");
+    }
+}
+
+#[test]
+fn the_built_in_knowledge_base_is_whole_and_each_entry_says_who_answers_for_it() {
+    let house = house_operations().unwrap();
+    let catalogue = Catalogue::load(&Content::built_in(), Operations::builtin().unwrap(), house).unwrap();
+    let entries: Vec<&Service> = catalogue.iter().filter(|service| service.entry().is_some()).collect();
+    assert!(entries.len() >= 80, "{}", entries.len());
+    for service in entries {
+        let entry = service.entry().unwrap();
+        assert!(!entry.owner.is_empty() && !entry.source.is_empty(), "{}", service.id());
+        assert!(service.manifest.examples.len() >= 6, "{}", service.id());
+    }
+}

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use weikefu::alerts::{self, Kinds};
 use weikefu::config::{self, Config};
-use weikefu::content::Content;
+use weikefu::content::{Content, Fault};
 use weikefu::desk::DeskFiles;
-use weikefu::dialogue::check;
+use weikefu::dialogue::{Dialogue, check};
 use weikefu::keys;
 use weikefu::occasions::{Kindnesses, Offers};
 
@@ -35,6 +35,10 @@ pub(super) fn run(context: &Context) -> Outcome {
             let accounts: Vec<&str> = config.accounts.iter().map(|account| account.id.as_str()).collect();
             let report = check(&content, &accounts, Some(Path::new(CONVERSATIONS)));
             tell!("{}", report.to_string().trim_end());
+            tell!("{}", weikefu::understanding::THRESHOLDS);
+            if report.faults.is_empty() {
+                faults.extend(lines(&misplaced(&content)));
+            }
             faults.extend(lines(&report.faults));
             faults.extend(Kinds::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
             faults.extend(Kindnesses::load(&content).err().map(|found| lines(&found)).unwrap_or_default());
@@ -75,6 +79,25 @@ fn notices(path: &Path, config: &Config) -> Vec<String> {
         }
     }
     faults
+}
+
+/// The bank's own examples that its other examples surely take for another service. Without any there is nothing to learn.
+fn misplaced(content: &Content) -> Vec<Fault> {
+    let built_in = Content::built_in();
+    let taught = |path: &str| path.starts_with("examples/") || path.starts_with("knowledge/");
+    let is_own = |path: &str, text: &str| built_in.file(path).is_none_or(|file| file.text != text);
+    let own: Vec<&str> = content
+        .files()
+        .filter(|(path, file)| taught(path) && is_own(path, &file.text))
+        .map(|(_, file)| file.origin.as_str())
+        .collect();
+    if own.is_empty() {
+        return Vec::new();
+    }
+    match Dialogue::load(content) {
+        Ok(dialogue) => dialogue.understanding().misplaced(|file| own.contains(&file)),
+        Err(faults) => faults,
+    }
 }
 
 /// What would keep the database closed.

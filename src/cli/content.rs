@@ -1,9 +1,10 @@
 //! The content that a command works on.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use weikefu::config::Config;
-use weikefu::content::Content;
+use weikefu::content::{Content, Fault};
 use weikefu::understanding::Understanding;
 
 use super::{Context, Failure};
@@ -27,6 +28,15 @@ pub(super) fn understanding(context: &Context) -> Result<std::sync::Arc<Understa
     Ok(dialogue.understanding().clone())
 }
 
-fn listed(faults: &[impl Display]) -> String {
+/// An example for something that is neither a service nor a class of what is none.
+pub(super) fn no_such_class(path: &Path, line: usize, id: &str) -> Fault {
+    Fault::new(
+        path.display().to_string(),
+        line,
+        format!("there is no service {id:?}; see `templates/services`"),
+    )
+}
+
+pub(super) fn listed(faults: &[impl Display]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

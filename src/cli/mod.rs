@@ -19,6 +19,7 @@ mod demo;
 mod doctor;
 mod menu;
 mod migrate;
+mod review;
 mod serve;
 mod signals;
 #[cfg(feature = "demo")]
@@ -94,6 +95,9 @@ enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Messages that were not understood at once, to make examples of.
+    #[command(subcommand)]
+    Review(review::Review),
 }
 
 /// How long a serving command runs.
@@ -202,6 +206,7 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         Some(Command::Eval(asked)) => understand::eval(&asked, &context),
         Some(Command::User(user)) => user::run(user, &context).await,
         Some(Command::Audit(audit)) => audit::run(audit, &context).await,
+        Some(Command::Review(review)) => review::run(review, &context).await,
     }
 }
 

@@ -57,6 +57,7 @@ impl<'a> Turn<'a> {
                 wish.given.entry(field.name.get_ref().clone()).or_insert(value);
             }
         }
+        self.heard_besides(service, &mut wish, text);
         wish
     }
 

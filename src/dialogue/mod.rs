@@ -9,6 +9,7 @@ mod check;
 mod compose;
 mod forms;
 mod house;
+mod meant;
 mod outcome;
 mod owed;
 mod person;
@@ -31,7 +32,7 @@ use crate::domain::transaction::Transaction;
 use crate::understanding::{Examples, Lexicon, Understanding};
 
 pub use check::{Coverage, Report, check, menu_faults};
-pub use outcome::{Ask, AskError, Effect, Of, OnPage, Outcome, Say, Step, Then};
+pub use outcome::{Ask, AskError, Effect, Misheard, MisheardKind, Of, OnPage, Outcome, Say, Step, Then};
 pub use owed::{Later, Owed};
 pub use robots::Robots;
 pub use scene::{DeskStatus, Links, MediaKind, Said, Scene};

@@ -8,6 +8,7 @@ use super::turn::Purpose;
 use crate::catalogue::EventKind;
 use crate::domain::alert_settings::AlertChange;
 use crate::domain::case::Rating;
+use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::wechat::reply::Article;
 
@@ -178,9 +179,50 @@ pub enum Effect {
         /// What.
         owed: Owed,
     },
+    /// A message that was not understood, or not at once: kept for review.
+    Review(Misheard),
     /// He got a link to prove himself with a one-time code: once proved, this is answered.
     AwaitStepUp {
         /// What he asked.
         wish: Wish,
     },
+}
+
+/// What showed that a message was not understood at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MisheardKind {
+    /// None of our services was recognised in it.
+    Refused,
+    /// He chose one of the services offered.
+    Chosen,
+    /// He said that none of those was meant, or that the answer was another's.
+    Corrected,
+    /// He asked for a person right after it.
+    Escalated,
+}
+
+impl MisheardKind {
+    /// Its name where it is stored and listed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Chosen => "chosen",
+            Self::Corrected => "corrected",
+            Self::Escalated => "escalated",
+        }
+    }
+}
+
+/// A message that staff should look at, so that the next one like it is understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misheard {
+    /// What he wrote, masked.
+    pub text: Personal,
+    /// What showed it.
+    pub kind: MisheardKind,
+    /// The service that it was taken for most likely; empty: none.
+    pub nearest: String,
+    /// The service that he chose: a labelled example.
+    pub chosen: Option<String>,
 }

@@ -40,6 +40,7 @@ impl Turn<'_> {
         self.forget_lists();
         self.state.form = None;
         self.state.misunderstood = 0;
+        self.state.also = None;
         let body = self.say(key, &self.values());
         self.done(Some(PERSON), Reply { body, ..Reply::default() })
     }

@@ -57,6 +57,29 @@ impl Robots {
         self.iter().all(|robot| robot.understanding().has_learned())
     }
 
+    /// Whether customers would be understood worse than by the robots in use, by more than the edited content allows. Looks
+    /// only at robots whose examples were edited; takes as long as learning them.
+    #[must_use]
+    pub fn worse_than(&self, in_use: &Self) -> Vec<Fault> {
+        let own = self.own.iter().map(|(account, robot)| (robot, in_use.of(account)));
+        let pairs = std::iter::once((&self.common, &in_use.common)).chain(own);
+        let fault = |(edited, used): (&Arc<Dialogue>, &Arc<Dialogue>)| {
+            let (edited, used) = (edited.understanding(), used.understanding());
+            if edited.learns_the_same_as(used) {
+                return None;
+            }
+            let (would, does) = (edited.accuracy_permille(), used.accuracy_permille());
+            let allowed = edited.lexicon().accuracy_drop_max_permille();
+            let message = format!(
+                "with the edited examples {would} of 1000 held-out sentences would be understood, now {does} are; at most \
+                 {allowed} fewer are allowed. Run `weikefu check` to see which examples contradict others, or raise \
+                 accuracy_drop_max_permille here to take them over all the same"
+            );
+            (would + allowed < does).then(|| Fault::new("lexicon/quality.toml", 1, message))
+        };
+        pairs.filter_map(fault).collect()
+    }
+
     /// What accounts without content of their own have in common.
     pub(super) fn common(&self) -> &Dialogue {
         &self.common

@@ -2,7 +2,8 @@
 //! may mean.
 
 use super::compose::{Line, Reply, parse_tap};
-use super::outcome::{Effect, OnPage, Outcome, Say, Step};
+use super::meant::is_protest;
+use super::outcome::{Effect, MisheardKind, OnPage, Outcome, Say, Step};
 use super::scene::Said;
 use super::state::{Action, Item, Wish};
 use super::texts::Key;
@@ -11,7 +12,7 @@ use super::{MENU, PERSON};
 use crate::catalogue::Service;
 use crate::domain::case::Rating;
 use crate::domain::conversation::Stage;
-use crate::understanding::{Decision, normalise, number};
+use crate::understanding::{normalise, number};
 
 const LEAVE: [&str; 10] =
     ["取消", "算了", "返回", "退出", "不办了", "不用了", "不要了", "不查了", "不需要了", "取消办理"];
@@ -180,22 +181,27 @@ impl<'a> Turn<'a> {
     fn written(mut self, text: &str, menu_item: Option<&str>) -> Step {
         let plain = normalise(text);
         let understanding = &self.dialogue.understanding;
+        let meant = self.state.meant.take();
         if let Some((family, _)) = understanding.lexicon().danger(&plain) {
             return self.danger(family);
         }
         if understanding.lexicon().person(&plain).is_some() {
+            self.review(meant, MisheardKind::Escalated, None);
             return self.start(Wish::of(PERSON));
         }
         if let Some(step) = menu_item.and_then(Tap::of) {
+            self.review_choice(meant, self.tapped(&step).map(|item| item.action.clone()));
             return self.tap(&step);
         }
         if self.state.form.is_some() {
             return self.in_form(text, &plain);
         }
         if let Some(service) = menu_item.and_then(|id| self.dialogue.catalogue.get(id)) {
+            self.review_choice(meant, Some(Action::Start(Wish::of(service.id()))));
             return self.start(Wish::of(service.id()));
         }
         if let Some(item) = self.offered(&plain) {
+            self.review_choice(meant, Some(item.action.clone()));
             return self.choose(item);
         }
         if number(&plain).is_some() && !self.state.offered.is_empty() {
@@ -213,31 +219,14 @@ impl<'a> Turn<'a> {
         if LEAVE.contains(&plain.as_str()) {
             return self.leave_form();
         }
+        if is_protest(&plain) {
+            self.review(meant, MisheardKind::Corrected, None);
+            return self.act(Action::NoneOfThese, String::new());
+        }
+        if let Some(wish) = self.follow_up(text) {
+            return self.start(wish);
+        }
         self.meant(text, &plain)
-    }
-
-    /// A text that is neither a choice nor a word of the dialogue.
-    fn meant(self, text: &str, plain: &str) -> Step {
-        let understanding = &self.dialogue.understanding;
-        if let Some(id) = understanding.keyword(plain) {
-            return self.start(Wish::of(id));
-        }
-        if let Some(talk) = understanding.lexicon().talk(plain) {
-            let body = talk.say.trim().to_owned();
-            return self.done(None, Reply { body, ..Reply::default() });
-        }
-        let ranked = understanding.rank(text);
-        match ranked.decision {
-            Decision::Answer => match ranked.candidates.first() {
-                Some(best) => self.start(Wish::of(&best.id)),
-                None => self.not_understood(),
-            },
-            Decision::Ask(ids) => self.ask_back(&ids),
-            Decision::Refuse if ranked.unrelated => self.not_offered(),
-            Decision::Refuse => self.not_understood(),
-            Decision::Person(Some(family)) => self.danger(&family),
-            Decision::Person(None) => self.start(Wish::of(PERSON)),
-        }
     }
 
     /// The urgent service that a text means: by its keyword, or by a danger that names it.
@@ -252,7 +241,7 @@ impl<'a> Turn<'a> {
         (self.scene.binding.is_some() || !service.needs_binding()).then(|| Wish::of(service.id()))
     }
 
-    fn danger(mut self, family: &str) -> Step {
+    pub(super) fn danger(mut self, family: &str) -> Step {
         let Some(family) = self.dialogue.understanding.lexicon().family(family) else {
             return self.start(Wish::of(PERSON));
         };
@@ -290,9 +279,7 @@ impl<'a> Turn<'a> {
 
     /// A tap on a line of a list: only of the newest one, for an older list may mean something else by now.
     fn tap(mut self, tap: &Tap) -> Step {
-        let at = tap.number.checked_sub(1);
-        let item = at.and_then(|at| self.state.offered.get(at)).filter(|_| tap.list == self.state.lists);
-        match item.cloned() {
+        match self.tapped(tap).cloned() {
             Some(item) => self.choose(item),
             None => {
                 let body = self.say(Key::old_list, &self.values());
@@ -300,6 +287,10 @@ impl<'a> Turn<'a> {
                 self.done(None, Reply { body, rows, ..Reply::default() })
             }
         }
+    }
+
+    fn tapped(&self, tap: &Tap) -> Option<&Item> {
+        self.state.offered.get(tap.number.checked_sub(1)?).filter(|_| tap.list == self.state.lists)
     }
 
     /// The line of the last list that a text names, by number or by its words.
@@ -339,16 +330,6 @@ impl<'a> Turn<'a> {
         values.set("count", &serde_json::json!(offered.len()));
         let body = self.say(Key::choose, &values);
         let rows = offered.into_iter().map(again).collect();
-        self.done(None, Reply { body, rows, ..Reply::default() })
-    }
-
-    fn ask_back(mut self, ids: &[String]) -> Step {
-        self.forget_lists();
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let mut rows = self.lines(&ids);
-        let label = self.say(Key::none_of_these, &self.values());
-        rows.push(Line { item: Item { label, note: None, action: Action::NoneOfThese }, service: None });
-        let body = self.say(Key::ask_back, &self.values());
         self.done(None, Reply { body, rows, ..Reply::default() })
     }
 

@@ -17,6 +17,9 @@ pub struct Wish {
     /// Rows of a long list that were shown already.
     #[serde(default)]
     pub shown: u32,
+    /// The card that it is about; `None`: the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<String>,
 }
 
 impl Wish {
@@ -45,6 +48,14 @@ pub struct DialogueState {
     pub(super) misunderstood: u8,
     /// The service that answered last.
     pub(super) last_service: Option<String>,
+    /// What he wished for last: what “那上个月呢” is about.
+    pub(super) last_wish: Option<Wish>,
+    /// The card that answers are about, if it is not the default one.
+    pub(super) card: Option<String>,
+    /// A second wish of his message: offered after the first is answered.
+    pub(super) also: Option<String>,
+    /// His last message, where it had to be understood.
+    pub(super) meant: Option<Meant>,
     /// What he asked when he got a link to bind or to prove himself: answered once that is done.
     pub(super) pending_wish: Option<Wish>,
 }
@@ -73,6 +84,18 @@ impl DialogueState {
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }
+}
+
+/// A message that had to be understood, and what it was taken for: kept until the next one, which may show that it was
+/// taken wrongly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meant {
+    /// The message, masked.
+    pub(super) text: String,
+    /// The likeliest service; empty: none.
+    pub(super) nearest: String,
+    /// Whether several were offered to choose from.
+    pub(super) offered: bool,
 }
 
 /// A form that is being filled in.

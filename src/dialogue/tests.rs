@@ -275,3 +275,25 @@ fn with_an_agent_the_bot_keeps_silent_but_still_warns_of_what_must_not_be_writte
     assert_eq!(reply(false), None);
     assert!(matches!(reply(true), Some(Say::Text(warning)) if warning.contains("卡号")));
 }
+
+#[test]
+fn an_entry_of_the_knowledge_base_is_not_said_before_and_after_its_time() {
+    let built_in = Content::built_in();
+    let path = "knowledge/faq_annual_fee_how_much.md";
+    let text = &built_in.file(path).unwrap().text;
+    let answer = |until: &str| {
+        let content = Content::built_in().with(path, &text.replace("2030-12-31", until));
+        let dialogue = Dialogue::load(&content).unwrap();
+        let said = Said::Text { text: "信用卡年费是多少".to_owned().into(), menu_item: None };
+        with_scene(&said, &DialogueState::default(), false, |scene| match dialogue.decide(scene) {
+            Step::Done(outcome) => match outcome.reply {
+                Some(Say::Text(text)) => text,
+                _ => String::new(),
+            },
+            Step::Ask(ask) => ask.operation,
+        })
+    };
+    assert!(answer("2026-11-22").contains("每年200元"), "the last day counts");
+    let after = answer("2026-11-21");
+    assert!(!after.contains("每年200元") && after.contains("年费查询与减免"), "{after}");
+}

@@ -66,6 +66,10 @@ answers! {
     ask_back();
     /// The last line of those.
     none_of_these();
+    /// Before the numbers, where the first of them is a second wish of his message.
+    also("service", "number");
+    /// Abuse.
+    abused();
     /// The first misunderstanding.
     rephrase();
     /// A wish that none of our services fulfils.

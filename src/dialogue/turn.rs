@@ -88,7 +88,13 @@ impl<'a> Turn<'a> {
         let Some(service) = self.dialogue.catalogue.get(&wish.service) else {
             return self.not_understood();
         };
+        // What is out of date is not said; its service is there all the same.
+        let outdated = service.entry().filter(|entry| !entry.is_valid(self.scene.now));
+        if let Some(about) = outdated.map(|entry| entry.about.clone()) {
+            return self.start(Wish::of(&about));
+        }
         let wish = self.heard(service, wish);
+        self.remember(service, &wish);
         self.forget_lists();
         self.state.form = None;
         self.state.misunderstood = 0;
@@ -342,7 +348,7 @@ impl<'a> Turn<'a> {
                 (None, None) => None,
             };
             let Some(opens) = opens else { return Ok(None) };
-            let wish = Wish { service: opens.get_ref().clone(), given, shown: 0 };
+            let wish = Wish { given, card: self.state.card.clone(), ..Wish::of(opens.get_ref()) };
             let label = self.fill(service, &pick.label, &values)?;
             Ok(Some(Line { item: Item { label, note, action: Action::Start(wish) }, service: None }))
         };
@@ -414,7 +420,7 @@ impl<'a> Turn<'a> {
         values.set("account", &json!({ "name": scene.account.name }));
         values.set("bound", &json!(scene.binding.is_some()));
         values.set("cards", &json!(scene.binding.map(|binding| &binding.cards)));
-        values.set("card", &json!(scene.binding.and_then(|binding| binding.card())));
+        values.set("card", &json!(scene.binding.and_then(|binding| self.card_of(binding))));
         let desk = scene.desk;
         values.set(
             "desk",
@@ -457,6 +463,9 @@ impl<'a> Turn<'a> {
         reply.before = before;
         if reply.next_words.is_empty() {
             reply.next_words = self.say(Key::next, &self.values());
+        }
+        if service.is_some() && self.state.form.is_none() {
+            self.offer_second_wish(&mut reply);
         }
         let items = reply.items();
         if !items.is_empty() {

@@ -181,6 +181,7 @@ impl Identity {
         }
         writes.extend(self.store.drop_pushes(account, follower));
         writes.extend(self.store.erase_marketing(account, follower));
+        writes.push(self.store.erase_reviews(account, follower));
         // Whoever left is reached no more: the bank falls back. Who was erased has no binding any more.
         let dropped = match why {
             UnbindReason::Unfollowed => Verdict::new(State::Unreachable, "not_following"),

@@ -6,17 +6,20 @@ use super::scene::Loaded;
 use super::turn::Turn;
 use super::{Answer, Inbound, Stopped};
 use crate::config::Account;
-use crate::dialogue::{Effect, Outcome, Say};
+use crate::dialogue::{Effect, Misheard, Outcome, Say};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::domain::window::Sender;
 use crate::identity::UnbindReason;
 use crate::outbound::Cause;
-use crate::store::{Channel, Conversation, Direction, Message, PushOutcome, Write};
+use crate::store::{Channel, Conversation, Direction, Message, PushOutcome, Review, Write};
 use crate::wechat::api::CustomMessage;
 use crate::wechat::push::ArticlesMax;
 use crate::wechat::reply::{Articles, Reply};
 use crate::wechat::text::Text;
+
+/// How long a message waits for review: 90 days.
+const REVIEW_KEPT: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 3_600);
 
 /// What a settled turn says and writes.
 pub(super) struct Said {
@@ -168,10 +171,32 @@ impl Inbound {
             (Effect::Owe { owed }, Some(binding)) => {
                 self.owe_writes(id, follower, &binding.customer, owed)?
             }
+            (Effect::Review(misheard), _) => self.review_writes(id, follower, misheard)?,
             (Effect::Owe { .. } | Effect::Unbind | Effect::DefaultCard { .. } | Effect::Alerts(_), None)
             | (Effect::AwaitBinding { .. } | Effect::AwaitStepUp { .. }, _) => Vec::new(),
         };
         Ok(writes)
+    }
+
+    /// Keeps a message for review, and forgets those that waited too long.
+    fn review_writes(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        misheard: Misheard,
+    ) -> Result<Vec<Write>, Stopped> {
+        let store = &self.rooms.store;
+        let now = self.rooms.clock.now();
+        let review = Review {
+            review_id: store.new_id(),
+            account: account.clone(),
+            kind: misheard.kind.name().to_owned(),
+            nearest: misheard.nearest,
+            chosen: misheard.chosen,
+            said: now,
+            text: misheard.text,
+        };
+        Ok(vec![store.keep_for_review(follower, &review)?, store.sweep_reviews(now - REVIEW_KEPT)])
     }
 }
 

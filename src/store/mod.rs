@@ -28,6 +28,7 @@ mod parts;
 mod purchase;
 mod push;
 mod quota;
+mod review;
 mod rows;
 mod sent;
 mod staff;
@@ -62,6 +63,7 @@ pub use parts::{Fence, Lease};
 pub use purchase::OwedCall;
 pub use push::{Claim, OpenPush, PushOutcome, SeenPush};
 pub use quota::{QuotaDay, QuotaUse};
+pub use review::Review;
 pub use sent::{Attempt, PastAttempt, SentRow};
 pub use staff::{Attempts, ListedStaff, SessionRow, StaffRow};
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
@@ -377,6 +379,7 @@ pub fn all_statements() -> Vec<Statement> {
         purchase::ALL,
         push::ALL,
         quota::ALL,
+        review::ALL,
         sent::ALL,
         staff::ALL,
         step_up::ALL,

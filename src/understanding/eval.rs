@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Decision, PERSON, Understanding};
+use super::{Candidate, Decision, PERSON, Understanding};
 
 /// Rows in one file.
 const ROWS_MAX: usize = 200_000;
@@ -27,15 +27,17 @@ pub struct Evaluation {
     pub failures: Vec<[String; 5]>,
 }
 
-struct Row {
-    utterance: String,
-    expected: String,
-    kind: String,
-    also_ok: Vec<String>,
+/// A labelled utterance.
+pub(super) struct Row {
+    pub(super) utterance: String,
+    pub(super) expected: String,
+    pub(super) kind: String,
+    pub(super) also_ok: Vec<String>,
 }
 
+/// What came of some rows.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     rows: u32,
     in_scope: u32,
     right: u32,
@@ -113,27 +115,29 @@ fn read(csv: &str) -> Result<Vec<Row>, BadEvaluation> {
 }
 
 impl Row {
-    fn is_right(&self, id: &str) -> bool {
-        self.expected == id || self.also_ok.iter().any(|other| other == id)
+    /// Whether a candidate is right. A knowledge entry counts as the service that it belongs to.
+    pub(super) fn is_right(&self, candidate: &Candidate) -> bool {
+        let counts_as = |id: &str| self.expected == id || self.also_ok.iter().any(|other| other == id);
+        counts_as(&candidate.id) || candidate.about.as_deref().is_some_and(counts_as)
     }
 
-    fn is_service(&self) -> bool {
+    pub(super) fn is_service(&self) -> bool {
         !matches!(self.expected.as_str(), "oos" | "human" | "abuse")
     }
 }
 
 impl Tally {
     /// Counts a row; `true` when it was missed.
-    fn count(&mut self, row: &Row, ranked: &super::Ranked) -> bool {
+    pub(super) fn count(&mut self, row: &Row, ranked: &super::Ranked) -> bool {
         self.rows += 1;
-        let first_right = ranked.candidates.first().is_some_and(|candidate| row.is_right(&candidate.id));
+        let first_right = ranked.candidates.first().is_some_and(|candidate| row.is_right(candidate));
         let answered_wrong = ranked.decision == Decision::Answer && !first_right;
         self.false_answers += u32::from(answered_wrong);
         self.asked += u32::from(matches!(ranked.decision, Decision::Ask(_)));
         if row.is_service() {
             self.in_scope += 1;
             self.right += u32::from(first_right);
-            let near = ranked.candidates.iter().take(3).any(|candidate| row.is_right(&candidate.id));
+            let near = ranked.candidates.iter().take(3).any(|candidate| row.is_right(candidate));
             self.in_top3 += u32::from(near);
             return !first_right;
         }
@@ -145,7 +149,7 @@ impl Tally {
         !turned_away
     }
 
-    fn report(&self) -> Value {
+    pub(super) fn report(&self) -> Value {
         json!({
             "n": self.rows,
             "accuracy": share(self.right, self.in_scope),
@@ -169,28 +173,4 @@ fn share(part: u32, whole: u32) -> Value {
 fn percentile(sorted: &[u32], percent: usize) -> u32 {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied().unwrap_or(0)
-}
-
-/// Parts that cross-validation makes of the examples.
-const FOLDS: usize = 5;
-
-/// Cross-validation: each fifth of the examples ranked by what was learned of the other four. The same figures as
-/// [`evaluate`], with every id as a kind of its own.
-#[must_use]
-pub fn cross_validate(understanding: &Understanding) -> Value {
-    let mut all = Tally::default();
-    let mut kinds: BTreeMap<String, Tally> = BTreeMap::new();
-    for fold in 0..FOLDS {
-        let (kept, held_out) = understanding.parted(fold, FOLDS);
-        kept.learn();
-        for (id, text) in held_out {
-            let row = Row { utterance: text, expected: id, kind: String::new(), also_ok: Vec::new() };
-            let ranked = kept.rank(&row.utterance);
-            all.count(&row, &ranked);
-            kinds.entry(row.expected.clone()).or_default().count(&row, &ranked);
-        }
-    }
-    let mut report = all.report();
-    report["by_id"] = kinds.iter().map(|(kind, tally)| (kind.clone(), tally.report())).collect();
-    report
 }

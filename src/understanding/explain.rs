@@ -54,6 +54,12 @@ impl Understanding {
         })
     }
 
+    /// The words of the example or keyword that is most like a text.
+    pub(super) fn nearest_text(&self, text: &str) -> Option<String> {
+        let near = self.nearest(&self.lexicon.read(text).0);
+        near["example"].as_str().or(near["keyword"].as_str()).map(str::to_owned)
+    }
+
     /// The example that is most like the text.
     fn nearest(&self, read: &str) -> Value {
         let Some(near) = self.learned.get().and_then(|learned| learned.nearest(read)) else {

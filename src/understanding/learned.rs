@@ -8,10 +8,21 @@ use super::model::{Model, Schedule, softmax};
 const SCHEDULE: Schedule = Schedule { epochs: 16, rate_first: 4.0, rate_last: 0.08, kept: 176 };
 /// The same for thousands of examples with many features in Latin script.
 const SCHEDULE_LATIN: Schedule = Schedule { epochs: 40, rate_first: 4.0, rate_last: 0.08, kept: 128 };
+/// Enough to tell whether a change of the examples makes things better or worse.
+const SCHEDULE_SHORT: Schedule = Schedule { epochs: 4, ..SCHEDULE };
 /// The same files give the same model.
 const SEED: u64 = 1;
 /// The longest utterance that is taken feature by feature, when it is explained.
 const REASONS_MAX: usize = 5;
+
+/// How much learning is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// All of it: what customers are served with.
+    Whole,
+    /// Enough to compare two sets of examples.
+    Short,
+}
 
 /// A text to learn from: its class and itself, normalised, synonyms replaced.
 pub(super) type Text = (usize, String);
@@ -37,12 +48,16 @@ pub(super) struct Learned {
 
 impl Learned {
     /// Learns the texts. Takes a second or so; deterministic.
-    pub(super) fn of(texts: &[Text], classes: usize) -> Self {
+    pub(super) fn of(texts: &[Text], classes: usize, effort: Effort) -> Self {
         let vocabulary = Vocabulary::new(texts.iter().map(|(_, text)| text.as_str()));
         let vectors: Vec<(usize, Vector)> =
             texts.iter().map(|(class, text)| (*class, vocabulary.vector(text))).collect();
         let latin = texts.iter().filter(|(_, text)| text.is_ascii()).count() * 2 > texts.len();
-        let schedule = if latin { SCHEDULE_LATIN } else { SCHEDULE };
+        let schedule = match effort {
+            Effort::Short => SCHEDULE_SHORT,
+            Effort::Whole if latin => SCHEDULE_LATIN,
+            Effort::Whole => SCHEDULE,
+        };
         let model = Model::learn(&vectors, classes, vocabulary.len(), schedule, SEED);
         let mut by_feature = vec![Vec::new(); vocabulary.len()];
         for (at, (_, vector)) in (0_u32..).zip(&vectors) {

@@ -55,6 +55,13 @@ struct Others {
     services: Vec<String>,
 }
 
+/// What a change of the examples may cost.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Quality {
+    accuracy_drop_max_permille: u32,
+}
+
 /// All word lists.
 #[derive(Clone, Debug, Default)]
 pub struct Lexicon {
@@ -64,10 +71,11 @@ pub struct Lexicon {
     fillers: Vec<String>,
     synonyms: Synonyms,
     others: Others,
+    quality: Quality,
 }
 
 impl Lexicon {
-    /// Reads `lexicon/{person,danger,talk,fillers,synonyms,others}.toml`; a missing file is an empty list.
+    /// Reads `lexicon/{person,danger,talk,fillers,synonyms,others,quality}.toml`; a missing file is an empty list.
     ///
     /// # Errors
     /// Every file that is not of its form.
@@ -97,6 +105,7 @@ impl Lexicon {
             synonyms: Synonyms::new(reader.read("synonyms").unwrap_or_default()),
             danger,
             talk,
+            quality: reader.read("quality").unwrap_or_default(),
         };
         if reader.faults.is_empty() { Ok(lexicon) } else { Err(reader.faults) }
     }
@@ -132,6 +141,12 @@ impl Lexicon {
         let (before, _) = normalised.split_once(word.as_str())?;
         let turned_down = NEGATIONS.iter().any(|negation| before.ends_with(negation));
         (!turned_down).then_some(word.as_str())
+    }
+
+    /// Of a thousand sentences, how many fewer may be ranked right after a reload (`lexicon/quality.toml`).
+    #[must_use]
+    pub fn accuracy_drop_max_permille(&self) -> u32 {
+        self.quality.accuracy_drop_max_permille
     }
 
     /// The answer to small talk that is nothing else.

@@ -17,18 +17,21 @@ mod normal;
 mod reading;
 mod sound;
 mod synonyms;
+mod validation;
 
 use std::sync::OnceLock;
 
 use decide::Verdict;
-use learned::{Learned, Text};
+use learned::{Effort, Learned, Text};
 use reading::Reading;
 
-pub use eval::{BadEvaluation, Evaluation, cross_validate, evaluate};
+pub use decide::{THRESHOLDS, Thresholds};
+pub use eval::{BadEvaluation, Evaluation, evaluate};
 pub use examples::{Example, Examples};
 pub use lexicon::{Family, Lexicon, Talk};
 pub use normal::{normalise, number};
 pub use synonyms::Replaced;
+pub use validation::cross_validate;
 
 use crate::content::Fault;
 
@@ -64,14 +67,18 @@ pub struct Class {
     pub examples: Vec<Example>,
     /// Whether it changes anything: then it must be more certain.
     pub writes: bool,
+    /// The service that a knowledge entry belongs to. They are ranked as one, for both are right where one is.
+    pub about: Option<String>,
 }
 
 /// A service that may be meant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// The service's id.
+    /// The service's or knowledge entry's id.
     pub id: String,
-    /// How likely it is meant, 0 to 1.
+    /// The service that a knowledge entry belongs to.
+    pub about: Option<String>,
+    /// How likely it is meant, 0 to 1: of a service and its entries together.
     pub score: f32,
 }
 
@@ -114,6 +121,8 @@ pub struct Ranked {
     pub also: Option<String>,
     /// Whether it was recognised as something that we do not do.
     pub unrelated: bool,
+    /// Whether it was recognised as abuse, and nothing else.
+    pub abusive: bool,
     /// The rule or threshold that decided.
     pub reason: String,
 }
@@ -122,10 +131,13 @@ pub struct Ranked {
 pub struct Understanding {
     /// The services, and after them the classes of what is no service.
     classes: Vec<Class>,
+    /// For each class the class that it is ranked with: the service of an entry, else itself.
+    ranked_with: Vec<usize>,
     /// (normalised keyword, class), the longest first.
     keywords: Vec<(String, usize)>,
     lexicon: Lexicon,
     learned: OnceLock<Learned>,
+    accuracy_permille: OnceLock<u32>,
 }
 
 impl std::fmt::Debug for Understanding {
@@ -165,9 +177,20 @@ impl Understanding {
         }
         keywords.sort_by(|a, b| b.0.chars().count().cmp(&a.0.chars().count()).then_with(|| a.cmp(b)));
         keywords.dedup();
-        let understanding = Self { classes, keywords, lexicon, learned: OnceLock::new() };
+        let understanding = Self::of(classes, keywords, lexicon);
         let faults = understanding.owned_twice();
         if faults.is_empty() { Ok(understanding) } else { Err(faults) }
+    }
+
+    fn of(classes: Vec<Class>, keywords: Vec<(String, usize)>, lexicon: Lexicon) -> Self {
+        let service = |class: &Class| {
+            let about = class.about.as_ref()?;
+            classes.iter().position(|other| other.id == *about)
+        };
+        let ranked_with =
+            classes.iter().enumerate().map(|(at, class)| service(class).unwrap_or(at)).collect();
+        let (learned, accuracy_permille) = (OnceLock::new(), OnceLock::new());
+        Self { classes, ranked_with, keywords, lexicon, learned, accuracy_permille }
     }
 
     /// Learns labelled utterances alone: (text, label). For public benchmarks.
@@ -179,12 +202,7 @@ impl Understanding {
             class.id = label;
             class.examples.push(Example { text, ..Example::default() });
         }
-        let understanding = Self {
-            classes: classes.into_values().collect(),
-            keywords: Vec::new(),
-            lexicon: Lexicon::default(),
-            learned: OnceLock::new(),
-        };
+        let understanding = Self::of(classes.into_values().collect(), Vec::new(), Lexicon::default());
         understanding.learn();
         understanding
     }
@@ -211,10 +229,14 @@ impl Understanding {
 
     /// Learns the examples, once. Blocks for a second or so; until it returns, others are served by keywords.
     pub fn learn(&self) {
+        self.learn_with(Effort::Whole);
+    }
+
+    fn learn_with(&self, effort: Effort) {
         self.learned.get_or_init(|| {
             let texts: Vec<Text> =
                 self.texts().into_iter().map(|(class, text)| (class, self.lexicon.read(text).0)).collect();
-            Learned::of(&texts, self.classes.len())
+            Learned::of(&texts, self.classes.len(), effort)
         });
     }
 
@@ -235,8 +257,8 @@ impl Understanding {
         texts
     }
 
-    /// The same with every `folds`-th example left out, beginning at `fold`; and those: (id, text).
-    fn parted(&self, fold: usize, folds: usize) -> (Self, Vec<(String, String)>) {
+    /// The same with every `folds`-th example left out, beginning at `fold`; and those: (id, example).
+    fn parted(&self, fold: usize, folds: usize) -> (Self, Vec<(String, Example)>) {
         let mut classes = self.classes.clone();
         let mut held_out = Vec::new();
         let mut at = 0;
@@ -246,19 +268,25 @@ impl Understanding {
                 at += 1;
                 let out = at % folds == fold;
                 if out {
-                    held_out.push((id.clone(), example.text.clone()));
+                    held_out.push((id.clone(), example.clone()));
                 }
                 !out
             });
         }
-        let (keywords, lexicon) = (self.keywords.clone(), self.lexicon.clone());
-        (Self { classes, keywords, lexicon, learned: OnceLock::new() }, held_out)
+        (Self::of(classes, self.keywords.clone(), self.lexicon.clone()), held_out)
     }
 
     /// The word lists it works with.
     #[must_use]
     pub fn lexicon(&self) -> &Lexicon {
         &self.lexicon
+    }
+
+    /// Whether an id is a service, a knowledge entry, or a class of what is none.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        let class = self.classes.iter().find(|class| class.id == id);
+        class.is_some_and(|class| !class.names.is_empty()) || matches!(id, UNRELATED | GRAVE | ABUSE)
     }
 
     /// The service that owns exactly this word.
@@ -281,28 +309,43 @@ impl Understanding {
             .into_iter()
             .filter(|(_, score)| *score >= CANDIDATE_SCORE_MIN)
             .take(CANDIDATES_MAX)
-            .map(|(class, score)| Candidate { id: self.id(class).to_owned(), score })
+            .map(|(class, score)| self.candidate(class, score))
             .collect();
         if candidates.is_empty() && self.has_learned() {
             let likeliest = self.ranked(&scores).into_iter().next();
-            candidates.extend(likeliest.map(|(at, score)| Candidate { id: self.id(at).to_owned(), score }));
+            candidates.extend(likeliest.map(|(class, score)| self.candidate(class, score)));
         }
         let also = match (&verdict.decision, candidates.first()) {
             (Decision::Answer, Some(best)) => self.also(&reading, &best.id),
             _ => None,
         };
-        let Verdict { decision, unrelated, reason } = verdict;
-        Ranked { normalised, candidates, decision, also, unrelated, reason }
+        let Verdict { decision, unrelated, abusive, reason } = verdict;
+        Ranked { normalised, candidates, decision, also, unrelated, abusive, reason }
     }
 
-    /// The services by their scores, the likeliest first; of equals, by id.
+    fn candidate(&self, class: usize, score: f32) -> Candidate {
+        let about = self.classes.get(class).and_then(|class| class.about.clone());
+        Candidate { id: self.id(class).to_owned(), about, score }
+    }
+
+    /// The services by their scores, the likeliest first; of equals, by id. A service and its knowledge entries are one,
+    /// under the likeliest of them.
+    #[expect(clippy::float_arithmetic, reason = "probabilities, never amounts")]
     fn ranked(&self, scores: &[f32]) -> Vec<(usize, f32)> {
-        let mut ranked: Vec<(usize, f32)> = scores
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(|(class, _)| !matches!(self.id(*class), UNRELATED | GRAVE | ABUSE))
-            .collect();
+        let mut together: Vec<Option<(usize, f32, f32)>> = vec![None; self.classes.len()];
+        for ((class, score), with) in scores.iter().copied().enumerate().zip(&self.ranked_with) {
+            if matches!(self.id(class), UNRELATED | GRAVE | ABUSE) {
+                continue;
+            }
+            let Some(place) = together.get_mut(*with) else { continue };
+            *place = Some(match *place {
+                Some((first, best, sum)) if best >= score => (first, best, sum + score),
+                Some((.., sum)) => (class, score, sum + score),
+                None => (class, score, score),
+            });
+        }
+        let mut ranked: Vec<(usize, f32)> =
+            together.into_iter().flatten().map(|(class, _, sum)| (class, sum)).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| self.id(a.0).cmp(self.id(b.0))));
         ranked
     }
@@ -362,6 +405,11 @@ impl Understanding {
             let id = self.id(class);
             (score >= ALSO_SCORE_MIN && id != first && id != PERSON).then(|| id.to_owned())
         })
+    }
+
+    /// The service that a knowledge entry belongs to.
+    fn about(&self, id: &str) -> Option<&str> {
+        self.classes.iter().find(|class| class.id == id)?.about.as_deref()
     }
 
     fn id(&self, class: usize) -> &str {

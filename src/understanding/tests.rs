@@ -10,6 +10,7 @@ fn class(id: &str, keywords: &[&str], examples: &[&str], writes: bool) -> Class 
         keywords,
         examples: examples.iter().map(example).collect(),
         writes,
+        about: None,
     }
 }
 
@@ -85,9 +86,9 @@ fn what_changes_something_must_be_surer() {
         scores[class] = score;
         understanding.decide("x", &scores).decision
     };
-    assert_eq!(verdict(0.6, 0), Decision::Answer);
-    assert_eq!(verdict(0.6, 3), Decision::Ask(vec!["unbind".to_owned()]));
-    assert_eq!(verdict(0.75, 3), Decision::Answer);
+    assert_eq!(verdict(0.82, 0), Decision::Answer);
+    assert_eq!(verdict(0.82, 3), Decision::Ask(vec!["unbind".to_owned()]));
+    assert_eq!(verdict(0.9, 3), Decision::Answer);
     assert_eq!(verdict(0.2, 0), Decision::Refuse);
 }
 

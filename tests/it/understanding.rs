@@ -7,6 +7,9 @@ use weikefu::content::Content;
 use weikefu::dialogue::Dialogue;
 use weikefu::understanding::{Decision, Understanding, evaluate};
 
+use crate::processes::run;
+use crate::world::{Engine, World};
+
 fn built_in() -> &'static Understanding {
     static BUILT_IN: OnceLock<Dialogue> = OnceLock::new();
     let dialogue = BUILT_IN.get_or_init(|| {
@@ -25,8 +28,8 @@ fn utterances_that_were_never_learned_are_understood_as_well_as_before() {
     assert!(figure("accuracy") >= 0.88, "{report}");
     assert!(figure("top3") >= 0.96, "{report}");
     assert!(figure("oos_recall") >= 0.88, "{report}");
-    assert!(figure("false_answer_rate") <= 0.03, "{report}");
-    assert!(figure("ask_rate") <= 0.25, "{report}");
+    assert!(figure("false_answer_rate") <= 0.025, "{report}");
+    assert!(figure("ask_rate") <= 0.35, "{report}");
     assert_eq!(built_in().rank("不是要还款，是查账单").candidates[0].id, "bill_current");
 }
 
@@ -55,4 +58,56 @@ fn a_line_that_a_clerk_adds_is_understood_and_told_with_its_place() {
     assert_eq!(told["nearest"]["file"], "templates/examples/ours.txt", "{told}");
     assert_eq!(told["nearest"]["line"], 3);
     assert_ne!(dialogue.understanding().rank(said).decision, Decision::Refuse);
+}
+
+#[test]
+fn an_example_that_all_others_contradict_is_told_with_its_place_and_what_it_is_like() {
+    let contradicts = "# 错放\n[points_query]\n我这个月的信用卡账单一共要还多少钱呀\n";
+    let content = Content::built_in().with("examples/ours.txt", contradicts);
+    let dialogue = Dialogue::load(&content).unwrap();
+    let faults = dialogue.understanding().misplaced(|file| file == "templates/examples/ours.txt");
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!(faults[0].line, 3);
+    assert!(faults[0].message.contains("takes it for bill_current"), "{faults:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_understood_is_listed_masked_and_becomes_an_example() {
+    for engine in Engine::at_hand() {
+        let mut world = World::prepared(engine, |text, folder| {
+            let dir = folder.join("content");
+            std::fs::create_dir(&dir).unwrap();
+            format!("{text}\n[content]\ndir = {:?}\n", dir.display().to_string())
+        })
+        .await;
+        world.start_server().await;
+        let follower = world.follower("甲").await;
+        let said = "咕叽咕叽呱呱 6222021234567890123";
+        follower.say(said).await;
+        let review = |arguments: &[&str]| {
+            let all: Vec<&str> = ["review"].into_iter().chain(arguments.iter().copied()).collect();
+            let done = run(world.folder.path(), &[&all[..], &["--config", "w.toml"]].concat());
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (done.status.code(), text(&done.stdout) + &text(&done.stderr))
+        };
+        let (code, listed) = review(&["list"]);
+        assert_eq!(code, Some(0), "{listed}");
+        assert!(listed.contains("refused") && listed.contains("1 waiting"), "{engine:?}: {listed}");
+        assert!(listed.contains("咕叽咕叽呱呱") && !listed.contains("6222021234567890123"), "{listed}");
+        let line = listed.lines().find(|line| line.contains("refused")).unwrap();
+        let id = line.split_whitespace().next().unwrap().to_owned();
+
+        let (code, told) = review(&["accept", &id]);
+        assert!(code == Some(2) && told.contains("--as SERVICE"), "{told}");
+        let (code, told) = review(&["accept", &id, "--as", "no_such_service"]);
+        assert!(code == Some(2) && told.contains("there is no service"), "{told}");
+        let file = world.folder.path().join("content/examples/reviewed.txt");
+        assert!(!file.exists(), "what is faulty is taken away again");
+        let (code, told) = review(&["accept", &id, "--as", "limit_query"]);
+        assert_eq!(code, Some(0), "{told}");
+        assert!(std::fs::read_to_string(&file).unwrap().starts_with("[limit_query]\n咕叽咕叽呱呱"));
+        assert!(review(&["list"]).1.contains("0 waiting"));
+        assert_eq!(review(&["drop", &id]).0, Some(2), "it is gone");
+        world.stop().await;
+    }
 }

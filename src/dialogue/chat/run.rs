@@ -414,6 +414,10 @@ impl<'a> Talk<'a> {
             }
             Effect::Event { kind, data } => format!("事件 {} {}", kind.name(), Value::Object(data.clone())),
             Effect::Owe { owed } => format!("补办 {}", owed.operation),
+            Effect::Review(misheard) => match &misheard.chosen {
+                Some(chosen) => format!("待复核 {} {chosen}", misheard.kind.name()),
+                None => format!("待复核 {}", misheard.kind.name()),
+            },
             Effect::AwaitStepUp { wish } => {
                 self.awaiting = Some(wish.clone());
                 "等待验证".to_owned()

@@ -1,0 +1,352 @@
+//! What a message means that is neither a tap nor a number nor a word of the dialogue: by itself, or by what was said
+//! just before it (“那上个月呢”). What is not understood at once is kept for review.
+
+use jiff::Span;
+
+use super::compose::{Line, Reply};
+use super::outcome::{Effect, Misheard, MisheardKind, Step};
+use super::state::{Action, Item, Meant, Wish};
+use super::texts::Key;
+use super::turn::Turn;
+use super::{MENU, PERSON};
+use crate::catalogue::{Service, Template};
+use crate::domain::binding::Binding;
+use crate::domain::card::Card;
+use crate::domain::secret::Personal;
+use crate::understanding::{Decision, Ranked, normalise, number};
+
+/// Longest message that is kept for review, in characters.
+const KEPT_CHARACTERS_MAX: usize = 200;
+/// Longest message that may be about what was said just before it, in characters.
+const FOLLOW_UP_CHARACTERS_MAX: usize = 16;
+/// Whole messages that say: that was not what I meant.
+const PROTESTS: [&str; 14] = [
+    "不是这个",
+    "不是这个意思",
+    "我不是这个意思",
+    "不是问这个",
+    "我问的不是这个",
+    "我不是问这个",
+    "答非所问",
+    "你没听懂",
+    "没听懂我的意思",
+    "不对",
+    "不是",
+    "错了",
+    "理解错了",
+    "你理解错了",
+];
+/// What may stand around a value in a message that is about what was said just before.
+const AROUND: [&str; 34] = [
+    "那么",
+    "那",
+    "再查一下",
+    "再看一下",
+    "查一下",
+    "看一下",
+    "看看",
+    "再查",
+    "再看",
+    "换成",
+    "改成",
+    "改为",
+    "换到",
+    "换",
+    "改",
+    "查",
+    "看",
+    "我要",
+    "我想",
+    "要",
+    "分成",
+    "分",
+    "帮我",
+    "请",
+    "如果",
+    "再",
+    "又",
+    "也",
+    "的",
+    "呢",
+    "吧",
+    "啊",
+    "份",
+    "是",
+];
+/// Words for the months that lie a fixed number back; the longer before the shorter.
+const MONTHS: [(&str, i64); 8] = [
+    ("上上个月", 2),
+    ("上上月", 2),
+    ("上个月", 1),
+    ("上月", 1),
+    ("这个月", 0),
+    ("本月", 0),
+    ("上一期", 1),
+    ("上期", 1),
+];
+/// Words for the other one of two cards.
+const OTHER_CARD: [&str; 6] = ["另外一张卡", "另外一张", "另一张卡", "另一张", "另外那张", "别的卡"];
+
+/// Whether a whole message says that the last answer was another's.
+pub(super) fn is_protest(plain: &str) -> bool {
+    PROTESTS.contains(&plain)
+}
+
+/// A value that a message names, and what is left of the message.
+struct Named {
+    name: &'static str,
+    value: String,
+    rest: String,
+}
+
+impl Turn<'_> {
+    /// A text that is neither a choice nor a word of the dialogue.
+    pub(super) fn meant(mut self, text: &str, plain: &str) -> Step {
+        let understanding = &self.dialogue.understanding;
+        if let Some(id) = understanding.keyword(plain) {
+            return self.start(Wish::of(id));
+        }
+        if let Some(talk) = understanding.lexicon().talk(plain) {
+            let body = talk.say.trim().to_owned();
+            return self.done(None, Reply { body, ..Reply::default() });
+        }
+        let ranked = understanding.rank(text);
+        self.state.meant = Some(self.as_meant(text, &ranked));
+        match ranked.decision {
+            Decision::Answer => match ranked.candidates.first() {
+                Some(best) => {
+                    self.state.also = ranked.also;
+                    self.start(Wish::of(&best.id))
+                }
+                None => self.not_understood(),
+            },
+            Decision::Ask(ids) => self.ask_back(&ids),
+            Decision::Refuse if ranked.abusive => self.fixed(Key::abused, &[PERSON, MENU]),
+            Decision::Refuse => {
+                let meant = self.state.meant.clone();
+                self.review(meant, MisheardKind::Refused, None);
+                if ranked.unrelated { self.not_offered() } else { self.not_understood() }
+            }
+            Decision::Person(Some(family)) => self.danger(&family),
+            Decision::Person(None) => self.start(Wish::of(PERSON)),
+        }
+    }
+
+    fn as_meant(&self, text: &str, ranked: &Ranked) -> Meant {
+        let nearest = ranked.candidates.first().map(|best| best.about.as_ref().unwrap_or(&best.id).clone());
+        Meant {
+            text: text.chars().take(KEPT_CHARACTERS_MAX).collect(),
+            nearest: nearest.unwrap_or_default(),
+            offered: matches!(ranked.decision, Decision::Ask(_)),
+        }
+    }
+
+    fn ask_back(mut self, ids: &[String]) -> Step {
+        self.forget_lists();
+        let mut current: Vec<&str> = Vec::new();
+        for id in ids.iter().filter_map(|id| self.current(id)) {
+            if !current.contains(&id) {
+                current.push(id);
+            }
+        }
+        let mut rows = self.lines(&current);
+        let label = self.say(Key::none_of_these, &self.values());
+        rows.push(Line { item: Item { label, note: None, action: Action::NoneOfThese }, service: None });
+        let body = self.say(Key::ask_back, &self.values());
+        self.done(None, Reply { body, rows, ..Reply::default() })
+    }
+
+    /// An entry of the knowledge base, or its service where the entry is out of date.
+    fn current<'s>(&'s self, id: &'s str) -> Option<&'s str> {
+        let service = self.dialogue.catalogue.get(id)?;
+        let outdated = service.entry().filter(|entry| !entry.is_valid(self.scene.now));
+        Some(outdated.map_or(id, |entry| entry.about.as_str()))
+    }
+
+    /// Keeps a message for review.
+    pub(super) fn review(&mut self, meant: Option<Meant>, kind: MisheardKind, chosen: Option<String>) {
+        let Some(Meant { text, nearest, .. }) = meant else { return };
+        let text = Personal::new(text);
+        self.effects.push(Effect::Review(Misheard { text, kind, nearest, chosen }));
+    }
+
+    /// What he chose after several services were offered says what he had meant.
+    pub(super) fn review_choice(&mut self, meant: Option<Meant>, chosen: Option<Action>) {
+        let Some(meant) = meant.filter(|meant| meant.offered) else { return };
+        match chosen {
+            Some(Action::Start(wish)) => self.review(Some(meant), MisheardKind::Chosen, Some(wish.service)),
+            Some(Action::NoneOfThese) => self.review(Some(meant), MisheardKind::Corrected, None),
+            _ => {}
+        }
+    }
+
+    /// Puts the second wish of a message first among what is offered next.
+    pub(super) fn offer_second_wish(&mut self, reply: &mut Reply) {
+        let Some(also) = self.state.also.take() else { return };
+        let Some(line) = self.lines(&[&also]).pop() else { return };
+        let mut values = self.values();
+        values.set_text("service", &line.item.label);
+        values.set_text("number", &(reply.rows.len() + 1).to_string());
+        reply.next_words = self.say(Key::also, &values);
+        reply.next.retain(|other| other.service.as_deref() != Some(also.as_str()));
+        reply.next.insert(0, line);
+        reply.next.truncate(crate::catalogue::NEXT_MAX);
+    }
+
+    /// Remembers what is wished for, and about which card.
+    pub(super) fn remember(&mut self, service: &Service, wish: &Wish) {
+        self.state.card.clone_from(&wish.card);
+        self.state.last_wish = Some(wish.clone());
+        if self.state.also.as_deref() == Some(service.id()) {
+            self.state.also = None;
+        }
+    }
+
+    /// The card that answers are about: the one that he named, else the default one.
+    pub(super) fn card_of<'b>(&self, binding: &'b Binding) -> Option<&'b Card> {
+        let named = self.state.card.as_ref();
+        let named = named.and_then(|id| binding.cards.iter().find(|card| card.card_id == *id));
+        named.or_else(|| binding.card())
+    }
+
+    /// The card and the month that a wish names in its own words.
+    pub(super) fn heard_besides(&self, service: &Service, wish: &mut Wish, text: &str) {
+        if wish.card.is_none() && self.is_about_a_card(service) {
+            wish.card = self.named_card(text).map(|named| named.value);
+        }
+        for named in [self.named_month(text), named_periods(text)].into_iter().flatten() {
+            if accepts(service, named.name) {
+                wish.given.entry(named.name.to_owned()).or_insert(named.value);
+            }
+        }
+    }
+
+    /// A short message that only names another card, month or number of periods is about what was wished for last:
+    /// “那上个月呢”, “第二张卡的”, “换成24期”.
+    pub(super) fn follow_up(&self, text: &str) -> Option<Wish> {
+        let last = self.state.last_wish.as_ref()?;
+        let plain = normalise(text);
+        if plain.chars().count() > FOLLOW_UP_CHARACTERS_MAX {
+            return None;
+        }
+        let named =
+            self.named_card(&plain).or_else(|| self.named_month(&plain)).or_else(|| named_periods(&plain))?;
+        let rest = AROUND.iter().fold(named.rest.clone(), |rest, word| rest.replace(word, ""));
+        if !rest.is_empty() {
+            return None;
+        }
+        let service = self.dialogue.catalogue.get(&last.service)?;
+        if named.name == "card_id" {
+            let card = Some(named.value);
+            return self.is_about_a_card(service).then(|| Wish { card, shown: 0, ..last.clone() });
+        }
+        // Of what was wished for, or of what follows it: the bill of a month is a service of its own.
+        let next = service.manifest.next.iter().filter_map(|id| self.dialogue.catalogue.get(id.get_ref()));
+        let takes_it = std::iter::once(service).chain(next).find(|service| accepts(service, named.name))?;
+        let same = takes_it.id() == service.id();
+        let mut wish = if same { Wish { shown: 0, ..last.clone() } } else { Wish::of(takes_it.id()) };
+        wish.card.clone_from(&last.card);
+        wish.given.insert(named.name.to_owned(), named.value);
+        Some(wish)
+    }
+
+    /// Whether a service asks the core about one card.
+    fn is_about_a_card(&self, service: &Service) -> bool {
+        let manifest = &service.manifest;
+        let of_lookup = manifest.lookup.iter().flat_map(|lookup| lookup.params.values());
+        let mut params = of_lookup.chain(manifest.form.iter().flat_map(|form| form.params.values()));
+        let wants = |param: &Template| self.dialogue.catalogue.wants(service, param, "card");
+        service.needs_binding() && params.any(wants)
+    }
+
+    /// One of his cards: `第二张卡`, `尾号5678`, `另一张`.
+    fn named_card(&self, text: &str) -> Option<Named> {
+        let plain = normalise(text);
+        let binding = self.scene.binding?;
+        let named = |card: &Card, words: &str| {
+            let value = card.card_id.clone();
+            let rest = plain.replacen(words, "", 1).replace("卡", "");
+            Some(Named { name: "card_id", value, rest })
+        };
+        for card in &binding.cards {
+            let tail = card.tail.as_str();
+            for words in [format!("尾号{tail}"), format!("{tail}那张"), format!("{tail}这张")] {
+                if plain.contains(&words) {
+                    return named(card, &words);
+                }
+            }
+        }
+        if let Some(words) = OTHER_CARD.iter().find(|words| plain.contains(**words)) {
+            let present = self.card_of(binding)?.card_id.clone();
+            let mut others = binding.cards.iter().filter(|card| card.card_id != present);
+            let other = others.next()?;
+            return others.next().is_none().then(|| named(other, words)).flatten();
+        }
+        let (_, after) = plain.split_once('第')?;
+        let (which, _) = after.split_once('张')?;
+        let card = binding.cards.get(number(which)?.checked_sub(1)?)?;
+        named(card, &format!("第{which}张"))
+    }
+
+    /// A month as `2026-10`: `上个月`, `9月`. One without a year is the latest that has begun.
+    fn named_month(&self, text: &str) -> Option<Named> {
+        let plain = normalise(text);
+        let today = self.scene.now.beijing().date();
+        let first = today.first_of_month();
+        let found = MONTHS.iter().find(|(words, _)| plain.contains(words));
+        let (words, month) = match found {
+            Some((words, back)) => ((*words).to_owned(), first.checked_sub(Span::new().months(*back)).ok()?),
+            None => {
+                let (before, _) = plain.split_once('月')?;
+                let digits = trailing_number(before)?;
+                let month = number(&digits).and_then(|month| i8::try_from(month).ok())?;
+                let this_year = jiff::civil::Date::new(today.year(), month, 1).ok()?;
+                let later = this_year > first;
+                let latest =
+                    if later { this_year.checked_sub(Span::new().years(1)).ok()? } else { this_year };
+                (format!("{digits}月"), latest)
+            }
+        };
+        let rest = plain.replacen(&words, "", 1);
+        Some(Named { name: "month", value: month.strftime("%Y-%m").to_string(), rest })
+    }
+}
+
+/// A number of instalments: `24期`, `十二期`.
+fn named_periods(text: &str) -> Option<Named> {
+    let plain = normalise(text);
+    let (before, _) = plain.split_once('期')?;
+    let words = trailing_number(before)?;
+    let value = periods(&words)?.to_string();
+    let rest = plain.replacen(&format!("{words}期"), "", 1);
+    Some(Named { name: "periods", value, rest })
+}
+
+/// Numbers of instalments in digits or in words.
+fn periods(words: &str) -> Option<usize> {
+    if let Some(tens) = words.strip_suffix('十').filter(|tens| !tens.is_empty()) {
+        return number(tens).map(|tens| tens * 10);
+    }
+    match words.split_once('十') {
+        Some((tens, ones)) if !ones.is_empty() => {
+            let tens = if tens.is_empty() { 1 } else { number(tens)? };
+            Some(tens * 10 + number(ones)?)
+        }
+        _ => number(words),
+    }
+}
+
+/// The number that a text ends with, as it is written.
+fn trailing_number(text: &str) -> Option<String> {
+    let is_digit = |c: &char| c.is_ascii_digit() || "一二三四五六七八九十".contains(*c);
+    let backwards: Vec<char> = text.chars().rev().take_while(is_digit).collect();
+    (!backwards.is_empty()).then(|| backwards.into_iter().rev().collect())
+}
+
+/// Whether a service takes a value of this name, from a list before it or in its form.
+fn accepts(service: &Service, name: &str) -> bool {
+    let manifest = &service.manifest;
+    let of_lookup = manifest.lookup.iter().flat_map(|lookup| &lookup.accepts);
+    let fields = manifest.form.iter().flat_map(|form| &form.fields).map(|field| &field.name);
+    of_lookup.chain(fields).any(|accepted| accepted.get_ref() == name)
+}
