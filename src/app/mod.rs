@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::Alerts;
 use crate::bank::Core;
 use crate::clock::{SharedClock, SharedRandom};
-use crate::config::Config;
+use crate::config::{Config, DeskKind};
 use crate::content::Fault;
 use crate::desk::Desk;
 use crate::dialogue::Robots;
@@ -25,7 +25,7 @@ use crate::marketing::Marketing;
 use crate::outbound::{Apis, Outbound};
 use crate::staff::{SignOn, Staff};
 use crate::store::{Store, StoreError};
-use crate::web::api::BankApi;
+use crate::web::api::{self, BankApi};
 pub use crate::web::serve::Zones;
 use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
@@ -362,15 +362,30 @@ impl Rooms {
         let alerts = Arc::new(alerts.leading_to(identity.clone()));
         let marketing = Marketing::new(store.clone(), outbound.clone(), &content, clock.clone());
         let marketing = Arc::new(marketing.map_err(|faults| listed(&faults))?);
-        let bank_api = BankApi::new(&config, store.clone(), alerts.clone(), identity.clone(), clock.clone())?;
-        let bank_api = Arc::new(bank_api);
         let mut staff =
             Staff::new(store.clone()).requiring(config.staff.second_factor.iter().map(String::as_str));
         if let Some(oidc) = &config.staff.oidc {
             staff = staff.with_sign_on(SignOn::new(oidc, store.clone())?);
         }
         let staff = Arc::new(staff);
-        let desk = Arc::new(Desk::new(store.clone(), desk, outbound.clone(), apis.clone()));
+        let external = config.accounts.iter().filter(|account| account.desk == DeskKind::External);
+        let desk = Desk::new(store.clone(), desk, outbound.clone(), apis.clone());
+        let advice = glue::Advice { robots: robots.clone(), config: config.clone(), clock: clock.clone() };
+        let reminder =
+            glue::Reminder { alerts: alerts.clone(), config: config.clone(), clock: clock.clone() };
+        let desk = desk
+            .leaving(external.map(|account| account.id.clone()))
+            .advised_by(Arc::new(advice))
+            .reminding_by(Arc::new(reminder));
+        let desk = Arc::new(desk);
+        let bank_api = api::Rooms {
+            store: store.clone(),
+            alerts: alerts.clone(),
+            identity: identity.clone(),
+            desk: desk.clone(),
+            clock: clock.clone(),
+        };
+        let bank_api = Arc::new(BankApi::new(&config, bank_api)?);
         let inbound = Arc::new(Inbound::new(
             crate::inbound::Rooms {
                 config: config.clone(),

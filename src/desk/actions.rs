@@ -335,7 +335,9 @@ impl Desk {
     /// The case, if it is of an account that the person serves: a case keeps its account for ever.
     pub(super) async fn reachable(&self, session: &Session, case_id: &str) -> Result<Case, DeskError> {
         let case = self.store.case(case_id).await?;
-        case.filter(|case| session.reach.covers(&case.account)).ok_or(DeskError::NoSuchCase)
+        let his =
+            |case: &Case| session.reach.covers(&case.account) && self.is_of_house(session, &case.account);
+        case.filter(his).ok_or(DeskError::NoSuchCase)
     }
 
     /// Decides on what is there now and commits; on a lost race again.

@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::Desk;
 use super::actions::DeskError;
+use super::{Desk, external};
 use crate::domain::case::{CaseState, Priority};
 use crate::domain::ids::AccountId;
 use crate::domain::time::UnixMs;
@@ -34,6 +34,9 @@ impl Desk {
     /// # Errors
     /// When the database fails.
     pub async fn agent(&self, name: &str) -> Result<DeskAgent, StoreError> {
+        if external::is_outside(name) {
+            return Ok(external::outsiders_way());
+        }
         Ok(self.store.desk_agent(name).await?.unwrap_or_default())
     }
 
@@ -118,6 +121,9 @@ impl Desk {
     /// # Errors
     /// When the database fails.
     pub async fn assign(&self, account: &AccountId) -> Result<u32, StoreError> {
+        if self.is_external(account) {
+            return Ok(0);
+        }
         let mut ready = self.present().await?;
         ready.retain(|person| person.agent.ready && Reach::parse(&person.accounts).covers(account));
         let mut assigned = 0;

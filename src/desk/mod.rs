@@ -6,13 +6,17 @@
 
 pub mod hours;
 
+mod about;
 mod actions;
 mod assign;
 mod complaints;
+mod external;
 mod files;
 mod groups;
 mod live;
+mod looking;
 mod media;
+mod quality;
 mod rating;
 mod replies;
 mod report;
@@ -23,21 +27,24 @@ mod tend;
 mod view;
 mod wording;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+pub use about::{About, Adviser, Guess, Said};
 pub use actions::{Answered, DeskError};
+pub use external::name_outside;
 pub use files::DeskFiles;
 pub use groups::{Group, Groups};
 pub use hours::Hours;
 pub use live::Hint;
 pub use replies::Reply;
-pub use report::{Figures, GroupOnWall, REPORT_DAYS_MAX, Report};
+pub use report::{Containment, Figures, GroupOnWall, REPORT_DAYS_MAX, Report};
 pub use reveal::Purpose;
 pub use tend::Tended;
 pub use view::{Allowance, Listed, Transcript, View, WhyNot};
@@ -112,6 +119,20 @@ impl Speak for Outbound {
     }
 }
 
+/// Tells a customer outside the chat that an answer waits for him there.
+pub trait Remind: Send + Sync {
+    /// What to commit for it, under this new id; nothing where the account has no template for it.
+    fn remind<'a>(
+        &'a self,
+        account: &'a AccountId,
+        customer: &'a CustomerId,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Write>, StoreError>>;
+
+    /// After that commit.
+    fn wake(&self);
+}
+
 /// Whether people answer now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -154,6 +175,12 @@ pub struct Desk {
     speak: Arc<dyn Speak>,
     apis: Arc<Apis>,
     live: Live,
+    /// Accounts that another system answers.
+    external: HashSet<AccountId>,
+    /// The robot, where there is one to ask.
+    adviser: Option<Arc<dyn Adviser>>,
+    /// How customers are told that an answer waits for them.
+    reminder: Option<Arc<dyn Remind>>,
     /// How many waited in each account, and when they were counted.
     counted: Mutex<HashMap<AccountId, (Instant, u32)>>,
 }
@@ -176,8 +203,18 @@ impl Desk {
             speak,
             apis,
             live: Live::new(),
+            external: HashSet::new(),
+            adviser: None,
+            reminder: None,
             counted: Mutex::default(),
         }
+    }
+
+    /// From now on customers are told, where WeChat lets nothing through, that an answer waits for them.
+    #[must_use]
+    pub fn reminding_by(mut self, reminder: Arc<dyn Remind>) -> Self {
+        self.reminder = Some(reminder);
+        self
     }
 
     /// From now on these files hold.
@@ -326,10 +363,24 @@ impl Desk {
         Ok(writes)
     }
 
-    /// The customer wrote while a case is open: it shows as unread.
-    #[must_use]
-    pub fn customer_said(&self, conversation: &Conversation, at: UnixMs) -> Vec<Write> {
-        conversation.case_id.iter().map(|case_id| self.store.note_customer_said(case_id, at)).collect()
+    /// The customer wrote, as the newest entry of the log, while a case is open: it shows as unread, and another
+    /// system that answers the account is told the entry's number.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn customer_said(
+        &self,
+        conversation: &Conversation,
+        customer: Option<&CustomerId>,
+        at: UnixMs,
+    ) -> Result<Vec<Write>, StoreError> {
+        let Some(case_id) = &conversation.case_id else { return Ok(vec![]) };
+        let mut writes = vec![self.store.note_customer_said(case_id, at)];
+        if self.is_external(&conversation.account) {
+            let data = json!({ "case_id": case_id, "seq": conversation.seq });
+            writes.extend(self.speak.event("case_message", &conversation.account, customer, data)?);
+        }
+        Ok(writes)
     }
 
     /// After a commit: tells open screens that a conversation changed.

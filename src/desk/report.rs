@@ -12,7 +12,7 @@ use crate::domain::case::CaseState;
 use crate::domain::ids::AccountId;
 use crate::domain::time::UnixMs;
 use crate::staff::Session;
-use crate::store::{Case, CountedCase, GroupNow, REPORT_CASES_MAX};
+use crate::store::{Case, ContactDay, CountedCase, GroupNow, JudgedAgent, REPORT_CASES_MAX};
 
 /// Longest period of a report.
 pub const REPORT_DAYS_MAX: i32 = 92;
@@ -53,6 +53,31 @@ pub struct Figures {
     pub score_hundredths: Option<u64>,
 }
 
+/// How many contacts with the bot needed nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Containment {
+    /// Contacts that began.
+    pub contacts: u64,
+    /// Those in which, or within 24 hours of which, a person was fetched.
+    pub handed_over: u64,
+    /// Those of the others after which the follower came again within 24 hours.
+    pub repeated: u64,
+}
+
+impl Containment {
+    /// Contacts after which the follower needed nobody and did not come again.
+    #[must_use]
+    pub fn contained(&self) -> u64 {
+        self.contacts.saturating_sub(self.handed_over).saturating_sub(self.repeated)
+    }
+
+    fn add(&mut self, day: &ContactDay) {
+        self.contacts += day.contacts;
+        self.handed_over += day.handed_over;
+        self.repeated += day.repeated;
+    }
+}
+
 /// A report over one account and some days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -68,6 +93,12 @@ pub struct Report {
     pub reasons: BTreeMap<String, u64>,
     /// How they ended.
     pub ends: BTreeMap<&'static str, u64>,
+    /// What the bot did without people.
+    pub contained: Containment,
+    /// The same day by day, the days without a contact too.
+    pub contained_days: Vec<(Date, Containment)>,
+    /// Judgements of cases, agent by agent.
+    pub quality: Vec<JudgedAgent>,
     /// There were more cases than one report reads.
     pub cut: bool,
 }
@@ -126,7 +157,17 @@ impl Desk {
             return Err(DeskError::UnknownChoice);
         };
         let cases = self.store.counted_cases(account, begin, end).await?;
-        Ok(counted(&cases, &self.files().groups, from, days))
+        let mut report = counted(&cases, &self.files().groups, from, days);
+        report.contained_days = report.days.iter().map(|(day, _)| (*day, Containment::default())).collect();
+        for day in self.store.contacts(account, begin, end).await? {
+            report.contained.add(&day);
+            let date = day.day.beijing().date();
+            if let Some((_, of)) = report.contained_days.iter_mut().find(|(day, _)| *day == date) {
+                of.add(&day);
+            }
+        }
+        report.quality = self.store.judged_agents(account, begin, end).await?;
+        Ok(report)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::Desk;
 use super::actions::{DeskError, step, with_agent};
+use super::{Desk, external};
 use crate::domain::case::{CaseState, Priority};
 use crate::domain::conversation::Happening;
 use crate::domain::ids::AccountId;
@@ -16,13 +16,20 @@ pub(super) const CAPACITY_MAX: u32 = 50;
 const MOVED_MAX: u32 = 1_000;
 
 impl Desk {
-    /// Hands a case straight to a colleague, who must be signed in and serve its account.
+    /// Hands a case straight to a colleague, who must be signed in and serve its account; of another system's
+    /// agents that system knows who is there.
     ///
     /// # Errors
     /// [`DeskError::NotThere`] when he cannot have it now.
     pub async fn hand_over(&self, session: &Session, case_id: &str, to: &str) -> Result<(), DeskError> {
         let case = self.reachable(session, case_id).await?;
         with_agent(&case, session)?;
+        if external::is_outside(&session.name) {
+            let to = external::outside_name(to)?;
+            return self
+                .give(session, case_id, &to, "case_transferred", |case| with_agent(case, session))
+                .await;
+        }
         let person = self.present().await?.into_iter().find(|person| person.name == to);
         let person = person.filter(|person| Reach::parse(&person.accounts).covers(&case.account));
         let person = person.filter(|person| person.cases < person.agent.capacity && to != session.name);

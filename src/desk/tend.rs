@@ -10,8 +10,9 @@ use crate::domain::case::{CaseState, CloseReason};
 use crate::domain::conversation::Happening;
 use crate::domain::ids::{AccountId, CustomerId};
 use crate::domain::secret::Personal;
+use crate::domain::time::UnixMs;
 use crate::staff::Staff;
-use crate::store::{Case, Conversation, StoreError, Write};
+use crate::store::{Case, Commit, CommitError, Conversation, StoreError, Write};
 
 /// A customer waits this long for an agent who signed out, then goes back to the queue.
 const LEFT_ALONE: Duration = Duration::from_secs(120);
@@ -19,6 +20,10 @@ const LEFT_ALONE: Duration = Duration::from_secs(120);
 const SILENT: Duration = Duration::from_secs(24 * 3600);
 /// A reason that is owed longer than this is not asked for any more.
 const NOTES_OWED: Duration = Duration::from_secs(600);
+/// Contacts are kept a little longer than the longest report looks back.
+const CONTACTS_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Who looked at a conversation so long ago is not asked for any more.
+const LOOKED_KEPT: Duration = Duration::from_secs(60);
 /// Who did it, in the log and in the audit trail.
 pub(super) const SYSTEM: &str = "system";
 
@@ -44,11 +49,16 @@ impl Desk {
     /// When the database fails.
     pub async fn tend(&self, account: &AccountId) -> Result<Tended, StoreError> {
         let now = self.now();
+        self.forget(account, now).await?;
         let mut tended = Tended::default();
-        let alone = self
-            .store
-            .cases_left_alone(account, now - LEFT_ALONE, now - Staff::IDLE, now - Staff::ABSOLUTE)
-            .await?;
+        // Who is there in another system, that system knows: it gives cases back by itself.
+        let alone = match self.is_external(account) {
+            true => vec![],
+            false => {
+                let (quiet, idle, absolute) = (now - LEFT_ALONE, now - Staff::IDLE, now - Staff::ABSOLUTE);
+                self.store.cases_left_alone(account, quiet, idle, absolute).await?
+            }
+        };
         for case in alone {
             tended.requeued += self.tended(&case, Self::back_to_queue).await?;
         }
@@ -64,6 +74,17 @@ impl Desk {
             }
         }
         Ok(tended)
+    }
+
+    /// Forgets what no report counts any more, and who looked at what.
+    async fn forget(&self, account: &AccountId, now: UnixMs) -> Result<(), StoreError> {
+        let commit = Commit::new(0)
+            .with(self.store.forget_contacts(account, now - CONTACTS_KEPT))
+            .with(self.store.forget_looking(now - LOOKED_KEPT));
+        match self.store.commit(commit).await {
+            Err(CommitError::Store(error)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Applies a change if the case is still exactly as it was found.

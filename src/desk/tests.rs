@@ -1,5 +1,6 @@
 //! The desk on both engines: races, the allowance, timed returns.
 
+mod external;
 mod files;
 mod random_walk;
 mod team;
@@ -98,7 +99,7 @@ async fn customer_writes(test: &TestStore, desk: &Desk, who: FollowerKey, text: 
         commit.push(test.store.append_message(&mut conversation, &message).unwrap());
         let conversation_now = &mut conversation;
         let writes = match wish {
-            Wish::Talk => Ok(desk.customer_said(conversation_now, test.store.clock().now())),
+            Wish::Talk => Ok(desk.customer_said(conversation_now, None, test.store.clock().now()).unwrap()),
             Wish::Person => desk.escalate(conversation_now, "asked", "card", 0, None).await.map(|e| e.writes),
             Wish::Cancel => desk.cancel_wait(conversation_now, None),
             Wish::CallBack => desk.call_back(conversation_now, "asked", "card", 0, None).await,

@@ -1,14 +1,14 @@
 //! What agents see: lists, one conversation, and what may still be said in it.
 
-use super::Desk;
 use super::actions::DeskError;
+use super::{Desk, said};
 use crate::domain::binding::Binding;
 use crate::domain::case::CaseState;
 use crate::domain::ids::AccountId;
 use crate::domain::time::UnixMs;
 use crate::domain::window::Ledger;
 use crate::staff::Session;
-use crate::store::{Case, Complaint, Conversation, Message, StoreError};
+use crate::store::{Case, Complaint, Conversation, Judgement, Message, StoreError};
 
 /// A bounded list that says when there is more.
 #[derive(Debug)]
@@ -22,12 +22,27 @@ pub struct Listed {
 /// Why nothing can be said to a customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyNot {
+    /// He has never written: what he did, he did on a page of ours.
+    NotYet,
     /// He has not written within 48 hours.
     Closed,
     /// What one of his messages buys is used up, or on its way.
     Spent,
     /// He does not follow the account any more.
     Unfollowed,
+}
+
+impl WhyNot {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotYet => "not_yet",
+            Self::Closed => "closed",
+            Self::Spent => "spent",
+            Self::Unfollowed => "unfollowed",
+        }
+    }
 }
 
 /// What may still be said to a customer.
@@ -52,6 +67,7 @@ impl Allowance {
         let why_not = match (left, inside) {
             (1.., _) => None,
             (0, true) => Some(WhyNot::Spent),
+            (0, false) if granted == UnixMs(0) => Some(WhyNot::NotYet),
             (0, false) => Some(WhyNot::Closed),
         };
         Self { left, until: ledger.open_until(now).filter(|_| left > 0), why_not }
@@ -75,6 +91,8 @@ pub struct View {
     pub others: Vec<Case>,
     /// The complaint that came up in the case.
     pub complaint: Option<Complaint>,
+    /// A supervisor's judgement, for supervisors and for who is judged.
+    pub judgement: Option<Judgement>,
 }
 
 /// A part of the log.
@@ -140,7 +158,8 @@ impl Desk {
         let mut others = self.store.cases_of(&case.account, case.follower).await?;
         others.retain(|other| other.case_id != case.case_id);
         let complaint = self.store.complaint_of(case_id).await?;
-        Ok(View { seq: conversation.seq, allowance, binding, mine, others, complaint, case })
+        let judgement = self.store.judgement(case_id).await?;
+        Ok(View { seq: conversation.seq, allowance, binding, mine, others, complaint, judgement, case })
     }
 
     /// The log of a case's conversation after a number; without one its end.
@@ -170,6 +189,7 @@ impl Desk {
             None if more => drop(messages.drain(..messages.len() - most)),
             None => {}
         }
+        messages.retain(|message| said::is_for(message, session));
         Ok(Transcript { messages, more })
     }
 

@@ -11,7 +11,7 @@ use super::scene::{Loaded, Meaning};
 use super::{Answer, Inbound, Seen, Stopped, conflict};
 use crate::config::Account;
 use crate::dialogue::{Outcome, Said};
-use crate::domain::ids::{FollowerKey, Openid, PushKey};
+use crate::domain::ids::{CustomerId, FollowerKey, Openid, PushKey};
 use crate::domain::time::UnixMs;
 use crate::outbound::Cause;
 use crate::store::{
@@ -250,7 +250,8 @@ impl Inbound {
                 reply_seq: None,
             }));
             commit.push(store.take_push(&open)?);
-            commit.extend(self.arrival(turn, &mut conversation, known.met)?);
+            let customer = known.binding.as_ref().map(|binding| &binding.customer);
+            commit.extend(self.arrival(turn, &mut conversation, customer, known.met)?);
             commit.push(store.save_conversation(conversation)?);
             match conflict(store.commit(commit).await)? {
                 None => return Ok(Some(open)),
@@ -266,6 +267,7 @@ impl Inbound {
         &self,
         turn: &Turn<'_>,
         conversation: &mut Conversation,
+        customer: Option<&CustomerId>,
         met: bool,
     ) -> Result<Vec<Write>, Stopped> {
         let store = &self.rooms.store;
@@ -296,7 +298,11 @@ impl Inbound {
                 now,
             )?],
         };
-        if let Some(action) = turn.push.content.action() {
+        let action = turn.push.content.action();
+        if !matches!(turn.question.said, Said::Followed { .. }) {
+            writes.extend(self.rooms.desk.contact(conversation, action));
+        }
+        if let Some(action) = action {
             conversation.ledger.grant(action, now);
         }
         let message = Message {
@@ -311,7 +317,7 @@ impl Inbound {
             state: "received".into(),
         };
         writes.push(store.append_message(conversation, &message)?);
-        writes.extend(self.rooms.desk.customer_said(conversation, now));
+        writes.extend(self.rooms.desk.customer_said(conversation, customer, now)?);
         if let Some(media_id) = super::scene::file_of(&turn.push) {
             writes.extend(self.rooms.desk.want_media(conversation, message.seq, media_id));
         }
@@ -332,7 +338,8 @@ impl Inbound {
         let owed = open.as_ref().is_some_and(|open| open.owed);
         if open.is_none() {
             conversation.turn += 1;
-            commit.extend(self.arrival(turn, &mut conversation, loaded.met)?);
+            let customer = loaded.binding.as_ref().map(|binding| &binding.customer);
+            commit.extend(self.arrival(turn, &mut conversation, customer, loaded.met)?);
         } else {
             conversation.open_turns = (conversation.open_turns - 1).max(0);
         }

@@ -13,6 +13,7 @@ mod database;
 mod desk;
 mod desk_media;
 mod desk_report;
+mod desk_supervision;
 mod desk_team;
 mod durability;
 mod factor;
@@ -48,6 +49,7 @@ pub use conversation::{Channel, Conversation, Direction, MESSAGES_MAX, Message};
 pub use desk::{Case, Touched};
 pub use desk_media::{StoredMedia, WantedMedia};
 pub use desk_report::{CountedCase, GroupNow, REPORT_CASES_MAX};
+pub use desk_supervision::{ContactDay, JudgedAgent, Judgement};
 pub use desk_team::{Complaint, DeskAgent, Present};
 pub use durability::Durability;
 pub use factor::FactorRow;
@@ -366,6 +368,7 @@ pub fn all_statements() -> Vec<Statement> {
         factor::ALL,
         desk_media::ALL,
         desk_report::ALL,
+        desk_supervision::ALL,
         desk_team::ALL,
         follower::ALL,
         h5::ALL,

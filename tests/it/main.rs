@@ -17,6 +17,7 @@ mod crash;
 mod doctor;
 mod first_floor;
 mod foreign_bot;
+mod foreign_desk;
 mod gate;
 mod gateway;
 mod house;

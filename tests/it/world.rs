@@ -340,9 +340,20 @@ impl Caller {
     ) -> reqwest::Result<(u16, Value)> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let id = format!("msg_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        self.call_as(&id, method, path, body).await
+    }
+
+    /// The same under this `webhook-id`, which may have been used.
+    pub(crate) async fn call_as(
+        &self,
+        id: &str,
+        method: reqwest::Method,
+        path: &str,
+        body: &str,
+    ) -> reqwest::Result<(u16, Value)> {
         let signer = Signer::new(&self.secret).unwrap();
         let mut request = self.http.request(method, format!("{}{path}", self.base));
-        for (name, value) in signer.headers(&id, self.clock.now(), body.as_bytes()) {
+        for (name, value) in signer.headers(id, self.clock.now(), body.as_bytes()) {
             request = request.header(name, value);
         }
         let response =

@@ -5,8 +5,10 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::super::desk::refusal_of;
 use super::with_retry_after;
 use crate::alerts::{StateView, Taken};
+use crate::desk::DeskError;
 use crate::outbound::rfc3339;
 use crate::store::{CommitError, Family, StoreError};
 
@@ -134,8 +136,14 @@ pub(super) enum Refusal {
     NotFound,
     #[error("too many items are waiting to be sent")]
     Full { retry_after_s: u64 },
-    #[error("others sent the same items at the same moment; send it again")]
+    #[error("others changed the same things at the same moment; send it again")]
     Busy,
+    #[error("{0}")]
+    Desk(DeskError),
+    #[error("the file is being fetched from WeChat; ask again")]
+    MediaWanted,
+    #[error("WeChat has deleted the file; it could not be fetched")]
+    MediaLost,
     #[error("the database does not answer; send it again")]
     Store(String),
 }
@@ -153,7 +161,21 @@ impl Refusal {
             Self::Reused => "webhook_id_reused",
             Self::NotFound => "not_found",
             Self::Full { .. } => "backlog_full",
+            Self::Desk(error) => refusal_of(error).1,
+            Self::MediaWanted => "media_wanted",
+            Self::MediaLost => "media_lost",
             Self::Busy | Self::Store(_) => "unavailable",
+        }
+    }
+}
+
+impl From<DeskError> for Refusal {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::NoSuchCase => Self::NotFound,
+            DeskError::Busy | DeskError::Repeated => Self::Busy,
+            DeskError::Store(error) => error.into(),
+            error => Self::Desk(error),
         }
     }
 }
@@ -179,7 +201,9 @@ impl ResponseError for Refusal {
             Self::Unsigned(_) => StatusCode::UNAUTHORIZED,
             Self::Unparsable(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge | Self::TooMany => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Reused => StatusCode::CONFLICT,
+            Self::Reused | Self::MediaWanted => StatusCode::CONFLICT,
+            Self::MediaLost => StatusCode::GONE,
+            Self::Desk(error) => refusal_of(error).0,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

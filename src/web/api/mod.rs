@@ -3,6 +3,7 @@
 mod answers;
 mod bindings;
 mod body;
+mod cases;
 mod openapi;
 mod signed;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::alerts::Alerts;
 use crate::bank::webhooks::{BadSecret, Verifier};
 use crate::clock::SharedClock;
 use crate::config::Config;
+use crate::desk::Desk;
 use crate::identity::Identity;
 use crate::store::{Commit, CommitError, Conflict, Family, Store};
 use crate::telemetry::trace::SPANS;
@@ -42,7 +44,22 @@ pub struct BankApi {
     store: Store,
     alerts: Arc<Alerts>,
     identity: Arc<Identity>,
+    desk: Arc<Desk>,
     clock: SharedClock,
+}
+
+/// What the calls lead to.
+pub struct Rooms {
+    /// For the ids of calls.
+    pub store: Store,
+    /// Transactions and notices.
+    pub alerts: Arc<Alerts>,
+    /// Bindings.
+    pub identity: Arc<Identity>,
+    /// Cases of accounts that the bank's own agent system answers.
+    pub desk: Arc<Desk>,
+    /// For the age of a signature.
+    pub clock: SharedClock,
 }
 
 impl BankApi {
@@ -50,14 +67,9 @@ impl BankApi {
     ///
     /// # Errors
     /// When one of `[api] secrets` is not of its form.
-    pub fn new(
-        config: &Config,
-        store: Store,
-        alerts: Arc<Alerts>,
-        identity: Arc<Identity>,
-        clock: SharedClock,
-    ) -> Result<Self, BadSecret> {
-        Ok(Self { verifier: Verifier::new(&config.api.secrets)?, store, alerts, identity, clock })
+    pub fn new(config: &Config, rooms: Rooms) -> Result<Self, BadSecret> {
+        let Rooms { store, alerts, identity, desk, clock } = rooms;
+        Ok(Self { verifier: Verifier::new(&config.api.secrets)?, store, alerts, identity, desk, clock })
     }
 }
 
@@ -71,6 +83,14 @@ pub fn configure(routes: &mut ServiceConfig) {
         resource("/api/v1/bindings").route(post().to(bindings::post_bindings)),
         resource("/api/v1/bindings/{account}/{openid}")
             .route(actix_web::web::delete().to(bindings::delete_binding)),
+        resource("/api/v1/desk/{account}/cases").route(get().to(cases::get_cases)),
+        resource("/api/v1/desk/{account}/cases/{case_id}").route(get().to(cases::get_case)),
+        resource("/api/v1/desk/{account}/cases/{case_id}/media/{seq}").route(get().to(cases::get_media)),
+        resource("/api/v1/desk/{account}/cases/{case_id}/take").route(post().to(cases::take)),
+        resource("/api/v1/desk/{account}/cases/{case_id}/messages").route(post().to(cases::say)),
+        resource("/api/v1/desk/{account}/cases/{case_id}/transfer").route(post().to(cases::transfer)),
+        resource("/api/v1/desk/{account}/cases/{case_id}/close").route(post().to(cases::close)),
+        resource("/api/v1/desk/{account}/cases/{case_id}/return").route(post().to(cases::return_to_bot)),
     ];
     for call in calls {
         routes.service(call.wrap(from_fn(door::the_banks_trace)));

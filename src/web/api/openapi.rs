@@ -9,7 +9,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Content, HttpMethod, PathItem, Paths, PathsBuilder, Ref, RefOr, Required, Schema};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{answers, bindings};
+use super::{answers, bindings, cases};
 use crate::bank::webhooks::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use crate::domain::money::Currency;
 use crate::domain::notice::{FIELDS_MAX, NAME_CHARS_MAX, VALUE_CHARS_MAX, WHOLE_MAX};
@@ -45,6 +45,14 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
         super::get_notice,
         bindings::post_bindings,
         bindings::delete_binding,
+        cases::get_cases,
+        cases::get_case,
+        cases::get_media,
+        cases::take,
+        cases::say,
+        cases::transfer,
+        cases::close,
+        cases::return_to_bot,
     ),
     components(schemas(
         answers::TakenBody,
@@ -64,6 +72,7 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
         CardLockedData,
         ApplicationData,
         CaseOpenedData,
+        CaseMessageData,
         CaseHandedOverData,
         CaseClosedData,
         ComplaintData,
@@ -416,6 +425,13 @@ event_data! {
         /// Which group of agents.
         skill: String,
     }
+    /// The customer wrote while a case was open.
+    CaseMessageData {
+        /// The case.
+        case_id: String,
+        /// The number of what he wrote in the log.
+        seq: i64,
+    }
     /// A case changed hands.
     CaseHandedOverData {
         /// The case.
@@ -446,7 +462,7 @@ event_data! {
 }
 
 /// Every type of event: its name, what it says, and the schema of its data.
-const EVENTS: [(&str, &str, &str); 14] = [
+const EVENTS: [(&str, &str, &str); 15] = [
     ("followed", "Somebody follows the account.", "NothingMore"),
     ("unfollowed", "A follower left; his binding ended with it.", "NothingMore"),
     ("bound", "A follower is bound to a customer.", "BoundData"),
@@ -458,6 +474,7 @@ const EVENTS: [(&str, &str, &str); 14] = [
     ("card_locked", "A card was locked at the customer's word.", "CardLockedData"),
     ("application_submitted", "A card application was taken in.", "ApplicationData"),
     ("case_opened", "A customer waits for a person.", "CaseOpenedData"),
+    ("case_message", "The customer wrote; only of accounts with an external desk.", "CaseMessageData"),
     ("case_handed_over", "A case changed hands.", "CaseHandedOverData"),
     ("case_closed", "A case ended.", "CaseClosedData"),
     ("complaint_registered", "A complaint was registered.", "ComplaintData"),

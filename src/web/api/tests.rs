@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::Clock as _;
 use crate::content::Content;
+use crate::desk::DeskFiles;
 use crate::domain::secret::Secret;
 use crate::identity::testing::House;
 use crate::outbound::Outbound;
@@ -58,7 +59,10 @@ fn bank(world: World, identity: Arc<Identity>) -> Bank {
     let alerts =
         Alerts::new(config.clone(), store.clone(), outbound.clone(), &Content::built_in(), clock.clone());
     let alerts = Arc::new(alerts.unwrap());
-    let api = BankApi::new(&config, store, alerts.clone(), identity, clock).unwrap();
+    let files = DeskFiles::load(&Content::built_in()).unwrap();
+    let desk = Arc::new(Desk::new(store.clone(), files, outbound.clone(), Arc::default()));
+    let rooms = Rooms { store, alerts: alerts.clone(), identity, desk, clock };
+    let api = BankApi::new(&config, rooms).unwrap();
     let api = Data::new(api);
     let server = HttpServer::new(move || App::new().app_data(api.clone()).configure(configure))
         .workers(1)

@@ -28,6 +28,7 @@ pub(super) fn scope() -> Scope {
         .route("/next", web::post().to(next))
         .route("/ready", web::post().to(ready))
         .route("/cases/{case_id}", web::get().to(case))
+        .route("/cases/{case_id}/about", web::get().to(about))
         .route("/cases/{case_id}/claim", web::post().to(claim))
         .route("/cases/{case_id}/answer", web::post().to(answer))
         .route("/cases/{case_id}/leave", web::post().to(leave))
@@ -42,6 +43,9 @@ pub(super) fn scope() -> Scope {
         .route("/cases/{case_id}/typing", web::post().to(media::typing))
         .route("/cases/{case_id}/picture", web::post().to(media::send))
         .route("/cases/{case_id}/media/{seq}", web::get().to(media::show))
+        .route("/cases/{case_id}/whisper", web::post().to(supervise::whisper))
+        .route("/cases/{case_id}/quality", web::post().to(supervise::judge))
+        .route("/samples", web::get().to(supervise::samples))
         .route("/wall", web::get().to(supervise::wall))
         .route("/move", web::post().to(supervise::move_queue))
         .route("/agents/{name}", web::post().to(supervise::set_agent))
@@ -173,13 +177,24 @@ async fn case(request: HttpRequest, rooms: Rooms, case_id: Path<String>, span: Q
     let view = rooms.desk.open(&session, &case_id).await.map_err(refused)?;
     let transcript =
         rooms.desk.transcript(&session, &case_id, span.after, span.before).await.map_err(refused)?;
-    let mut body = rooms.shaped(&request, |reader| reader.view(&view));
+    let looking = rooms.desk.looking(&session, &case_id).await;
+    let looking = looking.map_err(|error| guard::broken(&request, &error))?;
+    let mut body = rooms.shaped(&request, |reader| reader.view(&view, &session));
     if let Some(members) = body.as_object_mut() {
+        members.insert("looking".to_owned(), looking.into());
         let messages: Vec<Value> = transcript.messages.iter().map(shape::message).collect();
         members.insert("messages".to_owned(), messages.into());
         members.insert("more".to_owned(), transcript.more.into());
     }
     Ok(guarded(StatusCode::OK).json(body))
+}
+
+/// What is known beside the talk.
+async fn about(request: HttpRequest, rooms: Rooms, case_id: Path<String>) -> Answer {
+    let session = guard::reading(&request, &rooms.staff).await?;
+    let about = rooms.desk.about(&session, &case_id).await;
+    let about = about.map_err(|error| DeskFailure::of(&request, &error))?;
+    Ok(guarded(StatusCode::OK).json(shape::about(&about)))
 }
 
 async fn claim(request: HttpRequest, rooms: Rooms, case_id: Path<String>) -> Answer {

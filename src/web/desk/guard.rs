@@ -37,38 +37,16 @@ impl DeskFailure {
 
     /// Of an action that the desk refused.
     pub(super) fn of(request: &HttpRequest, error: &DeskError) -> Self {
-        let (status, code) = match error {
-            DeskError::NoSuchCase => (StatusCode::NOT_FOUND, "no_such_case"),
-            DeskError::Taken => (StatusCode::CONFLICT, "taken"),
-            DeskError::NotYours => (StatusCode::CONFLICT, "not_yours"),
-            DeskError::Over => (StatusCode::CONFLICT, "over"),
-            DeskError::WindowClosed => (StatusCode::CONFLICT, "window_closed"),
-            DeskError::WindowSpent => (StatusCode::CONFLICT, "window_spent"),
-            DeskError::Empty => (StatusCode::UNPROCESSABLE_ENTITY, "empty"),
-            DeskError::TooLong => (StatusCode::UNPROCESSABLE_ENTITY, "too_long"),
-            DeskError::Full => (StatusCode::CONFLICT, "full"),
-            DeskError::OtherGroup => (StatusCode::CONFLICT, "other_group"),
-            DeskError::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed"),
-            DeskError::NotThere => (StatusCode::CONFLICT, "not_there"),
-            DeskError::WindowOpen => (StatusCode::CONFLICT, "window_open"),
-            DeskError::Objected(objection) => return Self::objected(request, objection),
-            DeskError::Unsendable => (StatusCode::UNPROCESSABLE_ENTITY, "unsendable"),
-            DeskError::Wechat => (StatusCode::BAD_GATEWAY, "wechat"),
-            DeskError::UnknownChoice => (StatusCode::UNPROCESSABLE_ENTITY, "bad_request"),
-            DeskError::Busy | DeskError::Repeated => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            DeskError::Store(error) => return broken(request, error),
+        if let DeskError::Store(error) = error {
+            return broken(request, error);
+        }
+        let (status, code) = refusal_of(error);
+        // Of a text that must not be said the agent learns which part of it.
+        let part = match error {
+            DeskError::Objected(Objection::Banned(part) | Objection::Contact(part)) => Some(part.clone()),
+            _ => None,
         };
-        Self::new(status, code, Language::of(request))
-    }
-
-    /// Of a text that must not be said: the agent learns which part of it.
-    fn objected(request: &HttpRequest, objection: &Objection) -> Self {
-        let (code, part) = match objection {
-            Objection::Banned(part) => ("banned", part),
-            Objection::Contact(part) => ("contact", part),
-        };
-        let failure = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, Language::of(request));
-        Self { part: Some(part.clone()), ..failure }
+        Self { part, ..Self::new(status, code, Language::of(request)) }
     }
 
     pub(super) fn is_signed_out(&self) -> bool {
@@ -81,6 +59,32 @@ impl DeskFailure {
             message = message.replace("{}", part);
         }
         guarded(self.status).json(json!({ "error": { "code": self.code, "message": message } }))
+    }
+}
+
+/// The status and the fixed word of an action that the desk refused.
+pub(in crate::web) fn refusal_of(error: &DeskError) -> (StatusCode, &'static str) {
+    match error {
+        DeskError::NoSuchCase => (StatusCode::NOT_FOUND, "no_such_case"),
+        DeskError::Taken => (StatusCode::CONFLICT, "taken"),
+        DeskError::NotYours => (StatusCode::CONFLICT, "not_yours"),
+        DeskError::Over => (StatusCode::CONFLICT, "over"),
+        DeskError::WindowClosed => (StatusCode::CONFLICT, "window_closed"),
+        DeskError::WindowSpent => (StatusCode::CONFLICT, "window_spent"),
+        DeskError::Empty => (StatusCode::UNPROCESSABLE_ENTITY, "empty"),
+        DeskError::TooLong => (StatusCode::UNPROCESSABLE_ENTITY, "too_long"),
+        DeskError::Full => (StatusCode::CONFLICT, "full"),
+        DeskError::OtherGroup => (StatusCode::CONFLICT, "other_group"),
+        DeskError::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed"),
+        DeskError::NotThere => (StatusCode::CONFLICT, "not_there"),
+        DeskError::WindowOpen => (StatusCode::CONFLICT, "window_open"),
+        DeskError::Objected(Objection::Banned(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "banned"),
+        DeskError::Objected(Objection::Contact(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "contact"),
+        DeskError::Unsendable => (StatusCode::UNPROCESSABLE_ENTITY, "unsendable"),
+        DeskError::Wechat => (StatusCode::BAD_GATEWAY, "wechat"),
+        DeskError::UnknownChoice => (StatusCode::UNPROCESSABLE_ENTITY, "bad_request"),
+        DeskError::Busy | DeskError::Repeated => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        DeskError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "broken"),
     }
 }
 

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::words::{self, Language};
 use crate::config::Config;
-use crate::desk::{Allowance, Groups, Listed, Reply, View, WhyNot};
+use crate::desk::{About, Allowance, Groups, Listed, Reply, View, WhyNot};
 use crate::domain::binding::Binding;
 use crate::domain::complaint::Limit;
 use crate::domain::time::UnixMs;
+use crate::staff::Session;
 use crate::store::{Case, Complaint, DeskAgent, Direction, Message, Present};
 
 /// For whom the JSON is: his language, and the names of accounts and groups.
@@ -58,7 +59,9 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn view(&self, view: &View) -> Value {
+    pub(super) fn view(&self, view: &View, reader: &Session) -> Value {
+        // Whom a judgement is about may read it, and who judges.
+        let judgement = view.judgement.as_ref().filter(|_| view.mine || reader.role.sees_every_case());
         let earlier: Vec<Value> = view.others.iter().map(|case| self.case(case)).collect();
         json!({
             "case": self.case(&view.case),
@@ -68,6 +71,12 @@ impl Reader<'_> {
             "customer": view.binding.as_ref().map(customer),
             "others": earlier,
             "complaint": view.complaint.as_ref().map(|complaint| self.complaint(complaint)),
+            "judgement": judgement.map(|judgement| json!({
+                "points": judgement.points.points(),
+                "note": judgement.note.reveal(),
+                "by": judgement.by,
+                "at": judgement.at.0,
+            })),
             "now": self.now.0,
         })
     }
@@ -109,12 +118,29 @@ pub(super) fn reply(reply: &Reply) -> Value {
     json!({ "title": reply.title, "text": reply.text, "groups": reply.groups })
 }
 
+/// What is known beside the talk.
+pub(super) fn about(about: &About) -> Value {
+    let transactions: Vec<Value> = about
+        .transactions
+        .iter()
+        .map(|told| {
+            json!({
+                "kind": told.kind,
+                "amount": told.amount.value,
+                "currency": told.amount.currency,
+                "merchant": told.merchant.as_ref().map(|merchant| merchant.name.as_str()),
+                "tail": told.card_last4.as_str(),
+                "at": told.occurred_ms.0,
+            })
+        })
+        .collect();
+    let guesses: Vec<Value> =
+        about.guesses.iter().map(|guess| json!({ "title": guess.title, "text": guess.text })).collect();
+    json!({ "services": about.services, "transactions": transactions, "guesses": guesses })
+}
+
 fn allowance(allowance: &Allowance) -> Value {
-    let why_not = allowance.why_not.map(|why| match why {
-        WhyNot::Closed => "closed",
-        WhyNot::Spent => "spent",
-        WhyNot::Unfollowed => "unfollowed",
-    });
+    let why_not = allowance.why_not.map(WhyNot::name);
     json!({ "left": allowance.left, "until": allowance.until.map(|until| until.0), "why_not": why_not })
 }
 
@@ -140,7 +166,6 @@ fn customer(binding: &Binding) -> Value {
 
 pub(super) fn message(message: &Message) -> Value {
     let agent = message.author.strip_prefix("agent:");
-    let content = serde_json::from_str(message.content.reveal()).map_or(Value::Null, with_kind);
     json!({
         "seq": message.seq,
         "from": if agent.is_some() { "agent" } else { message.author.as_str() },
@@ -149,8 +174,13 @@ pub(super) fn message(message: &Message) -> Value {
         "channel": message.channel.name(),
         "at": message.at.0,
         "state": message.state,
-        "content": content,
+        "content": log_entry(message),
     })
+}
+
+/// What an entry of the log says.
+pub(in crate::web) fn log_entry(message: &Message) -> Value {
+    serde_json::from_str(message.content.reveal()).map_or(Value::Null, with_kind)
 }
 
 /// A passive reply stands in the log under its name (`{"text": "…"}`); everything else says its `kind`.

@@ -28,6 +28,8 @@ use crate::config::Config;
 use crate::desk::Desk;
 use crate::staff::{Activity, Role, Session, Staff};
 use guard::DeskFailure;
+pub(super) use guard::refusal_of;
+pub(super) use json::log_entry;
 use words::{Language, Words};
 
 /// Largest form.
@@ -44,13 +46,18 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Files that pages load: name, type, text.
-const ASSETS: [(&str, &str, &str); 8] = [
+const ASSETS: [(&str, &str, &str); 9] = [
     ("icon.svg", "image/svg+xml", include_str!("../../../templates/pages/desk/assets/icon.svg")),
     ("desk.css", "text/css; charset=utf-8", include_str!("../../../templates/pages/desk/assets/desk.css")),
     (
         "desk.js",
         "text/javascript; charset=utf-8",
         include_str!("../../../templates/pages/desk/assets/desk.js"),
+    ),
+    (
+        "about.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../../templates/pages/desk/assets/about.js"),
     ),
     (
         "talk.js",

@@ -14,10 +14,10 @@ use super::audit::harmless;
 use super::guard::{self, DeskFailure};
 use super::words::{self, Language, Words};
 use super::{base, guarded, html, json as shape, see_other};
-use crate::desk::{Figures, Report};
+use crate::desk::{Containment, Figures, Report};
 use crate::domain::ids::AccountId;
 use crate::staff::{Activity, Session};
-use crate::store::DeskAgent;
+use crate::store::{DeskAgent, JudgedAgent};
 
 /// Days of a report when none are asked for.
 const REPORT_DAYS: i32 = 7;
@@ -40,8 +40,11 @@ struct WallPage<'a> {
 /// One line of a report: its name and its figures, already in words.
 struct Line {
     name: String,
-    cells: [String; 9],
+    cells: Vec<String>,
 }
+
+/// A table of a report: its title, the heads of its columns, its lines.
+type Table = (&'static str, Vec<&'static str>, Vec<Line>);
 
 /// One bar of a chart.
 struct Bar {
@@ -65,7 +68,7 @@ struct ReportPage<'a> {
     to: String,
     trouble: Option<&'static str>,
     cut: bool,
-    tables: Vec<(&'static str, Vec<Line>)>,
+    tables: Vec<Table>,
     charts: Vec<(&'static str, Vec<Bar>)>,
     chart_width: u64,
     counts: Vec<(&'static str, Vec<(String, u64)>)>,
@@ -144,6 +147,53 @@ pub(super) async fn wall(request: HttpRequest, rooms: Rooms) -> Answer {
         "groups": groups, "people": people, "complaints": complaints, "talks": talks,
         "now": rooms.desk.now().0,
     })))
+}
+
+/// Ended cases to be judged, drawn by lot.
+pub(super) async fn samples(request: HttpRequest, rooms: Rooms) -> Answer {
+    let session = guard::reading(&request, &rooms.staff).await?;
+    let mut samples = Vec::new();
+    for account in rooms.accounts(&session) {
+        let drawn = rooms.desk.samples(&session, &account).await;
+        let drawn = drawn.map_err(|error| DeskFailure::of(&request, &error))?;
+        samples.extend(
+            rooms.shaped(&request, |reader| drawn.iter().map(|case| reader.case(case)).collect::<Vec<_>>()),
+        );
+    }
+    Ok(guarded(StatusCode::OK).json(json!({ "cases": samples })))
+}
+
+#[derive(Deserialize)]
+pub(super) struct JudgementBody {
+    points: i64,
+    note: String,
+}
+
+pub(super) async fn judge(
+    request: HttpRequest,
+    rooms: Rooms,
+    case_id: Path<String>,
+    body: Json<JudgementBody>,
+) -> Answer {
+    let session = rooms.acting(&request).await?;
+    done(&request, rooms.desk.judge(&session, &case_id, body.points, &body.note).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct WhisperBody {
+    text: String,
+}
+
+pub(super) async fn whisper(
+    request: HttpRequest,
+    rooms: Rooms,
+    case_id: Path<String>,
+    body: Json<WhisperBody>,
+) -> Answer {
+    let session = rooms.acting(&request).await?;
+    let whispered = rooms.desk.whisper(&session, &case_id, &body.text).await;
+    let seq = whispered.map_err(|error| DeskFailure::of(&request, &error))?;
+    Ok(guarded(StatusCode::OK).json(json!({ "seq": seq })))
 }
 
 pub(super) async fn take_over(request: HttpRequest, rooms: Rooms, case_id: Path<String>) -> Answer {
@@ -248,6 +298,7 @@ pub(super) async fn show_report(request: HttpRequest, rooms: Rooms, period: Quer
     let group_name = |id: &String| words::group(language, &files.groups, id).to_owned();
     let words = language.words();
     let same = |name: &String| name.clone();
+    let heads = || words.columns().to_vec();
     let page = ReportPage {
         base: &base,
         words,
@@ -264,14 +315,29 @@ pub(super) async fn show_report(request: HttpRequest, rooms: Rooms, period: Quer
         trouble,
         cut: report.cut,
         tables: vec![
-            (words.in_all, vec![line(words.in_all.to_owned(), &report.whole)]),
-            (words.by_group, report.groups.iter().map(|(id, of)| line(group_name(id), of)).collect()),
-            (words.by_agent, report.agents.iter().map(|(name, of)| line(name.clone(), of)).collect()),
-            (words.by_day, report.days.iter().map(|(day, of)| line(day.to_string(), of)).collect()),
+            (words.in_all, heads(), vec![line(words.in_all.to_owned(), &report.whole)]),
+            (words.containment, words.containment_columns().to_vec(), containment_lines(words, &report)),
+            (
+                words.by_group,
+                heads(),
+                report.groups.iter().map(|(id, of)| line(group_name(id), of)).collect(),
+            ),
+            (
+                words.by_agent,
+                heads(),
+                report.agents.iter().map(|(name, of)| line(name.clone(), of)).collect(),
+            ),
+            (
+                words.quality,
+                words.quality_columns().to_vec(),
+                report.quality.iter().map(quality_line).collect(),
+            ),
+            (words.by_day, heads(), report.days.iter().map(|(day, of)| line(day.to_string(), of)).collect()),
         ],
         charts: vec![
-            (words.cases_a_day, bars(&report, |of| of.cases)),
-            (words.wait_a_day, bars(&report, |of| of.wait_p50_s.unwrap_or(0))),
+            (words.cases_a_day, bars(&report.days, |of| of.cases)),
+            (words.wait_a_day, bars(&report.days, |of| of.wait_p50_s.unwrap_or(0))),
+            (words.containment_a_day, bars(&report.contained_days, |of| percent_of(of).unwrap_or(0))),
         ],
         chart_width: BAR_STEP * u64::try_from(report.days.len().max(1)).unwrap_or(1),
         counts: vec![
@@ -312,54 +378,95 @@ pub(super) async fn report_csv(request: HttpRequest, rooms: Rooms, period: Query
 fn csv_of(report: &Report, words: &Words, marked: &str) -> Result<Vec<u8>, csv::Error> {
     // Spreadsheets know UTF-8 by this mark.
     let mut writer = csv::Writer::from_writer("\u{feff}".as_bytes().to_vec());
-    let head = words.columns();
+    let (cases, contained, quality) = (words.columns(), words.containment_columns(), words.quality_columns());
+    let heads = cases.into_iter().chain(contained).chain(quality);
     writer
-        .write_record([words.part, words.name_of_line].into_iter().chain(head).chain([words.exported_by]))?;
-    let mut put = |part: &str, name: String, figures: &Figures| {
-        let line = line(name, figures);
-        let cells = [part.to_owned(), line.name].into_iter().chain(line.cells).chain([marked.to_owned()]);
-        writer.write_record(cells.map(|cell| harmless(&cell)))
+        .write_record([words.part, words.name_of_line].into_iter().chain(heads).chain([words.exported_by]))?;
+    let none = |count: usize| vec![String::new(); count];
+    // A row has figures of cases, of contacts, or of judgements; what is not of its kind stays empty.
+    let mut put = |part: &str, name: String, filled: [Option<Vec<String>>; 3]| {
+        let widths = [cases.len(), contained.len(), quality.len()];
+        let cells =
+            filled.into_iter().zip(widths).flat_map(|(cells, width)| cells.unwrap_or_else(|| none(width)));
+        let row = [part.to_owned(), name].into_iter().chain(cells).chain([marked.to_owned()]);
+        writer.write_record(row.map(|cell| harmless(&cell)))
     };
-    put(words.in_all, String::new(), &report.whole)?;
-    for (day, figures) in &report.days {
-        put(words.by_day, day.to_string(), figures)?;
+    put(
+        words.in_all,
+        String::new(),
+        [Some(cells(&report.whole)), Some(contact_cells(&report.contained)), None],
+    )?;
+    for ((day, figures), (_, contained)) in report.days.iter().zip(&report.contained_days) {
+        put(words.by_day, day.to_string(), [Some(cells(figures)), Some(contact_cells(contained)), None])?;
     }
     for (group, figures) in &report.groups {
-        put(words.by_group, group.clone(), figures)?;
+        put(words.by_group, group.clone(), [Some(cells(figures)), None, None])?;
     }
     for (agent, figures) in &report.agents {
-        put(words.by_agent, agent.clone(), figures)?;
+        put(words.by_agent, agent.clone(), [Some(cells(figures)), None, None])?;
+    }
+    for judged in &report.quality {
+        put(words.quality, judged.agent.clone(), [None, None, Some(quality_line(judged).cells)])?;
     }
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
 fn line(name: String, of: &Figures) -> Line {
-    let or_none = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
-    let percent = |part: u64, whole: u64| {
-        (part * 100).checked_div(whole).map_or_else(|| "–".to_owned(), |percent| format!("{percent}%"))
-    };
-    let score = of
-        .score_hundredths
-        .map_or_else(|| "–".to_owned(), |hundredths| format!("{}.{:02}", hundredths / 100, hundredths % 100));
-    Line {
-        name,
-        cells: [
-            of.cases.to_string(),
-            of.answered.to_string(),
-            percent(of.in_time, of.answered),
-            or_none(of.wait_p50_s),
-            or_none(of.wait_p90_s),
-            or_none(of.handling_p50_s),
-            of.transferred.to_string(),
-            of.rated.to_string(),
-            score,
-        ],
-    }
+    Line { name, cells: cells(of) }
 }
 
-fn bars(report: &Report, value: impl Fn(&Figures) -> u64) -> Vec<Bar> {
-    let most = report.days.iter().map(|(_, of)| value(of)).max().unwrap_or(0).max(1);
-    let bar = |(at, (day, of)): (u64, &(Date, Figures))| {
+fn cells(of: &Figures) -> Vec<String> {
+    let or_none = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
+    vec![
+        of.cases.to_string(),
+        of.answered.to_string(),
+        percent(of.in_time, of.answered),
+        or_none(of.wait_p50_s),
+        or_none(of.wait_p90_s),
+        or_none(of.handling_p50_s),
+        of.transferred.to_string(),
+        of.rated.to_string(),
+        points(of.score_hundredths),
+    ]
+}
+
+fn containment_lines(words: &Words, report: &Report) -> Vec<Line> {
+    let days = report.contained_days.iter().filter(|(_, of)| of.contacts > 0);
+    let days = days.map(|(day, of)| Line { name: day.to_string(), cells: contact_cells(of) });
+    let whole = Line { name: words.in_all.to_owned(), cells: contact_cells(&report.contained) };
+    std::iter::once(whole).chain(days).collect()
+}
+
+fn contact_cells(of: &Containment) -> Vec<String> {
+    vec![
+        of.contacts.to_string(),
+        of.handed_over.to_string(),
+        of.repeated.to_string(),
+        percent(of.contained(), of.contacts),
+    ]
+}
+
+fn quality_line(judged: &JudgedAgent) -> Line {
+    let mean = (judged.points * 100).checked_div(judged.cases);
+    Line { name: judged.agent.clone(), cells: vec![judged.cases.to_string(), points(mean)] }
+}
+
+fn percent_of(of: &Containment) -> Option<u64> {
+    (of.contained() * 100).checked_div(of.contacts)
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    (part * 100).checked_div(whole).map_or_else(|| "–".to_owned(), |percent| format!("{percent}%"))
+}
+
+fn points(hundredths: Option<u64>) -> String {
+    hundredths
+        .map_or_else(|| "–".to_owned(), |hundredths| format!("{}.{:02}", hundredths / 100, hundredths % 100))
+}
+
+fn bars<T>(days: &[(Date, T)], value: impl Fn(&T) -> u64) -> Vec<Bar> {
+    let most = days.iter().map(|(_, of)| value(of)).max().unwrap_or(0).max(1);
+    let bar = |(at, (day, of)): (u64, &(Date, T))| {
         let height = value(of) * BAR_MAX / most;
         Bar {
             name: day.strftime("%m-%d").to_string(),
@@ -369,7 +476,7 @@ fn bars(report: &Report, value: impl Fn(&Figures) -> u64) -> Vec<Bar> {
             height,
         }
     };
-    (0..).zip(&report.days).map(bar).collect()
+    (0..).zip(days).map(bar).collect()
 }
 
 #[cfg(test)]

@@ -175,6 +175,25 @@ words! {
     transferred: "转接", "Transferred";
     rated: "已评价", "Rated";
     score: "平均评分", "Mean rating";
+    containment: "机器人独立解决", "Contained by the bot";
+    containment_a_day: "每日机器人独立解决率（%）", "Contained by the bot, % a day";
+    contacts: "咨询数", "Contacts";
+    handed_over: "转人工", "Handed over";
+    repeated: "24 小时内再次咨询", "Came again in 24 h";
+    contained: "独立解决率", "Contained";
+    quality: "质检", "Quality";
+    quality_draw: "待质检（近 7 天随机抽取）", "To be judged (drawn by lot, 7 days)";
+    quality_judged: "已质检数", "Judged";
+    quality_mean: "质检均分", "Mean points";
+    quality_points: "质检打分", "Points";
+    quality_note: "评语（可不填）", "Why (optional)";
+    whisper: "密语给坐席", "Whisper to the agent";
+    whisper_hint: "只有接待的坐席和班长可见", "Only the agent and supervisors see it";
+    guesses: "机器人建议", "The robot suggests";
+    recent_services: "最近办理", "Last services";
+    recent_transactions: "最近交易", "Last transactions";
+    reveal_open: "查看客户号", "Show the customer number";
+    key_guess: "采用机器人建议并发送", "Send what the robot suggests";
     exported_by: "导出人", "Exported by";
     report_cut: "数据过多，仅统计前 20 万个会话，请缩短时间范围。", "Too much: only the first 200,000 cases are counted. Please shorten the period.";
     ready: "自动接入", "Auto-assign";
@@ -204,6 +223,16 @@ words! {
 }
 
 impl Words {
+    /// The heads of the columns on what the bot did alone.
+    pub(super) fn containment_columns(&self) -> [&'static str; 4] {
+        [self.contacts, self.handed_over, self.repeated, self.contained]
+    }
+
+    /// The heads of the columns on judgements.
+    pub(super) fn quality_columns(&self) -> [&'static str; 2] {
+        [self.quality_judged, self.quality_mean]
+    }
+
     /// The heads of a report's columns.
     pub(super) fn columns(&self) -> [&'static str; 9] {
         [

@@ -1,5 +1,6 @@
 // The desk: lists on the left, one conversation in the middle, its customer on the right.
 
+import { drawJudgement, drawLooking, guessAt, readAbout } from './about.js';
 import { Lost, address, get, listen, messageKey, post, postFile } from './server.js';
 import { drawColleagues, openReplies, ring, setReplies } from './replies.js';
 import { Talk, element } from './talk.js';
@@ -199,7 +200,7 @@ async function readEarlier() {
   at('earlier').hidden = !body.more;
 }
 
-function drawOpen({ case: one, mine, allowance, customer, others, complaint }) {
+function drawOpen({ case: one, mine, allowance, customer, others, complaint, looking, judgement }) {
   at('nothing').hidden = true;
   at('open').hidden = false;
   at('customer').hidden = false;
@@ -220,6 +221,12 @@ function drawOpen({ case: one, mine, allowance, customer, others, complaint }) {
   drawFacts(one, customer);
   drawComplaint(complaint);
   drawOthers(others);
+  drawLooking(looking);
+  drawJudgement(one, judgement, isSupervisor);
+  at('whisper-form').hidden = !(isSupervisor && !mine && one.state === 'with_agent');
+  at('reveal').hidden = !(customer && (mine || isSupervisor));
+  at('reveal').href = `${root.dataset.base}/reveal?case=${encodeURIComponent(one.case_id)}`;
+  readAbout(one, talking, sendText);
 }
 
 function drawComplaint(complaint) {
@@ -229,7 +236,17 @@ function drawComplaint(complaint) {
     ? words.complaintSettled(complaint.settled_by, moment(complaint.settled))
     : words.complaintBy(words.limits[complaint.limit], moment(complaint.until));
   at('complaint-clock').textContent = `${complaint.reason} · ${clock}`;
-  at('complaint-settle').hidden = Boolean(complaint.settled);
+  at('whisper-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  act('whisper', { text: at('whisper').value });
+  at('whisper').value = '';
+});
+at('judge-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  act('quality', { points: Number(at('judge-form').elements.points.value), note: at('judge-note').value });
+  at('judge-form').reset();
+});
+at('complaint-settle').hidden = Boolean(complaint.settled);
 }
 
 function drawOthers(others) {
@@ -253,7 +270,7 @@ function drawAllowance({ left, until, why_not: whyNot }) {
   line.textContent = whyNot ? words[whyNot] : open.filter(Boolean).join(' · ');
   line.className = whyNot ? 'none' : left <= 1 ? 'few' : '';
   // What is still possible, instead of a box that fails.
-  const still = { closed: words.stillClosed, spent: words.stillSpent, unfollowed: words.stillUnfollowed };
+  const still = { not_yet: words.stillNotYet, closed: words.stillClosed, spent: words.stillSpent, unfollowed: words.stillUnfollowed };
   at('still').hidden = !whyNot || noting;
   at('still-why').textContent = still[whyNot] ?? '';
   at('image-open').disabled = Boolean(whyNot) || noting;
@@ -266,7 +283,7 @@ function drawAllowance({ left, until, why_not: whyNot }) {
 
 /** WeChat lets nothing through now, so that what is written waits for the customer. */
 function leavesWords() {
-  return ['closed', 'spent'].includes(open?.view?.allowance.why_not);
+  return ['not_yet', 'closed', 'spent'].includes(open?.view?.allowance.why_not);
 }
 
 function setNoting(on) {
@@ -311,6 +328,17 @@ function drawBytes() {
 }
 
 let sending = false;
+/** Sends words that stand ready, as if they had been typed. What was being typed stays. */
+async function sendText(text) {
+  if (sending || at('composer').hidden) return;
+  const typed = at('answer').value;
+  setNoting(false);
+  at('answer').value = text;
+  await send();
+  if (at('answer').value === '' && typed) at('answer').value = typed;
+  drawBytes();
+}
+
 async function send() {
   const text = at('answer').value.trim();
   if (!open || sending || !text || tooLong(text)) return;
@@ -576,6 +604,11 @@ function switchBy(step) {
   show(lists.mine[next].case_id);
 }
 
+function suggest(index) {
+  const text = guessAt(index);
+  if (text) sendText(text);
+}
+
 const visible = (id) => !at(id).hidden && !at('open').hidden;
 const keys = {
   n: claimNext,
@@ -585,13 +618,16 @@ const keys = {
   e: () => visible('finish') && at('finish-dialog').showModal(),
   t: () => visible('transfer') && chooseColleague(),
   o: () => visible('note-mode') && !at('composer').hidden && at('note-mode').click(),
+  1: () => suggest(0),
+  2: () => suggest(1),
+  3: () => suggest(2),
   i: () => !at('composer').hidden && !at('image-open').disabled && at('image').click(),
 };
 document.addEventListener('keydown', (event) => {
   const typing = event.target.matches('input, textarea');
   if (event.key === '?' && !typing) return at('help').showModal();
   // With Alt some keyboards type other letters: the key's place on the keyboard decides.
-  const key = event.code.startsWith('Key') ? event.code.slice(3).toLowerCase() : event.key;
+  const key = /^(?:Key|Digit)(.)$/.exec(event.code)?.[1].toLowerCase() ?? event.key;
   if (!event.altKey || event.ctrlKey || !keys[key]) return undefined;
   event.preventDefault();
   return keys[key]();

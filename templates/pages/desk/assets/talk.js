@@ -67,11 +67,12 @@ export class Talk {
 
 function draw(message, fileOf) {
   const content = message.content ?? {};
-  if (content.kind === 'note') {
+  if (content.kind === 'note' || content.kind === 'whisper') {
+    const tag = content.kind === 'note' ? words.noteTag : words.whisperTag(content.to);
     const note = element('li', 'line out internal');
     const paper = element('div', 'bubble', String(content.text ?? ''));
     paper.dir = 'auto';
-    note.append(element('p', 'line-head', `${words.noteTag} · ${author(message)} · ${moment(message.at)}`), paper);
+    note.append(element('p', 'line-head', `${tag} · ${author(message)} · ${moment(message.at)}`), paper);
     return note;
   }
   if (content.kind === 'case') {

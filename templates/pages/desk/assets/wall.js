@@ -5,6 +5,7 @@ import { element } from './talk.js';
 import { moment, span, words } from './words.js';
 
 const EVERY_MS = 2000;
+const SAMPLES_EVERY_MS = 60000;
 const at = (id) => document.getElementById(id);
 const root = document.documentElement;
 let skew = 0;
@@ -53,6 +54,21 @@ function draw(body) {
     return element('li', one.limit === 'days_15' ? '' : 'late', line);
   }));
   if (body.complaints.length === 0) at('complaints').append(element('li', 'empty', words.noComplaints));
+}
+
+/** What is to be judged changes seldom: it is read on opening and now and then. */
+async function readSamples() {
+  const body = await get('samples').catch(() => null);
+  if (!body) return;
+  at('samples').replaceChildren(...body.cases.map((one) => {
+    const item = element('li', 'person');
+    const open = element('a', '', words.judge);
+    Object.assign(open, { href: `${root.dataset.base}#${encodeURIComponent(one.case_id)}` });
+    const line = [words.customer(one.label), one.skill, one.claimed_by, moment(one.closed)].join(' · ');
+    item.append(element('span', '', line), open);
+    return item;
+  }));
+  if (body.cases.length === 0) at('samples').append(element('li', 'empty', words.noSamples));
 }
 
 function drawAccounts(groups) {
@@ -147,3 +163,5 @@ at('agent-cancel').addEventListener('click', () => at('agent-dialog').close());
 at('move-to').selectedIndex = 1;
 read();
 setInterval(read, EVERY_MS);
+readSamples();
+setInterval(readSamples, SAMPLES_EVERY_MS);
