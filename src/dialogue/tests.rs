@@ -284,7 +284,8 @@ fn an_entry_of_the_knowledge_base_is_not_said_before_and_after_its_time() {
     let answer = |until: &str| {
         let content = Content::built_in().with(path, &text.replace("2030-12-31", until));
         let dialogue = Dialogue::load(&content).unwrap();
-        let said = Said::Text { text: "信用卡年费是多少".to_owned().into(), menu_item: None };
+        let text = crate::domain::secret::Personal::new("信用卡年费是多少".to_owned());
+        let said = Said::Text { text, menu_item: None };
         with_scene(&said, &DialogueState::default(), false, |scene| match dialogue.decide(scene) {
             Step::Done(outcome) => match outcome.reply {
                 Some(Say::Text(text)) => text,
