@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::super::desk::refusal_of;
 use super::with_retry_after;
@@ -117,6 +117,48 @@ struct ErrorMember {
     code: &'static str,
     /// What to do.
     message: String,
+}
+
+/// What a call that brings items answers. Only described: each handler answers for itself.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "a description is never made")]
+pub(super) enum TakenIn {
+    /// What was accepted is durable
+    #[response(status = 202)]
+    Taken(TakenBody),
+    /// The body is neither object nor array nor NDJSON
+    #[response(status = 400)]
+    Unparsable(ErrorBody),
+    /// The signature does not fit
+    #[response(status = 401)]
+    Unsigned(ErrorBody),
+    /// The webhook-id was used with another body
+    #[response(status = 409)]
+    Reused(ErrorBody),
+    /// More than 1,000 items or 4 MiB
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// The database does not answer
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
+
+/// What a question about one item answers. Only described.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "a description is never made")]
+pub(super) enum Known {
+    /// Its state and history
+    #[response(status = 200)]
+    State(StateBody),
+    /// The signature does not fit, or the webhook-id was used
+    #[response(status = 401)]
+    Unsigned(ErrorBody),
+    /// No such id within 400 days
+    #[response(status = 404)]
+    Unknown(ErrorBody),
+    /// The database does not answer
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
 }
 
 /// A call that is not carried out.

@@ -4,7 +4,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
-use super::answers::{ErrorBody, Refusal, RejectedBody, TakenBody};
+use super::answers::{ErrorBody, Refusal, RejectedBody, TakenBody, TakenIn};
 use super::signed::Call;
 use super::{BankApi, body, openapi};
 use crate::domain::card::{Card, CardTail};
@@ -21,14 +21,7 @@ const TEXT_CHARS_MAX: usize = 128;
     post, path = "/api/v1/bindings", tag = "bindings", operation_id = "postBindings",
     description = "One object, an array of up to 1,000, or NDJSON. Idempotent by account and openid.",
     request_body(content((openapi::BindingItems = "application/json"), (String = "application/x-ndjson"))),
-    responses(
-        (status = 202, body = TakenBody, description = "What was accepted is durable"),
-        (status = 400, body = ErrorBody, description = "The body is neither object nor array nor NDJSON"),
-        (status = 401, body = ErrorBody, description = "The signature does not fit"),
-        (status = 409, body = ErrorBody, description = "The webhook-id was used with another body"),
-        (status = 413, body = ErrorBody, description = "More than 1,000 items or 4 MiB"),
-        (status = 503, body = ErrorBody, description = "The database does not answer"),
-    ))]
+    responses(TakenIn))]
 pub(super) async fn post_bindings(
     api: Data<BankApi>,
     request: HttpRequest,

@@ -105,13 +105,7 @@ pub fn configure(routes: &mut ServiceConfig) {
     request_body(content(
         (openapi::TransactionItems = "application/json"), (String = "application/x-ndjson"))),
     responses(
-        (status = 202, body = TakenBody, description = "What was accepted is durable"),
-        (status = 400, body = answers::ErrorBody, description = "The body is neither object nor array nor NDJSON"),
-        (status = 401, body = answers::ErrorBody, description = "The signature does not fit"),
-        (status = 409, body = answers::ErrorBody, description = "The webhook-id was used with another body"),
-        (status = 413, body = answers::ErrorBody, description = "More than 1,000 items or 4 MiB"),
-        (status = 429, body = answers::ErrorBody, description = "The backlog is full; see Retry-After"),
-        (status = 503, body = answers::ErrorBody, description = "The database does not answer"),
+        answers::TakenIn, (status = 429, body = answers::ErrorBody, description = "The backlog is full; see Retry-After"),
     ))]
 async fn post_transactions(
     api: Data<BankApi>,
@@ -127,13 +121,7 @@ async fn post_transactions(
     description = "Same signature, batching and answer as transactions.",
     request_body(content((openapi::NoticeItems = "application/json"), (String = "application/x-ndjson"))),
     responses(
-        (status = 202, body = TakenBody, description = "What was accepted is durable"),
-        (status = 400, body = answers::ErrorBody, description = "The body is neither object nor array nor NDJSON"),
-        (status = 401, body = answers::ErrorBody, description = "The signature does not fit"),
-        (status = 409, body = answers::ErrorBody, description = "The webhook-id was used with another body"),
-        (status = 413, body = answers::ErrorBody, description = "More than 1,000 items or 4 MiB"),
-        (status = 429, body = answers::ErrorBody, description = "The backlog is full; see Retry-After"),
-        (status = 503, body = answers::ErrorBody, description = "The database does not answer"),
+        answers::TakenIn, (status = 429, body = answers::ErrorBody, description = "The backlog is full; see Retry-After"),
     ))]
 async fn post_notices(
     api: Data<BankApi>,
@@ -147,12 +135,7 @@ async fn post_notices(
 #[utoipa::path(
     get, path = "/api/v1/transactions/{transaction_id}", tag = "transactions", operation_id = "getTransaction",
     params(("transaction_id" = String, Path, description = "The bank's id, percent-encoded")),
-    responses(
-        (status = 200, body = StateBody, description = "Its state and history"),
-        (status = 401, body = answers::ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
-        (status = 404, body = answers::ErrorBody, description = "No such id within 400 days"),
-        (status = 503, body = answers::ErrorBody, description = "The database does not answer"),
-    ))]
+    responses(answers::Known))]
 async fn get_transaction(
     api: Data<BankApi>,
     id: Path<String>,
@@ -166,12 +149,7 @@ async fn get_transaction(
 #[utoipa::path(
     get, path = "/api/v1/notices/{notice_id}", tag = "notices", operation_id = "getNotice",
     params(("notice_id" = String, Path, description = "The bank's id, percent-encoded")),
-    responses(
-        (status = 200, body = StateBody, description = "Its state and history"),
-        (status = 401, body = answers::ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
-        (status = 404, body = answers::ErrorBody, description = "No such id within 400 days"),
-        (status = 503, body = answers::ErrorBody, description = "The database does not answer"),
-    ))]
+    responses(answers::Known))]
 async fn get_notice(
     api: Data<BankApi>,
     id: Path<String>,
