@@ -8,6 +8,7 @@
 #![expect(clippy::float_arithmetic, reason = "figures for people")]
 
 mod bank;
+mod figures;
 #[expect(dead_code, reason = "the database of the other load test is made and dropped beside")]
 #[path = "../load/fill.rs"]
 mod fill;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use bank::{Bank, Batch, DECLINED_EVERY};
 use clap::Parser;
+use figures::{micros, quantile};
 use outside::Outside;
 use process::Server;
 use tokio::task::JoinSet;
@@ -377,21 +379,10 @@ fn serve(config: &Path) -> anyhow::Result<Server> {
     Server::start_on(CORES, Path::new(OURS), &["serve", "--config", config], Some(&log))
 }
 
-fn micros(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
-}
-
 fn took(batches: &[Batch]) -> Vec<u32> {
     let mut took: Vec<u32> = batches.iter().map(|batch| micros(batch.took)).collect();
     took.sort_unstable();
     took
-}
-
-/// In milliseconds, of sorted microseconds.
-fn quantile(sorted: &[u32], share: f64) -> f64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-    let at = ((sorted.len().saturating_sub(1)) as f64 * share).round() as usize;
-    f64::from(sorted.get(at).copied().unwrap_or_default()) / 1e3
 }
 
 fn configuration(database: &str, folder: &Path, outside: &str) -> String {

@@ -321,9 +321,9 @@ impl Desk {
     /// The owner has seen everything that the customer wrote.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`DeskError::NoSuchCase`] when it is not the reader's to see.
     pub async fn seen(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
-        let case = self.reachable(session, case_id).await?;
+        let case = self.readable(session, case_id).await?;
         let commit = Commit::new(case.follower.part()).with(self.store.note_seen(case_id, &session.name));
         match self.store.commit(commit).await {
             Ok(()) => Ok(()),

@@ -3,8 +3,8 @@
 //! What changes here is told at once. What other instances change is found in the database, looked at ten times a
 //! second while a screen is open.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -17,6 +17,8 @@ use crate::store::{StoreError, Touched};
 
 /// Hints that a slow reader may be behind; beyond it he reads everything again.
 const BEHIND_MAX: usize = 256;
+/// Conversations whose agents are remembered; whose are forgotten, everybody hears of.
+const OWNERS_MAX: usize = 20_000;
 /// How often changes of other instances are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A commit may show this much later than its time says, and clocks of instances differ.
@@ -29,27 +31,53 @@ pub struct Hint {
     pub account: AccountId,
     /// The follower.
     pub follower: FollowerKey,
+    /// Only something was said, to this agent or by him: nobody else's lists changed. `None`: everybody's may have.
+    pub owner: Option<String>,
 }
 
 /// Carries hints to the screens of this process.
-pub(super) struct Live(broadcast::Sender<Hint>);
+pub(super) struct Live {
+    hints: broadcast::Sender<Hint>,
+    /// Who had which conversation when it was looked at last.
+    owners: Mutex<HashMap<FollowerKey, String>>,
+}
 
 impl Live {
     pub(super) fn new() -> Self {
-        Self(broadcast::Sender::new(BEHIND_MAX))
+        Self { hints: broadcast::Sender::new(BEHIND_MAX), owners: Mutex::default() }
     }
 
     pub(super) fn tell(&self, hint: Hint) {
         // Nobody listens: then nobody misses it.
-        drop(self.0.send(hint));
+        drop(self.hints.send(hint));
     }
 
     pub(super) fn listen(&self) -> broadcast::Receiver<Hint> {
-        self.0.subscribe()
+        self.hints.subscribe()
     }
 
     fn has_listeners(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.hints.receiver_count() > 0
+    }
+
+    /// Who has a conversation, as far as is known here.
+    pub(super) fn owner(&self, follower: FollowerKey) -> Option<String> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner).get(&follower).cloned()
+    }
+
+    /// Learns who has a conversation now. Tells whether the same agent had it before, so that only something was said.
+    fn is_still(&self, follower: FollowerKey, owner: Option<&str>) -> bool {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if owners.len() >= OWNERS_MAX {
+            owners.clear();
+        }
+        match owner {
+            Some(owner) => owners.insert(follower, owner.to_owned()).is_some_and(|before| before == owner),
+            None => {
+                owners.remove(&follower);
+                false
+            }
+        }
     }
 }
 
@@ -102,7 +130,11 @@ impl Desk {
         let touched = self.store.touched_cases(since).await?;
         found.0.retain(|old| old.at >= since);
         let fresh = touched.into_iter().filter(|change| found.0.insert(change.clone()));
-        let hint = |change: Touched| Hint { account: change.account, follower: change.follower };
+        let hint = |change: Touched| {
+            let is_still = self.live.is_still(change.follower, change.owner.as_deref());
+            let owner = change.owner.filter(|_| is_still);
+            Hint { account: change.account, follower: change.follower, owner }
+        };
         Ok(fresh.map(hint).collect())
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::window::UserAction;
 use crate::staff::Session;
 use crate::store::{Commit, CommitError, Conversation, StoreError, Write};
 
-/// Who read a conversation within this time has it before him: pages read every three seconds.
+/// Who read a conversation within this time has it before him: pages read every fifteen seconds at least.
 const LOOKING_FOR: Duration = Duration::from_secs(20);
 /// It is noted again only when it was noted so long ago.
 const NOTED_EVERY: Duration = Duration::from_secs(8);
@@ -24,7 +24,11 @@ impl Desk {
         let mut looking = self.store.looking_at(case_id, now - LOOKING_FOR).await?;
         let noted = looking.iter().any(|(name, at)| *name == session.name && now.since(*at) < NOTED_EVERY);
         if !noted {
-            let commit = Commit::new(0).with(self.store.note_looking(case_id, &session.name, now));
+            let mut commit = Commit::new(0).with(self.store.note_looking(case_id, &session.name, now));
+            if !looking.iter().any(|(name, _)| *name == session.name) {
+                // He is new here: the screens of the others are told.
+                commit.push(self.store.touch_case(case_id, now));
+            }
             if let Err(CommitError::Store(error)) = self.store.commit(commit).await {
                 return Err(error);
             }

@@ -386,7 +386,13 @@ impl Desk {
     /// After a commit: tells open screens that a conversation changed.
     pub fn notify(&self, account: &AccountId, follower: FollowerKey) {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
-        self.live.tell(Hint { account: account.clone(), follower });
+        self.live.tell(Hint { account: account.clone(), follower, owner: None });
+    }
+
+    /// After a commit in which a customer said something and nothing else changed: tells the screen of whoever has the
+    /// conversation, where that is known here, else every screen.
+    pub fn notify_said(&self, account: &AccountId, follower: FollowerKey) {
+        self.live.tell(Hint { account: account.clone(), follower, owner: self.live.owner(follower) });
     }
 
     /// Hints for one screen.

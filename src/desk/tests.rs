@@ -3,6 +3,7 @@
 mod external;
 mod files;
 mod random_walk;
+mod supervision;
 mod team;
 
 use std::time::Duration;

@@ -358,6 +358,8 @@ impl Inbound {
             Some(ours) => commit.extend(store.settle_push(ours, said.outcome, said.reply_seq)),
         }
         let on_a_screen = conversation.case_id.is_some() || loaded.conversation.case_id.is_some();
+        let only_said = conversation.stage == loaded.conversation.stage
+            && conversation.case_id == loaded.conversation.case_id;
         commit.push(store.save_conversation(conversation)?);
         let outgoing = commit.has_outgoing();
         let began = Instant::now();
@@ -368,8 +370,11 @@ impl Inbound {
                 if outgoing {
                     self.rooms.outbound.wake(turn.question.follower.part());
                 }
-                if on_a_screen {
-                    self.rooms.desk.notify(&turn.question.account.id, turn.question.follower);
+                let (desk, account) = (&self.rooms.desk, &turn.question.account.id);
+                match on_a_screen {
+                    true if only_said => desk.notify_said(account, turn.question.follower),
+                    true => desk.notify(account, turn.question.follower),
+                    false => {}
                 }
                 Ok(Settled::Answered(said.answer))
             }

@@ -45,7 +45,7 @@ statements! {
          AND COALESCE(last_reply_ms, 0) < $2 ORDER BY claimed_ms LIMIT 100"
     );
     UNNOTED = select_case!("account = $1 AND state = 'wrap_up' AND closed_ms < $2 ORDER BY closed_ms LIMIT 100");
-    TOUCHED = "SELECT account, fkey, case_id, touched_ms FROM desk_case WHERE touched_ms >= $1 \
+    TOUCHED = "SELECT account, fkey, case_id, touched_ms, state, claimed_by FROM desk_case WHERE touched_ms >= $1 \
         ORDER BY touched_ms LIMIT 1000";
     LAST_AGENT = "SELECT claimed_by FROM desk_case WHERE account = $1 AND fkey = $2 AND closed_ms >= $3 \
         AND claimed_by IS NOT NULL ORDER BY closed_ms DESC LIMIT 1";
@@ -147,6 +147,8 @@ pub struct Touched {
     pub case_id: String,
     /// When.
     pub at: UnixMs,
+    /// The agent who has it now.
+    pub owner: Option<String>,
 }
 
 impl Case {
@@ -267,11 +269,13 @@ impl Store {
     pub async fn touched_cases(&self, since: UnixMs) -> Result<Vec<Touched>, StoreError> {
         let rows = self.fetch(TOUCHED, vec![since.into()]).await?;
         let touched = |row: &Row| {
+            let with_agent = row.text(4)? == CaseState::WithAgent.name();
             Ok(Touched {
                 account: AccountId::new(row.text(0)?),
                 follower: row.follower(1)?,
                 case_id: row.text(2)?.to_owned(),
                 at: row.time(3)?,
+                owner: row.text_opt(5)?.filter(|_| with_agent).map(str::to_owned),
             })
         };
         rows.iter().map(touched).collect()

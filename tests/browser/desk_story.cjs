@@ -2,18 +2,13 @@
 // Usage: node desk_story.cjs BINARY SCREENSHOT_FOLDER
 "use strict";
 
-const { mkdirSync, mkdtempSync, rmSync } = require("node:fs");
-const { tmpdir } = require("node:os");
-const { join, resolve } = require("node:path");
-const { chromium } = require("playwright-core");
-const { Demo } = require("./demo.cjs");
 const { Desk } = require("./desk.cjs");
 const { Phone } = require("./phone.cjs");
+const { hold, play } = require("./stage.cjs");
 
 /** As long as the other tests wait: on a busy machine everything comes late, and still comes. */
 const WAIT_MS = 120_000;
 const ACCOUNT = "card";
-const [binary, screenshots] = process.argv.slice(2).map((path) => resolve(path));
 /** A picture of 64 × 48 green points. */
 const PICTURE = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAEAAAAAwCAIAAAAuKetIAAAARElEQVR42u3PMQ0AAAgDsP2IQwj+fyzwkjSpgaamX4uAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAwNUCXtQ8iC1uzU0AAAAASUVORK5CYII=",
@@ -30,10 +25,6 @@ const HARM = [
   "长".repeat(2000),
   "A".repeat(2000),
 ];
-
-function hold(condition, words) {
-  if (!condition) throw new Error(words);
-}
 
 class Customer {
   constructor(origin, openid) {
@@ -72,54 +63,6 @@ class Customer {
       }
     }
     throw new Error(`the phone never showed it: ${wanted}`);
-  }
-}
-
-async function main() {
-  mkdirSync(screenshots, { recursive: true });
-  const data = mkdtempSync(join(tmpdir(), "weikefu-desk-"));
-  const demo = await Demo.start(binary, data);
-  const browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-  });
-  const troubles = [];
-  const open = async (width, height) => {
-    const context = await browser.newContext({ viewport: { width, height }, locale: "zh-CN", timezoneId: "Asia/Shanghai" });
-    context.setDefaultTimeout(WAIT_MS);
-    const page = await context.newPage();
-    page.on("pageerror", (error) => troubles.push(`${page.url()}: ${error.message}`));
-    page.on("dialog", (dialog) => { troubles.push(`a dialog: ${dialog.message()}`); dialog.dismiss(); });
-    page.on("console", (message) => {
-      if (/Content Security Policy/i.test(message.text())) troubles.push(message.text());
-    });
-    return page;
-  };
-  const pages = { phone: await open(420, 860), one: await open(1360, 860), two: await open(1360, 860), boss: await open(1360, 860) };
-  let number = 0;
-  const step = async (name, page, work) => {
-    const began = Date.now();
-    await work();
-    number += 1;
-    await page.screenshot({ path: join(screenshots, `${String(number).padStart(2, "0")}-${name}.png`) });
-    console.log(`ok  ${String(Date.now() - began).padStart(6)} ms  ${name}`);
-  };
-  try {
-    await story({ demo, pages, step });
-    await harm({ demo, pages, step });
-    hold(troubles.length === 0, `the pages were not quiet:\n${troubles.join("\n")}`);
-    console.log(`${number} steps; screenshots in ${screenshots}`);
-  } catch (error) {
-    for (const [name, page] of Object.entries(pages)) {
-      await page.screenshot({ path: join(screenshots, `failed-${name}.png`) }).catch(() => {});
-    }
-    console.error(error, troubles.join("\n"));
-    if (!process.env.QUIET) console.error(demo.story());
-    process.exitCode = 1;
-  } finally {
-    await browser.close();
-    await demo.stop();
-    rmSync(data, { recursive: true, force: true });
   }
 }
 
@@ -201,6 +144,19 @@ async function story({ demo, pages, step }) {
     await pages.boss.locator("#log", { hasText: "疑似盗刷" }).waitFor();
     hold(await pages.boss.locator("#composer").isHidden(), "only the owner can write");
   });
+  await step("whisper-to-the-agent", pages.two, async () => {
+    await pages.boss.locator("#whisper").fill("先安抚客户，再核实交易");
+    await pages.boss.locator("#whisper-form button").click();
+    await pages.two.locator("#log .internal", { hasText: "先安抚客户" }).waitFor();
+    await pages.two.locator("#looking", { hasText: demo.staff.admin.name }).waitFor();
+  });
+  await step("robot-suggests", pages.two, async () => {
+    await customer.say("客服电话");
+    await pages.two.locator("#guesses .guess").first().waitFor();
+    const offered = await pages.two.locator("#guesses .guess span").first().innerText();
+    await pages.two.locator("#answer").press("Alt+1");
+    await customer.wait((entry) => entry.direction === "account" && String(entry.text ?? "").includes(offered.slice(0, 8)));
+  });
   await step("ended-and-rated", pages.phone, async () => {
     await two.finish("已解决");
     const question = await customer.wait((entry) => JSON.stringify(entry).includes("满意吗"));
@@ -214,6 +170,15 @@ async function story({ demo, pages, step }) {
     hold(text.includes("5.00") && text.includes("已解决"), `the report knows of it: ${text}`);
     const csv = await pages.boss.evaluate(async () => (await fetch("report.csv")).text());
     hold(csv.includes("5.00"), csv);
+    hold(text.includes("机器人独立解决"), "the report counts what the bot did alone");
+  });
+  await step("quality-judged", pages.boss, async () => {
+    await pages.boss.goto(`${demo.urls.desk}/wall`);
+    await pages.boss.locator("#samples a").first().click();
+    await pages.boss.locator("#judge-form input[value='4']").check();
+    await pages.boss.locator("#judge-note").fill("核实及时");
+    await pages.boss.locator("#judge-form button").click();
+    await pages.boss.locator("#judgement", { hasText: "4 分" }).waitFor();
   });
 }
 
@@ -260,4 +225,8 @@ async function harm({ demo, pages, step }) {
   }
 }
 
-main();
+const windows = { phone: [420, 860], one: [1440, 900], two: [1440, 900], boss: [1440, 900] };
+play({ windows, waitMs: WAIT_MS }, async (stage) => {
+  await story(stage);
+  await harm(stage);
+});

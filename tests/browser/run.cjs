@@ -1,14 +1,8 @@
 // What a stranger does: starts the demo, picks up the phone, binds a card, asks, applies, is alerted, talks to a
 // person, while the server is killed in the middle; then has a declined purchase mended and denies one. Usage: node run.cjs BINARY SCREENSHOT_FOLDER
-//
-// playwright-core comes from NODE_PATH (.ci/test installs it); the browser is Debian's.
 "use strict";
 
-const { mkdirSync, mkdtempSync, rmSync } = require("node:fs");
-const { tmpdir } = require("node:os");
-const { join, resolve } = require("node:path");
-const { chromium } = require("playwright-core");
-const { Demo } = require("./demo.cjs");
+const { hold, play } = require("./stage.cjs");
 const { Phone } = require("./phone.cjs");
 const { Desk } = require("./desk.cjs");
 const { Bank } = require("./bank.cjs");
@@ -18,62 +12,6 @@ const WAIT_MS = 30_000;
 const ALERT_WITHIN_MS = 1_000;
 /** Another number than the one that binding used: one number gets one code a minute. */
 const APPLICANT_PHONE = "13800138088";
-const [binary, screenshots] = process.argv.slice(2).map((path) => resolve(path));
-
-function hold(condition, words) {
-  if (!condition) throw new Error(words);
-}
-
-async function main() {
-  mkdirSync(screenshots, { recursive: true });
-  const data = mkdtempSync(join(tmpdir(), "weikefu-browser-"));
-  const demo = await Demo.start(binary, data);
-  const browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    ],
-  });
-  const troubles = [];
-  const open = async (width, height) => {
-    const context = await browser.newContext({ viewport: { width, height }, locale: "zh-CN", timezoneId: "Asia/Shanghai" });
-    context.setDefaultTimeout(WAIT_MS);
-    const page = await context.newPage();
-    page.on("pageerror", (error) => troubles.push(`${page.url()}: ${error.message}`));
-    return page;
-  };
-  const pages = { phone: await open(1360, 860), bank: await open(1280, 900), desk: await open(1360, 860) };
-  let number = 0;
-  const step = async (name, page, work) => {
-    const began = Date.now();
-    await work();
-    number += 1;
-    await page.screenshot({ path: join(screenshots, `${String(number).padStart(2, "0")}-${name}.png`) });
-    console.log(`ok  ${String(Date.now() - began).padStart(6)} ms  ${name}`);
-  };
-  try {
-    await story({ demo, pages, step });
-    hold(troubles.length === 0, `a page's script failed:\n${troubles.join("\n")}`);
-    console.log(`${number} steps; screenshots in ${screenshots}`);
-  } catch (error) {
-    for (const [name, page] of Object.entries(pages)) {
-      await page.screenshot({ path: join(screenshots, `failed-${name}.png`) }).catch(() => {});
-    }
-    console.error(error);
-    if (troubles.length > 0) console.error(troubles.join("\n"));
-    console.error(demo.story());
-    process.exitCode = 1;
-  } finally {
-    await browser.close();
-    const code = await demo.stop();
-    if (code !== 0) {
-      console.error(`the demo ended with ${code}`);
-      process.exitCode = 1;
-    }
-    rmSync(data, { recursive: true, force: true });
-  }
-}
 
 async function story({ demo, pages, step }) {
   const phone = new Phone(pages.phone, demo.urls.phone);
@@ -280,4 +218,4 @@ async function waitAsAnother(demo) {
   await post(api(`/${openid}/actions`), { action: "text", text: "人工" });
 }
 
-main();
+play({ windows: { phone: [1360, 860], bank: [1280, 900], desk: [1360, 860] }, waitMs: WAIT_MS }, story);

@@ -4,20 +4,11 @@
 "use strict";
 
 const { createHmac } = require("node:crypto");
-const { mkdirSync, mkdtempSync, rmSync } = require("node:fs");
-const { tmpdir } = require("node:os");
-const { join, resolve } = require("node:path");
-const { chromium } = require("playwright-core");
-const { Demo } = require("./demo.cjs");
 const { Phone } = require("./phone.cjs");
 const { Desk } = require("./desk.cjs");
+const { hold, play } = require("./stage.cjs");
 
 const WAIT_MS = 30_000;
-const [binary, screenshots] = process.argv.slice(2).map((path) => resolve(path));
-
-function hold(condition, words) {
-  if (!condition) throw new Error(words);
-}
 
 /** What an authenticator shows now that was given this key (RFC 6238), by none of the server's code. */
 function codeOf(base32) {
@@ -43,7 +34,7 @@ async function enter(page, code) {
   await page.locator("button.primary").click();
 }
 
-async function story({ demo, admin, agent, phone, step }) {
+async function story({ demo, pages: { admin, agent, phone }, step }) {
   const { desk } = demo.urls;
   let code = "";
   let recovery = [];
@@ -95,47 +86,5 @@ async function story({ demo, admin, agent, phone, step }) {
   });
 }
 
-async function main() {
-  mkdirSync(screenshots, { recursive: true });
-  const data = mkdtempSync(join(tmpdir(), "weikefu-staff-"));
-  const demo = await Demo.start(binary, data);
-  const browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-  });
-  const troubles = [];
-  const open = async () => {
-    const context = await browser.newContext({ viewport: { width: 1100, height: 860 }, locale: "zh-CN" });
-    context.setDefaultTimeout(WAIT_MS);
-    const page = await context.newPage();
-    page.on("pageerror", (error) => troubles.push(`${page.url()}: ${error.message}`));
-    page.on("console", (line) => {
-      if (line.text().includes("Content Security Policy")) troubles.push(`${page.url()}: ${line.text()}`);
-    });
-    return page;
-  };
-  const pages = { admin: await open(), agent: await open(), phone: await open() };
-  const step = async (name, page, work) => {
-    const began = Date.now();
-    await work();
-    await page.screenshot({ path: join(screenshots, `staff-${name}.png`) });
-    console.log(`ok  ${String(Date.now() - began).padStart(6)} ms  ${name}`);
-  };
-  try {
-    await story({ demo, ...pages, step });
-    hold(troubles.length === 0, `a page failed:\n${troubles.join("\n")}`);
-  } catch (error) {
-    for (const [name, page] of Object.entries(pages)) {
-      await page.screenshot({ path: join(screenshots, `staff-failed-${name}.png`) }).catch(() => {});
-    }
-    console.error(error);
-    console.error([...troubles, demo.story()].join("\n"));
-    process.exitCode = 1;
-  } finally {
-    await browser.close();
-    if ((await demo.stop()) !== 0) process.exitCode = 1;
-    rmSync(data, { recursive: true, force: true });
-  }
-}
-
-main();
+const windows = { admin: [1100, 860], agent: [1100, 860], phone: [1100, 860] };
+play({ windows, waitMs: WAIT_MS, prefix: "staff-" }, story);

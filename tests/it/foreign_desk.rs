@@ -12,6 +12,8 @@ use crate::world::{Engine, Follower, World, until};
 /// A picture of one point.
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+/// How customers learn that an answer waits for them.
+const REMINDER: &str = "[accounts.notices.case_update]\ntemplate_id = \"case_update\"\nfields = { result = \"thing3\" }\n\n[core]";
 const CASES: &str = "/api/v1/desk/card/cases";
 
 /// The bank's agent system.
@@ -71,7 +73,8 @@ async fn shown(phone: &Follower<'_>, text: &str) {
 async fn another_agent_system_has_the_conversations_from_the_offer_to_the_end() {
     for engine in Engine::at_hand() {
         let change = |text: String, _: &std::path::Path| {
-            text.replacen("id = \"card\"", "id = \"card\"\ndesk = \"external\"", 1)
+            let text = text.replacen("id = \"card\"", "id = \"card\"\ndesk = \"external\"", 1);
+            text.replacen("[core]", REMINDER, 1)
         };
         let mut world = World::prepared(engine, change).await;
         world.start_server().await;
@@ -167,6 +170,9 @@ async fn says_and_hears(system: &System<'_>, phone: &Follower<'_>, case_id: &str
     );
     let later = json!({ "agent": owner, "text": "请再发一条消息", "for_next_time": true });
     system.does(case_id, "messages", later).await;
+    let reminder =
+        |entry: &Value| entry["kind"] == "template" && entry.to_string().contains("您的咨询有新回复");
+    phone.wait("a card that says so", reminder).await;
 }
 
 async fn hands_over_and_ends(

@@ -16,7 +16,7 @@ use super::words::Language;
 use crate::desk::{Desk, Hint};
 use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
-use crate::staff::{Activity, Reach, Staff};
+use crate::staff::{Activity, Session, Staff};
 
 /// Streams of one process; whoever finds none falls back to asking.
 const STREAMS_MAX: usize = 4000;
@@ -36,7 +36,7 @@ struct Stream {
     desk: Data<Desk>,
     staff: Data<Staff>,
     token: Secret,
-    reach: Reach,
+    reader: Session,
     checked: UnixMs,
     begun: bool,
     over: bool,
@@ -51,14 +51,14 @@ pub(super) async fn stream(
     if foreign {
         return Err(DeskFailure::new(StatusCode::FORBIDDEN, "foreign", Language::of(&request)));
     }
-    let reach = guard::session(&request, &staff, Activity::Page).await?.reach;
+    let reader = guard::session(&request, &staff, Activity::Page).await?;
     let busy = || DeskFailure::new(StatusCode::SERVICE_UNAVAILABLE, "busy", Language::of(&request));
     let place = STREAMS.try_acquire().map_err(|_| busy())?;
     let token = guard::token(&request).ok_or_else(busy)?;
     let hints = desk.hints();
     let checked = desk.now();
     let stream =
-        Stream { _place: place, hints, desk, staff, token, reach, checked, begun: false, over: false };
+        Stream { _place: place, hints, desk, staff, token, reader, checked, begun: false, over: false };
     let body = futures::stream::unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, actix_web::Error>(Bytes::from(event)), stream))
@@ -71,6 +71,18 @@ pub(super) async fn stream(
 }
 
 impl Stream {
+    /// The next hint that is for this person: of an account that he does not serve not even that something happened is
+    /// told, and what is said in a conversation concerns whoever has it and supervisors.
+    async fn heard(&mut self) -> Result<Hint, RecvError> {
+        loop {
+            let hint = self.hints.recv().await?;
+            let concerns = hint.owner.as_ref().is_none_or(|owner| *owner == self.reader.name);
+            if self.reader.reach.covers(&hint.account) && (concerns || self.reader.role.sees_every_case()) {
+                return Ok(hint);
+            }
+        }
+    }
+
     /// The next event; `None` ends the stream.
     async fn next(&mut self) -> Option<String> {
         if self.over {
@@ -81,9 +93,7 @@ impl Stream {
             // Whatever happened while no stream was open is read now.
             return Some(EVERYTHING.to_owned());
         }
-        let event = match tokio::time::timeout(BEAT, self.hints.recv()).await {
-            // Of an account that this person does not serve: not even that something happened is told.
-            Ok(Ok(hint)) if !self.reach.covers(&hint.account) => ": beat\n\n".to_owned(),
+        let event = match tokio::time::timeout(BEAT, self.heard()).await {
             Ok(Ok(hint)) => {
                 let data = json!({ "account": hint.account.as_str(), "follower": hint.follower.to_string() });
                 format!("event: changed\ndata: {data}\n\n")
@@ -98,7 +108,7 @@ impl Stream {
             self.checked = now;
             // A database that fails for a moment is no reason to send people away; the next hint asks again.
             match self.staff.session(&self.token, Activity::Page).await {
-                Ok(Some(session)) => self.reach = session.reach,
+                Ok(Some(session)) => self.reader = session,
                 Ok(None) => {
                     self.over = true;
                     return Some("event: signed-out\ndata: {}\n\n".to_owned());

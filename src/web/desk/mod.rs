@@ -10,6 +10,7 @@ mod guard;
 mod json;
 mod live;
 mod media;
+mod report;
 mod reveal;
 mod sign_in;
 mod supervise;
@@ -104,8 +105,8 @@ pub fn configure(services: &mut ServiceConfig) {
             .configure(reveal::configure)
             .configure(audit::configure)
             .route("/wall", web::get().to(supervise::show_wall))
-            .route("/report", web::get().to(supervise::show_report))
-            .route("/report.csv", web::get().to(supervise::report_csv))
+            .route("/report", web::get().to(report::show_report))
+            .route("/report.csv", web::get().to(report::report_csv))
             .route("/live", web::get().to(live::stream))
             .route("/assets/{file}", web::get().to(asset))
             .service(api::scope())

@@ -135,6 +135,7 @@ macro_rules! server {
 }
 
 mod reveal;
+mod rights;
 
 /// A signed-in browser.
 struct Browser {

@@ -6,7 +6,9 @@ import { drawColleagues, openReplies, ring, setReplies } from './replies.js';
 import { Talk, element } from './talk.js';
 import { moment, span, words } from './words.js';
 
+/** Without hints everything is read so often; with them every fifth time, for what no hint tells. */
 const POLL_MS = 3000;
+const POLLS_WITH_HINTS = 5;
 const TYPING_MS = 8000;
 /** Lists are read at most this often for the sake of conversations that are not this agent's. */
 const OTHERS_MS = 1500;
@@ -225,7 +227,7 @@ function drawOpen({ case: one, mine, allowance, customer, others, complaint, loo
   drawJudgement(one, judgement, isSupervisor);
   at('whisper-form').hidden = !(isSupervisor && !mine && one.state === 'with_agent');
   at('reveal').hidden = !(customer && (mine || isSupervisor));
-  at('reveal').href = `${root.dataset.base}/reveal?case=${encodeURIComponent(one.case_id)}`;
+  Object.assign(at('reveal'), { href: `${root.dataset.base}/reveal?case=${encodeURIComponent(one.case_id)}` });
   readAbout(one, talking, sendText);
 }
 
@@ -495,8 +497,9 @@ async function refresh() {
   do {
     again = false;
     await attempt(async () => {
-      await readLists();
+      // What was said first, the lists after it.
       if (open) await readCase();
+      await readLists();
     }, false);
   } while (again);
   refreshing = false;
@@ -518,7 +521,11 @@ listen(hinted, (state) => {
   streaming = state;
   drawConnection();
 });
-setInterval(refresh, POLL_MS);
+let polls = 0;
+setInterval(() => {
+  polls += 1;
+  if (!streaming || polls % POLLS_WITH_HINTS === 0) refresh();
+}, POLL_MS);
 setInterval(() => {
   for (const line of document.querySelectorAll('[data-since]')) line.textContent = waitingText(Number(line.dataset.since));
   if (open?.view && !open.view.allowance.why_not) drawAllowance(open.view.allowance);
