@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::ids::AccountId;
 
 /// The folders of `templates/` that hold content. Pages are compiled into the program and are not among them.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 14] = [
     "accounts",
     "answers",
     "desk",
@@ -22,6 +22,9 @@ const FOLDERS: [&str; 11] = [
     "marketing",
     "menus",
     "notices",
+    "operations",
+    "places",
+    "promised",
     "services",
 ];
 /// The folders that one account may have of its own, under `accounts/<id>/`. Menus, hours and templates name their
@@ -271,7 +274,10 @@ fn is_content(path: &str) -> bool {
     let known = |kind: &str| path.ends_with(kind);
     let hidden = path.split('/').any(|part| part.starts_with('.'));
     !hidden
-        && (known(".toml") || known(".md") || known(".txt"))
+        && (known(".toml")
+            || known(".md")
+            || known(".txt")
+            || (known(".json") && path.starts_with("operations/")))
         && path.split('/').next().is_some_and(|folder| FOLDERS.contains(&folder))
 }
 

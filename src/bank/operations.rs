@@ -10,6 +10,8 @@ use jsonschema::error::ValidationErrorKind;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::content::{Content, Fault};
+
 /// The built-in operation files.
 #[derive(rust_embed::RustEmbed)]
 #[folder = "src/bank/schemas"]
@@ -240,6 +242,25 @@ impl Operations {
             files.push((name, String::from_utf8_lossy(&data).into_owned()));
         }
         Self::parse(files)
+    }
+
+    /// The operations that the program carries and those that a bank adds under `operations/`; one of the same name takes
+    /// its place.
+    ///
+    /// # Errors
+    /// Every file that cannot be used, with its name.
+    pub fn load(content: &Content) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut all = Self::builtin()
+            .map_err(|error| vec![Fault::new("the program's own operations", 1, error.to_string())])?;
+        for (path, file) in content.below("operations") {
+            let name = path.trim_start_matches("operations/").trim_end_matches(".json");
+            match Operation::parse(name, &file.text) {
+                Ok(operation) => drop(all.0.insert(Arc::clone(&operation.name), operation)),
+                Err(error) => faults.push(file.fault_at(0, error.to_string())),
+            }
+        }
+        if faults.is_empty() { Ok(all) } else { Err(faults) }
     }
 
     /// Reads operation files given as (name, text); a later one replaces an earlier one of its name.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::manifest::{Direction, Effect, FieldKind, Form, Lookup, Page, Pick, Proof, RowsBy, Sees};
+use super::manifest::{Direction, Effect, FieldKind, Form, Lookup, Page, Pick, RowsBy, Sees};
 use super::{Catalogue, NEXT_MAX, Service, samples};
 use crate::bank::{Operation, operations::CustomerUse};
 use crate::content::Fault;
+use crate::domain::step_up::Proof;
 use crate::render::TextFault;
 use crate::understanding::normalise;
 
@@ -79,9 +80,15 @@ impl Found<'_> {
         }
         for field in manifest.form.iter().flat_map(|form| &form.fields) {
             let choices = usize::from(!field.options.is_empty()) + usize::from(field.options_from.is_some());
-            let wanted = usize::from(field.kind == FieldKind::Choice);
-            if choices != wanted {
-                self.at(&field.name, "a choice has either options or options_from; other kinds have neither");
+            let fits = match field.kind {
+                FieldKind::Choice => choices == 1,
+                FieldKind::Amount | FieldKind::Count => choices <= 1,
+                _ => choices == 0,
+            };
+            if !fits {
+                let message = "a choice has either options or options_from; an amount or a count may have one \
+                               of them; other kinds have neither";
+                self.at(&field.name, message);
             }
             if (field.kind == FieldKind::Text) != field.characters_max.is_some() {
                 self.at(&field.name, "a text field has characters_max; other kinds have none");
@@ -94,18 +101,11 @@ impl Found<'_> {
         let bound = *manifest.binding.get_ref();
         match manifest.proof.get_ref() {
             Proof::None => {}
-            Proof::Otp if bound || manifest.link.is_some() => {}
-            Proof::Otp => {
+            Proof::Otp | Proof::Pin if bound || manifest.link.is_some() => {}
+            Proof::Otp | Proof::Pin => {
                 let message =
-                    "a one-time code goes to the customer's phone, so the service needs binding = true";
+                    "a one-time code and a PIN prove who a customer is, so the service needs binding = true";
                 self.at(&manifest.proof, message);
-            }
-            Proof::Pin if manifest.link.is_some() => {}
-            Proof::Pin => {
-                self.at(
-                    &manifest.proof,
-                    "only the page of a [link] can take a PIN; name one, or ask for less",
-                );
             }
         }
         let leads_out = manifest.escalate.is_some()
@@ -206,6 +206,15 @@ impl Found<'_> {
                 self.customer(operation, &from.operation);
                 self.params(operation, from.params.keys(), &from.operation);
                 self.list(operation, &from.list);
+            }
+        }
+        if let Some(facts) = &form.facts
+            && let Some(operation) = self.operation(catalogue, &facts.operation)
+        {
+            self.customer(operation, &facts.operation);
+            self.params(operation, facts.params.keys(), &facts.operation);
+            if matches!(operation.effect(), crate::bank::Effect::Write) {
+                self.at(&facts.operation, "facts are read, and this operation writes");
             }
         }
         for at_once in form.fields.iter().filter_map(|field| field.at_once.as_ref()) {
@@ -357,6 +366,9 @@ impl Found<'_> {
                 known.extend(from.flat_map(|operation| samples::members(operation.result_schema())));
             }
             known.extend(sees.names());
+            if sees == Sees::Given && manifest.form.as_ref().is_some_and(|form| form.facts.is_some()) {
+                known.insert("facts");
+            }
             if sees == Sees::Result && manifest.link.is_some() {
                 known.insert("link");
             }

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Service;
-use super::manifest::{Answer, Effect, Manifest, Proof, Template};
+use super::manifest::{Answer, Effect, Manifest, Template};
 use crate::content::{Fault, File};
+use crate::domain::step_up::Proof;
 
 /// What stands for the service's name in `say`.
 const NAME: &str = "{{ service }}";

@@ -5,17 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-/// What a follower must have proved beyond binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Proof {
-    /// Nothing more.
-    None,
-    /// A one-time code.
-    Otp,
-    /// The card's PIN, on the bank's own page.
-    Pin,
-}
+use crate::domain::step_up::Proof;
 
 /// Whether a service changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -201,6 +191,8 @@ pub struct Form {
     /// What is asked, in order.
     #[serde(default)]
     pub fields: Vec<Field>,
+    /// What is asked before each question and before `confirm`, whose texts see its result as `facts`.
+    pub facts: Option<Facts>,
     /// What will happen; waits for a plain yes. Without it the last field submits.
     pub confirm: Option<Template>,
     /// How the result reads.
@@ -212,6 +204,17 @@ pub struct Form {
     pub event: Option<Event>,
     /// Somebody's money is in danger: a person takes over, and what the core did not do is tried until it is done.
     pub urgent: Option<Urgent>,
+}
+
+/// `[form.facts]`: a read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// `core:name` or `house:name`.
+    pub operation: Spanned<String>,
+    /// Params of the operation, out of what is `given` so far; an empty one is left out.
+    #[serde(default)]
+    pub params: BTreeMap<String, Template>,
 }
 
 /// `[form.urgent]`: a person gets the conversation with the first thing that is done, or cannot be done; and a write
@@ -284,7 +287,15 @@ pub struct Field {
     pub prompt: Template,
     /// What is accepted.
     pub kind: FieldKind,
-    /// Fixed choices.
+    /// What it is called when it is corrected: 改金额.
+    pub label: Option<Spanned<String>>,
+    /// Words behind a `count` by which it is known in a sentence, the first for showing it: 期.
+    #[serde(default)]
+    pub units: Vec<String>,
+    /// Whether an `amount` may be nothing.
+    #[serde(default)]
+    pub zero: bool,
+    /// Fixed choices; suggestions where an amount or a count is asked for.
     #[serde(default)]
     pub options: Vec<Choice>,
     /// Choices out of an operation's result.
@@ -305,8 +316,16 @@ pub enum FieldKind {
     YesNo,
     /// Free words.
     Text,
-    /// An amount of renminbi, in digits or in words; the value is a decimal.
+    /// Money in yuan, in digits, capitals or as spoken; the value is a decimal such as `5000.00`.
     Amount,
+    /// A whole number.
+    Count,
+    /// A month; the value is `2026-10`.
+    Month,
+    /// A day; the value is `2026-11-22`.
+    Date,
+    /// A mobile number.
+    Phone,
     /// A span of the day, `晚上10点到早上8点`; the value is `22:00-08:00`, or `off`.
     Hours,
 }
@@ -409,6 +428,8 @@ impl Manifest {
             all.push((&form.answer, Sees::Submitted));
             all.extend(form.params.values().chain(&form.confirm).map(|text| (text, Sees::Given)));
             all.extend(form.refusals.values().map(|text| (text, Sees::Refusal)));
+            let facts = form.facts.iter().flat_map(|facts| facts.params.values());
+            all.extend(facts.map(|text| (text, Sees::Given)));
             all.extend(
                 form.event.iter().flat_map(|event| event.data.values()).map(|text| (text, Sees::Done)),
             );
@@ -447,7 +468,7 @@ pub enum Sees {
     Row,
     /// `code`, `message`.
     Refusal,
-    /// `given`, `chosen`.
+    /// `given`, `chosen`; `facts` where the form asks for them.
     Given,
     /// The members of the operation's result, `given`, `chosen`.
     Submitted,

@@ -19,10 +19,12 @@ use crate::understanding::{Class, Example};
 
 pub use knowledge::Entry;
 pub use manifest::{
-    Answer, AtOnce, Choice, Direction, Effect, Escalate, Event, EventKind, Field, FieldKind, Form, Link,
-    Lookup, Manifest, OptionsFrom, Page, Pick, Proof, Rows, RowsBy, Template, Urgent,
+    Answer, AtOnce, Choice, Direction, Effect, Escalate, Event, EventKind, Facts, Field, FieldKind, Form,
+    Link, Lookup, Manifest, OptionsFrom, Page, Pick, Rows, RowsBy, Template, Urgent,
 };
 pub use words::words;
+
+pub use crate::domain::step_up::Proof;
 
 /// Most services that one reply offers.
 pub const NEXT_MAX: usize = 9;

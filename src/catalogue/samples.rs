@@ -201,7 +201,7 @@ fn views(catalogue: &Catalogue, service: &Service, template: &Template, sees: Se
             sees,
             Sees::Result | Sees::Submitted | Sees::Row | Sees::Options | Sees::Done | Sees::AtOnce
         ) {
-            all.push(scene);
+            all.extend(with_facts(catalogue, service, sees, scene));
             continue;
         }
         for (operation, list) in sources(catalogue, service, template, sees) {
@@ -218,6 +218,18 @@ fn views(catalogue: &Catalogue, service: &Service, template: &Template, sees: Se
         }
     }
     all
+}
+
+/// The scene with each answer that a form's facts may have, for the texts that see them.
+fn with_facts(catalogue: &Catalogue, service: &Service, sees: Sees, scene: Values) -> Vec<Values> {
+    let facts = service.manifest.form.as_ref().and_then(|form| form.facts.as_ref());
+    let operation = facts.and_then(|facts| catalogue.operation(facts.operation.get_ref()));
+    match operation.filter(|_| sees == Sees::Given) {
+        Some(operation) => {
+            results(operation, 10).iter().map(|result| with(&scene, "facts", result)).collect()
+        }
+        None => vec![scene],
+    }
 }
 
 fn with(scene: &Values, name: &str, value: &Value) -> Values {
@@ -266,12 +278,17 @@ fn given(service: &Service, long: bool) -> Map<String, Value> {
     let fields = manifest.form.iter().flat_map(|form| &form.fields).map(|field| {
         let longest = field.characters_max.as_ref().map_or(20, |most| *most.get_ref());
         let word = "长".repeat(if long { usize::try_from(longest).unwrap_or(20) } else { 1 });
-        let value = field.options.get(usize::from(long)).or(field.options.first());
-        let value = match field.kind {
-            FieldKind::Amount => if long { "100000.00" } else { "0.00" }.to_owned(),
+        let typed = match field.kind {
+            FieldKind::Amount => if long { "9999999999.99" } else { "0.00" }.to_owned(),
+            FieldKind::Count => if long { "999" } else { "1" }.to_owned(),
+            FieldKind::Month => "2026-12".to_owned(),
+            FieldKind::Date => "2026-12-31".to_owned(),
+            FieldKind::Phone => "13800000000".to_owned(),
             FieldKind::Hours => if long { "22:00-08:00" } else { "off" }.to_owned(),
-            _ => value.map_or(word, |choice| choice.value.clone()),
+            FieldKind::Choice | FieldKind::YesNo | FieldKind::Text => word,
         };
+        let value = field.options.get(usize::from(long)).or(field.options.first());
+        let value = value.map_or(typed, |choice| choice.value.clone());
         (field.name.get_ref().clone(), json!(value))
     });
     let accepted = manifest.lookup.iter().flat_map(|lookup| &lookup.accepts);

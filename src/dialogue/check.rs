@@ -1,14 +1,16 @@
 //! `weikefu check`: everything about content that can be known before a customer meets it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::chat::{self, ExampleCore, Met, Run, made_up_account};
-use super::{DeskStatus, Dialogue, DialogueState, Links, Robots, Said, Scene, Step, Wish};
+use super::{Ask, DeskStatus, Dialogue, DialogueState, Links, Of, Robots, Said, Scene, Step, Wish};
 use crate::bank::Operations;
-use crate::catalogue::{Page, Service, Template, samples};
+use crate::catalogue::{Page, Proof, Service, Template, samples};
 use crate::config::Alerts;
 use crate::content::{Content, Fault, File};
 use crate::domain::alert_settings::AlertSettings;
@@ -23,6 +25,9 @@ use crate::wechat::menu::Menu;
 /// Longest link to a page that is reckoned with, in bytes.
 const LINK_BYTES: usize = 300;
 
+/// Questions to operations before a form says something.
+const ASKS_MAX: usize = 4;
+
 /// What a check found.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -30,8 +35,30 @@ pub struct Report {
     pub faults: Vec<Fault>,
     /// What the conversation tests showed of each service; empty where there are none.
     pub coverage: Vec<Coverage>,
+    /// How much of what `promised/` promises is covered; empty without conversation tests.
+    pub promised: Vec<Promised>,
     /// Conversations that ran.
     pub chats: usize,
+}
+
+/// One list of services that the content promises.
+#[derive(Debug)]
+pub struct Promised {
+    /// Its name in the file.
+    pub name: String,
+    /// Services on it.
+    pub count: usize,
+    /// Those that no conversation covers, or that are not done here.
+    pub missing: Vec<String>,
+}
+
+/// A file of `promised/`: a list of services.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PromisedFile {
+    #[serde(rename = "title")]
+    _title: String,
+    services: BTreeSet<String>,
 }
 
 /// What the conversation tests showed of a service.
@@ -53,6 +80,13 @@ impl fmt::Display for Report {
         writeln!(f, "{} conversations, {covered} of {} services covered", self.chats, self.coverage.len())?;
         for service in self.coverage.iter().filter(|service| !service.missing.is_empty()) {
             writeln!(f, "  {}: no conversation shows {}", service.service, service.missing.join(", "))?;
+        }
+        for promised in &self.promised {
+            let covered = promised.count - promised.missing.len();
+            writeln!(f, "{}: {covered} of {} covered", promised.name, promised.count)?;
+            for service in &promised.missing {
+                writeln!(f, "  {service}: is not done here, or not covered")?;
+            }
         }
         Ok(())
     }
@@ -77,7 +111,8 @@ pub fn check(content: &Content, accounts: &[&str], conversations: Option<&Path>)
             report.faults.extend(menu_faults(Some(&robots), content, &accounts));
             if let Some(folder) = conversations.filter(|folder| folder.is_dir()) {
                 robots.common().understanding().learn();
-                converse(robots.common(), folder, &mut report);
+                converse(robots.common(), content, folder, &mut report);
+                hold_promises(content, &mut report);
             }
         }
     }
@@ -152,7 +187,7 @@ impl Links for LongLinks {
         format!("https://{}", "x".repeat(LINK_BYTES))
     }
 
-    fn step_up(&self, _: &str) -> String {
+    fn step_up(&self, _: &str, _: Proof) -> String {
         format!("https://{}", "x".repeat(LINK_BYTES))
     }
 }
@@ -182,13 +217,27 @@ fn is_cut(dialogue: &Dialogue, service: &Service, result: &Value, bound: bool) -
         chat_window_open: true,
         silence_ceiling: Alerts::SILENCE_CEILING,
     };
-    match dialogue.decide(&scene) {
-        Step::Done(outcome) => outcome.cut,
-        Step::Ask(ask) => match dialogue.proceed(&scene, ask.then, Ok(result.clone())) {
-            Step::Done(outcome) => outcome.cut,
-            Step::Ask(_) => false,
-        },
+    let mut step = dialogue.decide(&scene);
+    for _ in 0..ASKS_MAX {
+        let ask = match step {
+            Step::Done(outcome) => return outcome.cut,
+            Step::Ask(ask) => ask,
+        };
+        let answer = match result {
+            // A form asks for its choices and facts.
+            Value::Null => longest_answer(dialogue, &ask),
+            result => result.clone(),
+        };
+        step = dialogue.proceed(&scene, ask.then, Ok(answer));
     }
+    false
+}
+
+/// The longest that an operation may answer.
+fn longest_answer(dialogue: &Dialogue, ask: &Ask) -> Value {
+    let of = if ask.of == Of::House { "house" } else { "core" };
+    let operation = dialogue.catalogue().operation(&format!("{of}:{}", ask.operation));
+    operation.and_then(|operation| samples::longest(operation, 20).into_iter().next()).unwrap_or_default()
 }
 
 pub(super) fn long_binding() -> Option<Binding> {
@@ -209,8 +258,8 @@ pub(super) fn long_binding() -> Option<Binding> {
     })
 }
 
-fn converse(dialogue: &Dialogue, folder: &Path, report: &mut Report) {
-    let Ok(core) = Operations::builtin() else { return };
+fn converse(dialogue: &Dialogue, content: &Content, folder: &Path, report: &mut Report) {
+    let Ok(core) = Operations::load(content) else { return };
     let mut run = Run::default();
     for file in chat_files(folder) {
         match file.and_then(|file| chat::parse(&file)) {
@@ -227,17 +276,39 @@ fn converse(dialogue: &Dialogue, folder: &Path, report: &mut Report) {
     }
 }
 
+/// Reads what is promised and counts what of it the conversations cover.
+fn hold_promises(content: &Content, report: &mut Report) {
+    for (path, file) in content.below("promised") {
+        let list: PromisedFile = match file.parse() {
+            Ok(list) => list,
+            Err(fault) => {
+                report.faults.push(fault);
+                continue;
+            }
+        };
+        let name = path.trim_start_matches("promised/").trim_end_matches(".toml").to_owned();
+        let covered = |id: &String| {
+            let mut services = report.coverage.iter();
+            services.any(|service| service.service == *id && service.missing.is_empty())
+        };
+        let missing = list.services.iter().filter(|id| !covered(id)).cloned().collect();
+        report.promised.push(Promised { name, count: list.services.len(), missing });
+    }
+}
+
 /// What conversations should show of a service, and do not.
 fn missing(service: &Service, met: Met) -> Vec<&'static str> {
     let manifest = &service.manifest;
     let lookup = manifest.lookup.as_ref().map(|lookup| &lookup.operation);
     let operation = lookup.or(manifest.form.as_ref().map(|form| &form.operation));
+    let proves = *manifest.proof.get_ref() != Proof::None && manifest.link.is_none();
     let of_core = operation.is_some_and(|operation| operation.get_ref().starts_with("core:"));
     let asks = manifest.form.as_ref().is_some_and(|form| !form.fields.is_empty() || form.confirm.is_some());
     [
         (!met.straight, "the straight way"),
         (of_core && !met.refusal, "a refusal of the core"),
         (service.needs_binding() && !met.guard, "its guard"),
+        (proves && !met.proof, "its proof"),
         (asks && !met.wrong_input, "a wrong answer in its form"),
     ]
     .into_iter()

@@ -72,7 +72,7 @@ impl Reply {
         text.push(&self.body);
         let choice = |line: &Line| match &line.item.action {
             Action::Start(wish) => Some((line.item.label.clone(), wish.clone())),
-            Action::Value(_) | Action::Confirm | Action::Leave | Action::NoneOfThese => None,
+            Action::Value(_) | Action::Confirm | Action::Leave | Action::Return | Action::NoneOfThese => None,
         };
         OnPage {
             text: text.join("\n\n"),

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use super::compose::{Line, Reply};
 use super::outcome::{AskError, Effect, Step};
 use super::owed::{self, Owed};
-use super::scene::Said;
-use super::spoken;
+use super::reading;
 use super::state::{Action, Form, Item, Wish};
 use super::texts::Key;
 use super::turn::{Turn, What, cleaned};
@@ -32,37 +31,18 @@ impl<'a> Turn<'a> {
     pub(super) fn open_form(mut self, service: &Service, wish: Wish) -> Step {
         let id = format!("{}-{}", self.scene.now.0, service.id());
         let opened = self.scene.now;
-        // What a page, a list or the wish itself brought stands in the customer's words where there are any.
-        let fields = service.manifest.form.iter().flat_map(|form| &form.fields);
-        let words = |name: &str, value: &str| {
-            let field = fields.clone().find(|field| field.name.get_ref() == name)?;
-            spoken::label(field.kind, value)
-        };
-        let chosen =
-            wish.given.iter().map(|(name, value)| (name.clone(), words(name, value).unwrap_or_default()));
-        let chosen = chosen.collect();
+        // What a page or a list brought has no words of its own.
+        let chosen = wish.given.keys().map(|name| (name.clone(), String::new())).collect();
         let done = BTreeSet::new();
         self.state.form = Some(Form { id, wish, chosen, tries: 0, opened, done, person: false });
+        self.read_ahead(service);
         self.next_question(service)
-    }
-
-    /// A wish with the amounts and hours that its own words name: `低于100不提醒`.
-    pub(super) fn heard(&self, service: &Service, mut wish: Wish) -> Wish {
-        let text = match self.scene.said {
-            Said::Text { text, menu_item: None } | Said::Voice { recognition: Some(text) } => text.reveal(),
-            _ => return wish,
-        };
-        for field in service.manifest.form.iter().flat_map(|form| &form.fields) {
-            if let Some(value) = spoken::heard(field.kind, text) {
-                wish.given.entry(field.name.get_ref().clone()).or_insert(value);
-            }
-        }
-        self.heard_besides(service, &mut wish, text);
-        wish
     }
 
     /// Drops a form that was left alone too long, and says so.
     pub(super) fn expire_form(&mut self) {
+        let now = self.scene.now;
+        self.state.aside.take_if(|form| now.since(form.opened) > Duration::from_secs(FORM_MINUTES * 60));
         let left = |form: &Form| self.scene.now.since(form.opened) > Duration::from_secs(FORM_MINUTES * 60);
         let Some(form) = self.state.form.take_if(|form| left(form)) else { return };
         self.forget_lists();
@@ -72,11 +52,13 @@ impl<'a> Turn<'a> {
         self.before.push(expired);
     }
 
-    /// Leaves the open form for something else, and says so.
+    /// Leaves the open form for something else, and says so. One that did something already is over.
     pub(super) fn put_form_aside(&mut self) {
         let Some(form) = self.state.form.take() else { return };
-        let left = self.say(Key::form_left, &self.form_values(&form));
+        let key = if form.done.is_empty() { Key::form_aside } else { Key::form_left };
+        let left = self.say(key, &self.form_values(&form));
         self.before.push(left);
+        self.state.aside = Some(form).filter(|form| form.done.is_empty());
     }
 
     /// Leaves the open form.
@@ -87,7 +69,7 @@ impl<'a> Turn<'a> {
         self.done(None, Reply { body, next, ..Reply::default() })
     }
 
-    fn form_values(&self, form: &Form) -> Values {
+    pub(super) fn form_values(&self, form: &Form) -> Values {
         let mut values = self.values();
         let label = self.dialogue.catalogue.get(&form.wish.service).map_or("", Service::label);
         values.set_text("service", label);
@@ -97,7 +79,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Asks what is still open, or what will happen, or submits.
-    fn next_question(self, service: &Service) -> Step {
+    pub(super) fn next_question(self, service: &Service) -> Step {
         let (Some(form), Some(asks)) = (&self.state.form, &service.manifest.form) else {
             return self.not_understood();
         };
@@ -121,23 +103,49 @@ impl<'a> Turn<'a> {
                 },
                 None => {
                     let choices = self.fixed_choices(field);
-                    self.question(service, &field.prompt, choices)
+                    self.question(service, choices)
                 }
             };
         }
         match &asks.confirm {
-            Some(confirm) => {
+            Some(_) => {
                 let choices = self.confirm_choices();
-                self.question(service, confirm, choices)
+                self.question(service, choices)
             }
             None => self.submit(service),
         }
     }
 
-    fn question(mut self, service: &Service, template: &catalogue::Template, rows: Vec<Line>) -> Step {
+    /// Puts the present question, or what will happen, once its facts are known.
+    fn question(self, service: &Service, rows: Vec<Line>) -> Step {
+        let (Some(form), Some(asks)) = (&self.state.form, &service.manifest.form) else {
+            return self.not_understood();
+        };
+        let choices: Vec<Item> = rows.into_iter().map(|line| line.item).collect();
+        let Some(facts) = &asks.facts else { return self.ask_with_facts(service, choices) };
+        match self.params(service, &facts.params, &self.form_values(form)) {
+            Ok(params) => {
+                let params = Value::Object(params);
+                self.call(facts.operation.get_ref(), params, false, None, What::Facts(choices))
+            }
+            Err(error) => self.failed_form(service, error),
+        }
+    }
+
+    /// Says the present question, or what will happen.
+    pub(super) fn ask_with_facts(mut self, service: &Service, choices: Vec<Item>) -> Step {
         self.forget_lists();
-        let Some(form) = &self.state.form else { return self.not_understood() };
-        match self.fill(service, template, &self.form_values(form)) {
+        let (Some(form), Some(asks)) = (&self.state.form, &service.manifest.form) else {
+            return self.not_understood();
+        };
+        let template = open_field(form, asks).map(|field| &field.prompt).or(asks.confirm.as_ref());
+        let Some(template) = template else { return self.not_understood() };
+        let mut values = self.form_values(form);
+        if let Some(facts) = &self.facts {
+            values.set("facts", facts);
+        }
+        let rows = choices.into_iter().map(|item| Line { item, service: None }).collect();
+        match self.fill(service, template, &values) {
             Ok(body) => self.done(Some(service.id()), Reply { body, rows, ..Reply::default() }),
             Err(error) => self.failed_form(service, error),
         }
@@ -146,12 +154,14 @@ impl<'a> Turn<'a> {
     fn fixed_choices(&self, field: &Field) -> Vec<Line> {
         let words = |key| self.say(key, &self.values());
         match field.kind {
-            FieldKind::Text | FieldKind::Amount | FieldKind::Hours => Vec::new(),
+            FieldKind::Text | FieldKind::Month | FieldKind::Date | FieldKind::Phone | FieldKind::Hours => {
+                Vec::new()
+            }
             FieldKind::YesNo => vec![
                 line(words(Key::yes_label), Action::Value("true".to_owned())),
                 line(words(Key::no_label), Action::Value("false".to_owned())),
             ],
-            FieldKind::Choice => field
+            FieldKind::Choice | FieldKind::Amount | FieldKind::Count => field
                 .options
                 .iter()
                 .map(|option| line(option.label.clone(), Action::Value(option.value.clone())))
@@ -197,7 +207,10 @@ impl<'a> Turn<'a> {
                 Some(Line { item: Item { label, action: Action::Value(value), .. }, .. }) => {
                     self.take_value(value, label)
                 }
-                _ => self.question(service, &field.prompt, choices),
+                _ => match self.hinted(field, &choices) {
+                    Some((value, label)) => self.take_value(value, label),
+                    None => self.question(service, choices),
+                },
             },
             Err(error) => self.failed_form(service, error),
         }
@@ -228,10 +241,10 @@ impl<'a> Turn<'a> {
     pub(super) fn form_answer(&self, text: &str) -> Option<Action> {
         let plain = normalise(text);
         let offered = &self.state.offered;
-        if let Some(item) = number(&plain).and_then(|number| offered.get(number.checked_sub(1)?)) {
+        if let Some(item) = offered.iter().find(|item| normalise(&item.label) == plain) {
             return Some(item.action.clone());
         }
-        if let Some(item) = offered.iter().find(|item| normalise(&item.label) == plain) {
+        if let Some(item) = number(&plain).and_then(|number| offered.get(number.checked_sub(1)?)) {
             return Some(item.action.clone());
         }
         let find = |wanted: &Action| offered.iter().map(|item| &item.action).find(|action| *action == wanted);
@@ -244,8 +257,11 @@ impl<'a> Turn<'a> {
         }
         let service = self.dialogue.catalogue.get(&self.state.form.as_ref()?.wish.service)?;
         let field = open_field(self.state.form.as_ref()?, service.manifest.form.as_ref()?)?;
-        if let Some(value) = spoken::answer(field.kind, text) {
+        if let Some(value) = self.read(field, text, false) {
             return Some(Action::Value(value));
+        }
+        if let Some(item) = reading::line(text, offered) {
+            return Some(item.action.clone());
         }
         let fits = |most: u32| text.chars().count() <= usize::try_from(most).unwrap_or(0);
         let most = *field.characters_max.as_ref()?.get_ref();
@@ -262,7 +278,6 @@ impl<'a> Turn<'a> {
         let Some(field) = service.manifest.form.as_ref().and_then(|asks| open_field(form, asks)) else {
             return self.not_understood();
         };
-        let label = spoken::label(field.kind, &value).unwrap_or(label);
         form.wish.given.insert(field.name.get_ref().clone(), value);
         form.chosen.insert(field.name.get_ref().clone(), label);
         form.tries = 0;
@@ -283,20 +298,24 @@ impl<'a> Turn<'a> {
             return self.done(None, Reply { body, next, ..Reply::default() });
         }
         let id = form.wish.service.clone();
-        let asked = self.dialogue.catalogue.get(&id).and_then(|service| {
-            let field = open_field(self.state.form.as_ref()?, service.manifest.form.as_ref()?)?;
-            Some((field.kind, field.characters_max.as_ref().map(|most| *most.get_ref())))
-        });
+        let field = self
+            .dialogue
+            .catalogue
+            .get(&id)
+            .and_then(|service| open_field(self.state.form.as_ref()?, service.manifest.form.as_ref()?));
         let mut values = self.values();
-        let body = match asked {
-            Some((FieldKind::Amount, _)) => self.say(Key::form_not_amount, &values),
-            Some((FieldKind::Hours, _)) => self.say(Key::form_not_hours, &values),
-            Some((_, Some(most))) => {
-                values.set("characters_max", &json!(most));
-                self.say(Key::form_too_long, &values)
-            }
-            _ => self.say(Key::form_wrong, &values),
+        let longest = field.and_then(|field| field.characters_max.as_ref());
+        values.set("characters_max", &json!(longest.map(|most| *most.get_ref())));
+        let key = match field.map(|field| field.kind) {
+            Some(FieldKind::Text) => Key::form_too_long,
+            Some(FieldKind::Amount) => Key::form_wrong_amount,
+            Some(FieldKind::Hours) => Key::form_wrong_hours,
+            Some(FieldKind::Count) => Key::form_wrong_count,
+            Some(FieldKind::Month | FieldKind::Date) => Key::form_wrong_date,
+            Some(FieldKind::Phone) => Key::form_wrong_phone,
+            Some(FieldKind::Choice | FieldKind::YesNo) | None => Key::form_wrong,
         };
+        let body = self.say(key, &values);
         let offered = std::mem::take(&mut self.state.offered);
         let rows = offered.into_iter().map(|item| Line { item, service: None }).collect();
         self.done(Some(&id), Reply { body, rows, ..Reply::default() })
@@ -438,6 +457,6 @@ fn at_once<'a>(service: &'a Service, field: &str) -> Option<&'a AtOnce> {
 }
 
 /// The first field without an answer.
-fn open_field<'a>(form: &Form, asks: &'a catalogue::Form) -> Option<&'a Field> {
+pub(super) fn open_field<'a>(form: &Form, asks: &'a catalogue::Form) -> Option<&'a Field> {
     asks.fields.iter().find(|field| !form.wish.given.contains_key(field.name.get_ref()))
 }

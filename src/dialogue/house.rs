@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::outcome::{AskError, Effect};
+use super::places::Places;
 use super::scene::Scene;
 use crate::bank::Operations;
 use crate::bank::operations::BadOperation;
 use crate::domain::alert_settings::{AlertChange, QuietHours};
 use crate::domain::binding::Binding;
 use crate::domain::card::Card;
+use crate::domain::complaint::Limit;
 use crate::domain::money::Money;
 
 /// Highest threshold below which nothing is told, in fen: ¥100,000.
@@ -21,7 +23,9 @@ pub(super) const RECENT_ALERTS: &str = "recent_alerts";
 const OFFERS: &str = "offers";
 
 /// Their schemas, in the same form as those of the core.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 11] = [
+    ("nearby", include_str!("house/nearby.json")),
+    ("complaint", include_str!("house/complaint.json")),
     ("binding", include_str!("house/binding.json")),
     ("unbind", include_str!("house/unbind.json")),
     ("default_card", include_str!("house/default_card.json")),
@@ -50,6 +54,7 @@ pub(super) fn not_bound() -> AskError {
 /// Answers one of them out of the scene. `verified`: the customer has proved himself for what asks.
 pub(super) fn answer(
     scene: &Scene<'_>,
+    places: &Places,
     name: &str,
     params: &Value,
     verified: bool,
@@ -67,9 +72,30 @@ pub(super) fn answer(
             let day = scene.now.beijing().date().to_string();
             Ok((json!({ "on": on, "day": day }), vec![Effect::Marketing { on }]))
         }
+        "nearby" => Ok((places.near(params), Vec::new())),
+        "complaint" => Ok(complaint(scene, params)),
         "alert_cards" => Ok((alert_cards(scene)?, Vec::new())),
         _ => Err(AskError::Lied),
     }
+}
+
+/// Who takes complaints, as the desk's groups know it.
+const COMPLAINTS: &str = "complaints";
+/// Before cases that can wait, behind money in danger.
+const COMPLAINT_PRIORITY: u8 = 5;
+
+/// A case for the people who settle complaints; when it is answered by at the latest.
+fn complaint(scene: &Scene<'_>, params: &Value) -> (Value, Vec<Effect>) {
+    let reason = params["reason"].as_str().unwrap_or_default().to_owned();
+    let (skill, priority) = (COMPLAINTS.to_owned(), COMPLAINT_PRIORITY);
+    let open = scene.desk.open;
+    let effect = if open {
+        Effect::Escalate { reason, skill, priority }
+    } else {
+        Effect::CallBack { reason, skill, priority }
+    };
+    let (_, answer_by) = Limit::at(scene.now, scene.now);
+    (json!({ "answer_by": answer_by.beijing().date(), "open": open }), vec![effect])
 }
 
 fn refused(code: &str, message: &str) -> AskError {

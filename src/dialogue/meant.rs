@@ -343,10 +343,8 @@ fn trailing_number(text: &str) -> Option<String> {
     (!backwards.is_empty()).then(|| backwards.into_iter().rev().collect())
 }
 
-/// Whether a service takes a value of this name, from a list before it or in its form.
+/// Whether a service tells something of a value of this name. What a form takes, it reads for itself.
 fn accepts(service: &Service, name: &str) -> bool {
-    let manifest = &service.manifest;
-    let of_lookup = manifest.lookup.iter().flat_map(|lookup| &lookup.accepts);
-    let fields = manifest.form.iter().flat_map(|form| &form.fields).map(|field| &field.name);
-    of_lookup.chain(fields).any(|accepted| accepted.get_ref() == name)
+    let lookup = service.manifest.lookup.iter();
+    lookup.flat_map(|lookup| &lookup.accepts).any(|accepted| accepted.get_ref() == name)
 }

@@ -7,16 +7,19 @@ mod alerts;
 pub mod chat;
 mod check;
 mod compose;
+mod fields;
 mod forms;
 mod house;
+mod lookup;
 mod meant;
 mod outcome;
 mod owed;
 mod person;
+mod places;
+pub mod reading;
 mod robots;
 mod router;
 mod scene;
-mod spoken;
 mod state;
 mod texts;
 mod turn;
@@ -31,9 +34,10 @@ use crate::domain::binding::Binding;
 use crate::domain::transaction::Transaction;
 use crate::understanding::{Examples, Lexicon, Understanding};
 
-pub use check::{Coverage, Report, check, menu_faults};
+pub use check::{Coverage, Promised, Report, check, menu_faults};
 pub use outcome::{Ask, AskError, Effect, Misheard, MisheardKind, Of, OnPage, Outcome, Say, Step, Then};
 pub use owed::{Later, Owed};
+use places::Places;
 pub use robots::Robots;
 pub use scene::{DeskStatus, Links, MediaKind, Said, Scene};
 pub use state::{DialogueState, Wish};
@@ -59,6 +63,7 @@ pub struct Dialogue {
     catalogue: Arc<Catalogue>,
     understanding: Arc<Understanding>,
     answers: Answers,
+    places: Places,
 }
 
 impl Dialogue {
@@ -70,7 +75,7 @@ impl Dialogue {
     pub fn load(content: &Content) -> Result<Self, Vec<Fault>> {
         let built_in =
             |error: BadOperation| vec![Fault::new("the program's own operations", 1, error.to_string())];
-        let core = Operations::builtin().map_err(built_in)?;
+        let core = Operations::load(content)?;
         let house = house_operations().map_err(built_in)?;
         let mut faults = Vec::new();
         let mut keep = |found: Vec<Fault>| faults.extend(found);
@@ -78,8 +83,9 @@ impl Dialogue {
         let lexicon = Lexicon::load(content).map_err(&mut keep).ok();
         let examples = Examples::load(content).map_err(&mut keep).ok();
         let answers = words(content).and_then(|words| Answers::load(content, words)).map_err(&mut keep).ok();
-        let (Some(catalogue), Some(lexicon), Some(examples), Some(answers)) =
-            (catalogue, lexicon, examples, answers)
+        let places = Places::load(content).map_err(&mut keep).ok();
+        let (Some(catalogue), Some(lexicon), Some(examples), Some(answers), Some(places)) =
+            (catalogue, lexicon, examples, answers, places)
         else {
             faults.sort();
             faults.dedup();
@@ -98,7 +104,7 @@ impl Dialogue {
             return Err(faults);
         }
         let understanding = Arc::new(Understanding::new(catalogue.classes(), lexicon, examples)?);
-        Ok(Self { catalogue: Arc::new(catalogue), understanding, answers })
+        Ok(Self { catalogue: Arc::new(catalogue), understanding, answers, places })
     }
 
     /// The services.

@@ -9,7 +9,7 @@ use crate::catalogue::EventKind;
 use crate::domain::alert_settings::AlertChange;
 use crate::domain::case::Rating;
 use crate::domain::secret::Personal;
-use crate::domain::time::UnixMs;
+use crate::domain::step_up::StepUp;
 use crate::wechat::reply::Article;
 
 /// The next step of a message's handling.
@@ -42,8 +42,8 @@ pub struct Ask {
     /// The form it submits: the idempotency key derives from it, so that a second try is the same call. Without
     /// one the key derives from the message.
     pub form_id: Option<String>,
-    /// When the follower proved himself for this with a one-time code; `None`: binding is all there is.
-    pub verified: Option<UnixMs>,
+    /// What the follower proved himself with for this; `None`: binding is all there is.
+    pub verified: Option<StepUp>,
     /// What the answer is for.
     pub then: Then,
 }

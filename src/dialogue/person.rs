@@ -39,6 +39,7 @@ impl Turn<'_> {
         let key = self.want_person(reason, skill, priority);
         self.forget_lists();
         self.state.form = None;
+        self.state.aside = None;
         self.state.misunderstood = 0;
         self.state.also = None;
         let body = self.say(key, &self.values());

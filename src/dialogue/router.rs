@@ -17,6 +17,7 @@ use crate::understanding::{normalise, number};
 const LEAVE: [&str; 10] =
     ["取消", "算了", "返回", "退出", "不办了", "不用了", "不要了", "不查了", "不需要了", "取消办理"];
 const LEAVE_QUEUE: [&str; 8] = ["取消", "算了", "退出", "不用了", "不要了", "取消排队", "退出排队", "不等了"];
+const GO_ON: [&str; 6] = ["继续办理", "继续办", "接着办", "接着办理", "回到刚才", "继续刚才的"];
 const MORE: [&str; 6] = ["更多", "下一页", "继续", "还有吗", "more", "下页"];
 
 /// Decides a message, or what has to be asked for it.
@@ -136,7 +137,8 @@ impl<'a> Turn<'a> {
             },
             Said::Resumed { wish } => self.start(wish.clone()),
             Said::Voice { recognition: None } => self.fixed(Key::voice, &[MENU, PERSON]),
-            Said::Location { .. } => self.fixed(Key::location, &[MENU, PERSON]),
+            Said::Location { position: Some(position), .. } => self.at_place(position.reveal()),
+            Said::Location { position: None, .. } => self.fixed(Key::location, &[MENU, PERSON]),
             Said::Media(_) => self.fixed(Key::media, &[MENU, PERSON]),
         }
     }
@@ -213,8 +215,11 @@ impl<'a> Turn<'a> {
                 None => self.fixed(Key::no_more, &[MENU]),
             };
         }
-        if let Some(wish) = self.narrowed(text) {
+        if let Some(wish) = self.narrowed(text).or_else(|| self.elsewhere(text)) {
             return self.start(wish);
+        }
+        if self.state.aside.is_some() && GO_ON.contains(&plain.as_str()) {
+            return self.take_up_form();
         }
         if LEAVE.contains(&plain.as_str()) {
             return self.leave_form();
@@ -261,9 +266,11 @@ impl<'a> Turn<'a> {
             return self.leave_form();
         }
         if let Some(action) = self.form_answer(text) {
-            let item = self.offered(plain);
-            let label = item.map_or_else(|| cleaned(text), |item| item.label);
+            let label = self.label_of(&action, text);
             return self.act(action, label);
+        }
+        if self.correct(text, plain) {
+            return self.go_on();
         }
         let other = self.dialogue.understanding.keyword(plain);
         if let Some(id) = other.filter(|id| Some(*id) != self.open_service()) {
@@ -316,6 +323,7 @@ impl<'a> Turn<'a> {
                 None => self.not_understood(),
             },
             Action::Leave => self.leave_form(),
+            Action::Return => self.take_up_form(),
             Action::NoneOfThese => {
                 self.state.misunderstood = self.state.misunderstood.max(1);
                 self.not_understood()

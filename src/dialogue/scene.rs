@@ -7,7 +7,7 @@ use crate::domain::conversation::Stage;
 use crate::domain::ids::FollowerKey;
 use crate::domain::money::Money;
 use crate::domain::secret::Personal;
-use crate::domain::step_up::StepUp;
+use crate::domain::step_up::{Proof, StepUp};
 use crate::domain::time::UnixMs;
 
 use super::state::{DialogueState, Wish};
@@ -68,6 +68,8 @@ pub enum Said {
     },
     /// Sent a place.
     Location {
+        /// Degrees north and east, `30.201000,122.102000`.
+        position: Option<Personal>,
         /// The place's name, as the phone gave it.
         label: Option<Personal>,
     },
@@ -103,8 +105,8 @@ pub trait Links {
     /// The address of a page.
     fn page(&self, page: Page) -> String;
 
-    /// The address of the page that takes a one-time code for a scope.
-    fn step_up(&self, scope: &str) -> String;
+    /// The address of the page that takes a proof for a scope.
+    fn step_up(&self, scope: &str, proof: Proof) -> String;
 }
 
 /// Whether people answer now.

@@ -14,6 +14,9 @@ pub struct Wish {
     /// Values for its operation: a month, a merchant.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub given: BTreeMap<String, String>,
+    /// What he said when he asked for it: values are looked for in it, once.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
     /// Rows of a long list that were shown already.
     #[serde(default)]
     pub shown: u32,
@@ -36,6 +39,8 @@ impl Wish {
 pub struct DialogueState {
     /// The form that is being filled in.
     pub(super) form: Option<Form>,
+    /// The form that he left for another question and may go on with.
+    pub(super) aside: Option<Form>,
     /// What the numbers of the last reply mean.
     pub(super) offered: Vec<Item>,
     /// How many lists were offered: a tap on an older list is told apart.
@@ -139,6 +144,8 @@ pub(super) enum Action {
     Confirm,
     /// Leaves the open form.
     Leave,
+    /// Goes on with the form that was put aside.
+    Return,
     /// None of the services offered was meant.
     NoneOfThese,
 }

@@ -15,6 +15,7 @@ fn the_built_in_conversations_are_met_word_by_word_and_cover_every_service() {
     let faults: String = report.faults.iter().map(|fault| format!("{fault}\n")).collect();
     assert!(faults.is_empty(), "{faults}");
     assert!(report.coverage.iter().all(|service| service.missing.is_empty()), "{report}");
+    assert!(report.to_string().contains("seventy_nine: 79 of 79 covered"), "{report}");
 }
 
 fn dialogue() -> &'static Dialogue {
@@ -29,7 +30,7 @@ impl Links for NoLinks {
         format!("https://wx.bank.example/{}", page.name())
     }
 
-    fn step_up(&self, _: &str) -> String {
+    fn step_up(&self, _: &str, _: crate::catalogue::Proof) -> String {
         "https://wx.bank.example/step_up".to_owned()
     }
 }

@@ -50,6 +50,10 @@ answers! {
     step_up_label();
     /// A service that needs a one-time code.
     step_up_first("service", "link");
+    /// The words of the link to the bank's page for the PIN.
+    pin_label();
+    /// What it is for.
+    pin_first("service", "link");
     /// Before the numbers of what comes next.
     next();
     /// After a list that goes on.
@@ -90,14 +94,24 @@ answers! {
     nothing_to_leave();
     /// He left a form.
     form_left("service");
+    /// He asks something else in the middle of a form.
+    form_aside("service");
+    /// The line that goes on with it.
+    go_on_label("service");
     /// A form was left alone too long.
     form_expired("service", "minutes");
     /// A wrong answer in a form.
     form_wrong();
-    /// An answer that names no amount, where one is wanted.
-    form_not_amount();
-    /// An answer that names no span of the day, or too long a one.
-    form_not_hours();
+    /// No amount, where one is wanted.
+    form_wrong_amount();
+    /// No span of the day, or too long a one, where one is wanted.
+    form_wrong_hours();
+    /// No whole number, where one is wanted.
+    form_wrong_count();
+    /// No day or month, where one is wanted.
+    form_wrong_date();
+    /// No mobile number, where one is wanted.
+    form_wrong_phone();
     /// Too long an answer in a form.
     form_too_long("characters_max");
     /// The third wrong answer in a row.

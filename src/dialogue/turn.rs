@@ -11,8 +11,8 @@ use super::scene::Scene;
 use super::state::{Action, DialogueState, Item, Wish};
 use super::texts::Key;
 use super::{Dialogue, MENU, PERSON, house};
-use crate::catalogue::{Escalate, Link, Lookup, Page, Pick, Proof, RowsBy, Service, Template};
-use crate::domain::time::UnixMs;
+use crate::catalogue::{Escalate, Link, Page, Proof, Service, Template};
+use crate::domain::step_up::StepUp;
 use crate::render::{Values, plain};
 use crate::wechat::text::link;
 
@@ -37,6 +37,8 @@ pub(super) enum What {
     Lookup(Wish),
     /// The choices of the open form's present question.
     Options,
+    /// The facts for the open form's present question, with its choices.
+    Facts(Vec<Item>),
     /// What a field of the open form does at once.
     AtOnce(String),
     /// The open form was submitted.
@@ -51,6 +53,8 @@ pub(super) struct Turn<'a> {
     pub(super) effects: Vec<Effect>,
     /// What is said before the answer.
     pub(super) before: Vec<String>,
+    /// What the open form's facts are, once they were asked for.
+    pub(super) facts: Option<Value>,
     /// As [`Turn::values`], once they were asked for.
     values: OnceCell<Values>,
 }
@@ -63,6 +67,7 @@ impl<'a> Turn<'a> {
             state: scene.state.clone(),
             effects: Vec::new(),
             before: Vec::new(),
+            facts: None,
             values: OnceCell::new(),
         };
         if scene.masked {
@@ -79,12 +84,12 @@ impl<'a> Turn<'a> {
         answer: Result<Value, AskError>,
     ) -> Step {
         let Purpose { state, effects, before, what } = purpose;
-        let values = OnceCell::new();
-        Self { dialogue, scene, state, effects, before, values }.with_answer(what, answer)
+        let (facts, values) = (None, OnceCell::new());
+        Self { dialogue, scene, state, effects, before, facts, values }.with_answer(what, answer)
     }
 
     /// Starts a service: its guard first.
-    pub(super) fn start(mut self, wish: Wish) -> Step {
+    pub(super) fn start(mut self, mut wish: Wish) -> Step {
         let Some(service) = self.dialogue.catalogue.get(&wish.service) else {
             return self.not_understood();
         };
@@ -93,7 +98,8 @@ impl<'a> Turn<'a> {
         if let Some(about) = outdated.map(|entry| entry.about.clone()) {
             return self.start(Wish::of(&about));
         }
-        let wish = self.heard(service, wish);
+        self.read_hint(service, &mut wish);
+        self.read_place(service, &mut wish);
         self.remember(service, &wish);
         self.forget_lists();
         self.state.form = None;
@@ -140,24 +146,32 @@ impl<'a> Turn<'a> {
     /// Whether what a service wants proved is proved. The page of a link takes its proof itself.
     pub(super) fn proved(&self, service: &Service) -> bool {
         let manifest = &service.manifest;
-        *manifest.proof.get_ref() != Proof::Otp || manifest.link.is_some() || self.verified(service).is_some()
+        *manifest.proof.get_ref() == Proof::None
+            || manifest.link.is_some()
+            || self.verified(service).is_some()
     }
 
-    /// When the follower proved himself for a service with a one-time code that still counts.
-    fn verified(&self, service: &Service) -> Option<UnixMs> {
-        let step_up = self.scene.step_up?;
-        step_up.covers(service.id(), self.scene.now).then_some(step_up.verified)
+    /// What the follower proved himself with for a service, where that still counts and is enough for it.
+    fn verified(&self, service: &Service) -> Option<&'a StepUp> {
+        let wanted = (*service.manifest.proof.get_ref()).max(Proof::Otp);
+        self.scene.step_up.filter(|step_up| step_up.covers(service.id(), wanted, self.scene.now))
     }
 
-    /// Sends him to the page that takes a one-time code; what he wants waits for it.
+    /// Sends him to the page that takes a one-time code, or on to the bank's own page for his PIN; what he wants waits
+    /// for it.
     pub(super) fn step_up_first(mut self, service: &Service, wish: Wish) -> Step {
         self.forget_lists();
         self.state.form = None;
         let mut values = self.values();
         values.set_text("service", service.label());
-        let label = self.say(Key::step_up_label, &values);
-        values.set_markup("link", link(&self.scene.links.step_up(service.id()), &label));
-        let body = self.say(Key::step_up_first, &values);
+        let proof = (*service.manifest.proof.get_ref()).max(Proof::Otp);
+        let (label, first) = match proof {
+            Proof::Pin => (Key::pin_label, Key::pin_first),
+            Proof::Otp | Proof::None => (Key::step_up_label, Key::step_up_first),
+        };
+        let label = self.say(label, &values);
+        values.set_markup("link", link(&self.scene.links.step_up(service.id(), proof), &label));
+        let body = self.say(first, &values);
         self.effects.push(Effect::AwaitStepUp { wish });
         self.done(Some(service.id()), Reply { body, ..Reply::default() })
     }
@@ -181,24 +195,8 @@ impl<'a> Turn<'a> {
         service.is_some_and(Service::needs_binding)
     }
 
-    fn link(&self, page: &Link) -> String {
+    pub(super) fn link(&self, page: &Link) -> String {
         link(&self.scene.links.page(*page.page.get_ref()), page.label.get_ref())
-    }
-
-    fn lookup(self, service: &Service, lookup: &Lookup, mut wish: Wish) -> Step {
-        let accepted = |name: &str| lookup.accepts.iter().any(|accepted| accepted.get_ref() == name);
-        wish.given.retain(|name, value| accepted(name) && value.chars().count() <= GIVEN_CHARACTERS_MAX);
-        let mut params = match self.params(service, &lookup.params, &self.values()) {
-            Ok(params) => params,
-            Err(step) => return self.failed(service, step),
-        };
-        params.extend(wish.given.iter().map(|(name, value)| (name.clone(), json!(value))));
-        if let Some(rows) = lookup.rows.as_ref().filter(|rows| rows.by == RowsBy::Core) {
-            let size = *rows.size.get_ref();
-            params.insert("page".to_owned(), json!(wish.shown / size + 1));
-            params.insert("page_size".to_owned(), json!(size));
-        }
-        self.call(lookup.operation.get_ref(), Value::Object(params), false, None, What::Lookup(wish))
     }
 
     /// Fills a manifest's params; an empty one is left out.
@@ -227,13 +225,16 @@ impl<'a> Turn<'a> {
         form_id: Option<String>,
         what: What,
     ) -> Step {
+        let params = self.typed(operation, params);
         let looked_up = operation.strip_prefix("house:").filter(|name| house::is_looked_up(name));
         if let Some(name) = operation.strip_prefix("house:").filter(|_| looked_up.is_none()) {
             let verified = self.service_of(&what).is_some_and(|service| self.verified(service).is_some());
-            let answer = house::answer(self.scene, name, &params, verified).map(|(value, effects)| {
-                self.effects.extend(effects);
-                value
-            });
+            let answer = house::answer(self.scene, &self.dialogue.places, name, &params, verified).map(
+                |(value, effects)| {
+                    self.effects.extend(effects);
+                    value
+                },
+            );
             return self.with_answer(what, answer);
         }
         let (of, operation) = match looked_up {
@@ -241,7 +242,7 @@ impl<'a> Turn<'a> {
             None => (Of::Core, operation.strip_prefix("core:").unwrap_or(operation)),
         };
         let operation = operation.to_owned();
-        let verified = self.service_of(&what).and_then(|service| self.verified(service));
+        let verified = self.service_of(&what).and_then(|service| self.verified(service)).cloned();
         let Self { state, effects, before, .. } = self;
         let then = Then(Purpose { state, effects, before, what });
         Step::Ask(Ask { of, operation, params, write, form_id, verified, then })
@@ -261,6 +262,10 @@ impl<'a> Turn<'a> {
             }
             (What::Lookup(wish), Ok(result)) => self.show(service, wish, result),
             (What::Options, Ok(result)) => self.offer_options(service, &result),
+            (What::Facts(choices), Ok(result)) => {
+                self.facts = Some(result);
+                self.ask_with_facts(service, choices)
+            }
             (What::Submit, Ok(result)) => self.submitted(service, &result),
             (What::AtOnce(field), Ok(result)) => self.done_at_once(service, &field, &result),
             (What::AtOnce(field), Err(AskError::Down | AskError::Lied)) => {
@@ -273,6 +278,19 @@ impl<'a> Turn<'a> {
             (What::Lookup(_), Err(error)) => self.failed(service, error),
             (_, Err(error)) => self.failed_form(service, error),
         }
+    }
+
+    /// Params as the operation's schema types them: a manifest's texts write whole numbers as words.
+    fn typed(&self, operation: &str, mut params: Value) -> Value {
+        let schema = self.dialogue.catalogue.operation(operation).map(|operation| operation.params_schema());
+        for (name, value) in params.as_object_mut().into_iter().flatten() {
+            let whole = schema.is_some_and(|schema| schema["properties"][name.as_str()]["type"] == "integer");
+            let number = value.as_str().filter(|_| whole).and_then(|text| text.parse::<i64>().ok());
+            if let Some(number) = number {
+                *value = json!(number);
+            }
+        }
+        params
     }
 
     /// The service that a question to an operation belongs to.
@@ -291,68 +309,6 @@ impl<'a> Turn<'a> {
             What::Lookup(wish) => Some(wish),
             _ => self.state.form.take().map(|form| form.wish),
         }
-    }
-
-    fn show(mut self, service: &Service, wish: Wish, mut result: Value) -> Step {
-        let Some(lookup) = &service.manifest.lookup else { return self.failed(service, AskError::Lied) };
-        let (rows, has_more) = part(lookup, &wish, &mut result);
-        let mut values = self.values();
-        values.extend(&result);
-        values.set("given", &json!(wish.given));
-        values.set("shown", &json!(wish.shown));
-        values.set("has_more", &json!(has_more));
-        if let Some(page) = service.manifest.link.as_ref().filter(|_| wants(&self, service, lookup, "link")) {
-            values.set_markup("link", self.link(page));
-        }
-        let filled = self.fill(service, &lookup.answer, &values).and_then(|body| {
-            let lines = lookup.pick.as_ref().map_or(Ok(Vec::new()), |pick| self.rows(service, pick, &rows));
-            Ok((body, lines?))
-        });
-        let (body, rows) = match filled {
-            Ok(filled) => filled,
-            Err(error) => return self.failed(service, error),
-        };
-        let mut hints = Vec::new();
-        if has_more {
-            hints.push(self.say(Key::more, &self.values()));
-        }
-        if let Some(words) = lookup.filter.values().next().filter(|_| !lookup.filter.is_empty()) {
-            let mut values = self.values();
-            values.set_text("words", words.get_ref());
-            hints.push(self.say(Key::filter, &values));
-        }
-        if lookup.rows.is_some() {
-            let size = lookup.rows.as_ref().map_or(0, |rows| *rows.size.get_ref());
-            self.state.more = has_more.then(|| Wish { shown: wish.shown + size, ..wish.clone() });
-            self.state.listed = Some(Wish { shown: 0, ..wish });
-        }
-        let next = self.next(service);
-        self.done(Some(service.id()), Reply { body, rows, hints, next, ..Reply::default() })
-    }
-
-    fn rows(&self, service: &Service, pick: &Pick, rows: &[Value]) -> Result<Vec<Line>, AskError> {
-        let line = |row: &Value| {
-            let mut values = self.values();
-            values.set("row", row);
-            let mut given = BTreeMap::new();
-            for (name, template) in &pick.given {
-                given.insert(name.clone(), self.fill(service, template, &values)?);
-            }
-            let note = match &pick.note {
-                Some(note) => Some(self.fill(service, note, &values)?),
-                None => None,
-            };
-            let opens = match (&pick.service, &pick.by) {
-                (Some(service), _) => Some(service),
-                (None, Some(by)) => pick.services.get(&self.fill(service, by, &values)?),
-                (None, None) => None,
-            };
-            let Some(opens) = opens else { return Ok(None) };
-            let wish = Wish { given, card: self.state.card.clone(), ..Wish::of(opens.get_ref()) };
-            let label = self.fill(service, &pick.label, &values)?;
-            Ok(Some(Line { item: Item { label, note, action: Action::Start(wish) }, service: None }))
-        };
-        rows.iter().filter_map(|row| line(row).transpose()).collect()
     }
 
     /// The core refused, or failed.
@@ -467,6 +423,7 @@ impl<'a> Turn<'a> {
         if service.is_some() && self.state.form.is_none() {
             self.offer_second_wish(&mut reply);
         }
+        self.offer_return(&mut reply);
         let items = reply.items();
         if !items.is_empty() {
             self.state.lists = self.state.lists.wrapping_add(1);
@@ -532,29 +489,6 @@ impl<'a> Turn<'a> {
 /// Whether what a service's form does must not stay undone.
 pub(super) fn is_urgent(service: &Service) -> bool {
     service.manifest.form.as_ref().is_some_and(|form| form.urgent.is_some())
-}
-
-fn wants(turn: &Turn<'_>, service: &Service, lookup: &Lookup, name: &str) -> bool {
-    turn.dialogue.catalogue.wants(service, &lookup.answer, name)
-}
-
-/// The part of a long list that this message shows, and whether there is more.
-fn part(lookup: &Lookup, wish: &Wish, result: &mut Value) -> (Vec<Value>, bool) {
-    let Some(rows) = &lookup.rows else { return (Vec::new(), false) };
-    let size = usize::try_from(*rows.size.get_ref()).unwrap_or(1);
-    let page = |name: &str| result[name].as_u64().unwrap_or(0);
-    let more_pages = page("page") < page("pages");
-    let Some(list) = result[rows.list.get_ref().as_str()].as_array_mut() else { return (Vec::new(), false) };
-    let has_more = match rows.by {
-        RowsBy::Core => more_pages,
-        RowsBy::House => {
-            let shown = usize::try_from(wish.shown).unwrap_or(0).min(list.len());
-            list.drain(..shown);
-            list.len() > size
-        }
-    };
-    list.truncate(size);
-    (list.clone(), has_more)
 }
 
 /// A text of the core in one line, for a place inside a sentence.

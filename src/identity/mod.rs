@@ -11,6 +11,7 @@ mod bindings;
 pub mod checks;
 pub mod consent;
 mod import;
+mod pin;
 mod progress;
 mod purchase;
 mod session;
@@ -31,6 +32,7 @@ pub use apply::{Application, ApplyFault, Submitted};
 pub use bind::{AlertChoice, BindFault, BindForm, BindStage, Bound, Challenge, Verified};
 pub use bindings::UnbindReason;
 pub use import::{ImportItem, ImportOutcome};
+pub use pin::PinWord;
 pub use progress::{Progress, ProgressStage};
 pub use purchase::LookedAt;
 pub use session::{Arrival, Opening, Refusal, Visit};
@@ -73,7 +75,7 @@ pub enum Page {
     Apply,
     /// 办卡进度
     ApplyProgress,
-    /// 短信验证码: what a one-time code is wanted for is named by the link.
+    /// 短信验证码或交易密码: what a proof is wanted for is named by the link.
     StepUp,
     /// 这笔交易: which one is named by the link.
     Purchase,

@@ -1,6 +1,8 @@
-//! Proof beyond binding: a one-time code to the phone that the bank has, for one purpose and a short while.
+//! Proof beyond binding: a one-time code to the phone that the bank has, or the PIN on the bank's own page, for one
+//! purpose and a short while.
 //!
-//! The code is sent and checked by the core and typed on our page only, never in the chat. What waited for it goes on
+//! The code is sent and checked by the core and typed on our page only, never in the chat; of a PIN only the bank's
+//! word comes back (see `pin`). What waited for it goes on
 //! by itself, as after a binding.
 
 use serde::{Deserialize, Serialize};
@@ -9,23 +11,30 @@ use serde_json::{Value, json};
 use super::{ATTEMPTS_MAX, Challenge, CoreFault, Identity, IdentityError, Page, Question, Visit};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Personal;
-use crate::domain::step_up::StepUp;
+use crate::domain::step_up::{Proof, StepUp};
 use crate::store::{Commit, CommitError, StoreError};
 
 /// The page answers the interrupted question at once; the worker steps in only when it did not come to that.
 const PAGE_FIRST: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// What a session remembers of a one-time code that is wanted.
+/// What a session remembers of a proof that is wanted.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct StepUpPage {
     /// What it is for: a service's id, or the name of a page's own act.
     pub scope: String,
+    /// What he shall prove himself with.
+    #[serde(default = "otp")]
+    pub proof: Proof,
     /// The link that asked for it.
-    nonce: [u8; 16],
+    pub(super) nonce: [u8; 16],
     /// The page that asked for it, by its name in the address; `None`: the chat.
-    back: Option<String>,
+    pub(super) back: Option<String>,
     /// Where it stands.
     pub stage: StepUpStage,
+}
+
+fn otp() -> Proof {
+    Proof::Otp
 }
 
 /// Where a step-up stands.
@@ -40,6 +49,15 @@ pub enum StepUpStage {
         /// The code.
         challenge: Challenge,
     },
+    /// He is on the bank's page for his PIN.
+    Away {
+        /// The customer who was bound then.
+        customer: String,
+        /// The bank's name for this asking; good once.
+        request_id: String,
+        /// The bank's page.
+        url: String,
+    },
     /// It was right.
     Done {
         /// Whether a question waits for it.
@@ -50,14 +68,19 @@ pub enum StepUpStage {
 }
 
 impl StepUpPage {
-    pub(super) fn new(scope: &str, nonce: &[u8; 16], back: Option<Page>) -> Self {
+    /// `about`: the scope, after `pin:` where a PIN is wanted.
+    pub(super) fn new(about: &str, nonce: &[u8; 16], back: Option<Page>) -> Self {
         let back = back.map(|page| page.path().to_owned());
-        Self { scope: scope.to_owned(), nonce: *nonce, back, stage: StepUpStage::Begin }
+        let (scope, proof) = match about.strip_prefix(PIN) {
+            Some(scope) => (scope, Proof::Pin),
+            None => (about, Proof::Otp),
+        };
+        Self { scope: scope.to_owned(), proof, nonce: *nonce, back, stage: StepUpStage::Begin }
     }
 
     /// Whether this is what a link asks for, so that opening the link again goes on where it was left.
-    pub(super) fn goes_on(&self, scope: &str, nonce: &[u8; 16]) -> bool {
-        self.scope == scope && self.nonce == *nonce
+    pub(super) fn goes_on(&self, about: &str, nonce: &[u8; 16]) -> bool {
+        self.scope == about.strip_prefix(PIN).unwrap_or(about) && self.nonce == *nonce
     }
 
     /// The page to return to; `None`: the chat.
@@ -67,9 +90,14 @@ impl StepUpPage {
     }
 }
 
+/// What stands before the scope of a link where a PIN is wanted.
+pub(super) const PIN: &str = "pin:";
+
 /// Why a step did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepUpFault {
+    /// He came back from the bank's page without having typed his PIN.
+    Cancelled,
     /// Nobody is bound here, or somebody else by now.
     NotBound,
     /// The follower's own limit of codes is used up.
@@ -85,7 +113,7 @@ pub enum StepUpFault {
     Core(CoreFault),
 }
 
-type Outcome<T> = Result<Result<T, StepUpFault>, IdentityError>;
+pub(super) type Outcome<T> = Result<Result<T, StepUpFault>, IdentityError>;
 
 impl Identity {
     /// What a follower proved last as the customer to whom he is bound; see [`StepUp::covers`].
@@ -134,6 +162,8 @@ impl Identity {
             StepUpStage::Code { challenge, .. } if challenge.wait_s(self.now()) > 0 => {
                 return Ok(Err(StepUpFault::TooSoon { wait_s: challenge.wait_s(self.now()) }));
             }
+            StepUpStage::Away { .. } => return Ok(Err(StepUpFault::Gone)),
+            StepUpStage::Begin if page.proof == Proof::Pin => return Ok(Err(StepUpFault::Gone)),
             StepUpStage::Begin | StepUpStage::Code { .. } => {}
         }
         let binding = self.store.binding(visit.account(), visit.follower()).await?;
@@ -192,7 +222,7 @@ impl Identity {
     }
 
     /// One commit: the proof, the question to go on with, what the page shows.
-    async fn settle_step_up(
+    pub(super) async fn settle_step_up(
         &self,
         visit: &mut Visit,
         page: &StepUpPage,
@@ -206,12 +236,12 @@ impl Identity {
             }
             let wish = self.pending_wish(&account, follower).await?;
             let wish = wish.filter(|wish| page.back.is_none() && is_for(wish, &page.scope));
-            let proved = StepUp::new(&page.scope, self.now());
+            let proved = StepUp::new(page.proof, &page.scope, self.now());
             let mut commit = Commit::new(follower.part());
             commit.push(self.store.put_step_up(&account, follower, customer, &proved));
             commit.push(self.store.audit(
                 "customer",
-                "step_up",
+                if page.proof == Proof::Pin { "step_up_pin" } else { "step_up" },
                 &account,
                 Some(follower),
                 Some(&page.scope),

@@ -130,10 +130,10 @@ impl Inbound {
             _ => vault.index("core call", &[app_id, b"push", question.root.as_bytes(), number.as_bytes()]),
         });
         let binding = loaded.binding.as_ref();
-        let guard = match (binding, ask.verified) {
+        let guard = match (binding, &ask.verified) {
             (None, _) => "none",
             (Some(_), None) => "binding",
-            (Some(_), Some(_)) => "otp",
+            (Some(_), Some(proved)) => proved.proof.name(),
         };
         let call = Call {
             customer_id: binding.map(|binding| binding.customer.clone()),
@@ -143,7 +143,7 @@ impl Inbound {
                 trace_id: Some(question.trace_id.clone()),
                 account: Some(question.account.id.to_string()),
                 guard: Some(guard.to_owned()),
-                verified_at: ask.verified.map(rfc3339),
+                verified_at: ask.verified.as_ref().map(|proved| rfc3339(proved.verified)),
                 client_ip: None,
             },
         };

@@ -9,7 +9,7 @@ use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::mask;
 use crate::domain::money::Money;
 use crate::domain::secret::Personal;
-use crate::domain::step_up::StepUp;
+use crate::domain::step_up::{Proof, StepUp};
 use crate::domain::time::UnixMs;
 use crate::identity::{self, Identity};
 use crate::store::{Conversation, Known, StoreError};
@@ -51,7 +51,10 @@ pub(super) fn meaning(push: &Push) -> Meaning {
             };
             Meaning::Turn { said: Said::Voice { recognition }, masked: found }
         }
-        Content::Location { label, .. } => turn(Said::Location { label: Some(label.clone()) }),
+        Content::Location { position, label, .. } => {
+            let at = format!("{},{}", position.latitude.reveal(), position.longitude.reveal());
+            turn(Said::Location { position: Some(Personal::new(at)), label: Some(label.clone()) })
+        }
         Content::Image { .. } => turn(Said::Media(MediaKind::Image)),
         Content::Video(_) | Content::ShortVideo(_) => turn(Said::Media(MediaKind::Video)),
         Content::Link { .. } => turn(Said::Media(MediaKind::Link)),
@@ -166,8 +169,8 @@ impl Links for PageLinks {
         self.identity.link(&self.account, self.follower, page, self.now)
     }
 
-    fn step_up(&self, scope: &str) -> String {
-        self.identity.link_about(&self.account, self.follower, identity::Page::StepUp, scope, self.now)
+    fn step_up(&self, scope: &str, proof: Proof) -> String {
+        self.identity.step_up_link(&self.account, self.follower, scope, proof, self.now)
     }
 }
 

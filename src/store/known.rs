@@ -24,7 +24,7 @@ statements! {
         c.version, c.turn, c.open_turns, c.seq, c.stage, c.case_id, c.dialogue_sealed, c.say_next_sealed, \
         c.message_ms, c.message_used, c.tap_ms, c.tap_used, c.last_message_id, \
         b.customer_sealed, b.profile_sealed, b.default_card, b.alerts, b.hide_amounts, b.source, b.bound_ms, \
-        b.settings_sealed, s.scope, s.verified_ms, s.until_ms \
+        b.settings_sealed, s.scope, s.verified_ms, s.until_ms, s.proof \
         FROM (VALUES ($1, $2, $3, $4)) AS v \
         LEFT JOIN follower f ON f.account = v.column2 AND f.fkey = v.column3 \
         LEFT JOIN push p ON p.account = v.column2 AND p.push_key = v.column4 \

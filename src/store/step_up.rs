@@ -1,16 +1,16 @@
-//! The one-time code that each follower proved himself with last.
+//! What each follower proved himself with last.
 
 use super::value::statements;
 use super::{Row, Store, StoreError, Write};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
-use crate::domain::step_up::StepUp;
+use crate::domain::step_up::{Proof, StepUp};
 use crate::domain::time::UnixMs;
 
 statements! {
-    PUT = "INSERT INTO step_up (account, fkey, customer_ix, scope, verified_ms, until_ms) \
-        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account, fkey) \
-        DO UPDATE SET customer_ix = $3, scope = $4, verified_ms = $5, until_ms = $6";
-    FIND = "SELECT s.scope, s.verified_ms, s.until_ms FROM step_up s JOIN binding b \
+    PUT = "INSERT INTO step_up (account, fkey, customer_ix, scope, verified_ms, until_ms, proof) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (account, fkey) \
+        DO UPDATE SET customer_ix = $3, scope = $4, verified_ms = $5, until_ms = $6, proof = $7";
+    FIND = "SELECT s.scope, s.verified_ms, s.until_ms, s.proof FROM step_up s JOIN binding b \
         ON b.account = s.account AND b.fkey = s.fkey AND b.customer_ix = s.customer_ix \
         WHERE s.account = $1 AND s.fkey = $2";
     ERASE = "DELETE FROM step_up WHERE account = $1 AND fkey = $2";
@@ -35,6 +35,7 @@ impl Store {
             step_up.scope.as_str().into(),
             step_up.verified.into(),
             step_up.until.into(),
+            step_up.proof.name().into(),
         ];
         Write::new(PUT, args)
     }
@@ -65,11 +66,12 @@ impl Store {
     }
 }
 
-/// Reads scope, start and end from a column on.
+/// Reads scope, start, end and proof from a column on. A proof that this version does not know proves nothing.
 pub(super) fn read_step_up(row: &Row, first: usize) -> Result<StepUp, StoreError> {
     Ok(StepUp {
         scope: row.text(first)?.to_owned(),
         verified: row.time(first + 1)?,
         until: row.time(first + 2)?,
+        proof: Proof::parse(row.text(first + 3)?).unwrap_or_default(),
     })
 }

@@ -30,6 +30,7 @@ mod reload;
 mod sealed;
 mod sending;
 mod sending_database;
+mod services;
 mod sign_on;
 mod tls;
 mod understanding;

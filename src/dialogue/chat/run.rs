@@ -21,7 +21,7 @@ use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::mask;
 use crate::domain::money::Money;
 use crate::domain::secret::{Personal, Secret};
-use crate::domain::step_up::StepUp;
+use crate::domain::step_up::{Proof, StepUp};
 use crate::domain::time::UnixMs;
 use crate::domain::transaction::Transaction;
 
@@ -31,6 +31,8 @@ const START: UnixMs = UnixMs(1_795_312_800_000);
 const ASKS_MAX: usize = 6;
 /// What an address of the page that takes a one-time code has before its scope.
 const STEP_UP: &str = "step_up?";
+/// The same before it goes on to the page for the PIN.
+const PIN: &str = "step_up_pin?";
 const NO_REPLY: &str = "（不回复）";
 
 /// Who answers operations while conversations run.
@@ -63,6 +65,8 @@ pub struct Met {
     pub refusal: bool,
     /// Its guard asked for binding.
     pub guard: bool,
+    /// Its guard asked for a one-time code or the PIN.
+    pub proof: bool,
     /// A wrong answer in its form.
     pub wrong_input: bool,
 }
@@ -99,12 +103,21 @@ pub fn readable(text: &str) -> String {
         let Some((address, link)) = link.split_once("\">") else { break };
         let Some((words, after)) = link.split_once("</a>") else { break };
         let page = Page::ALL.into_iter().find(|page| address.ends_with(&format!("/{}", page.name())));
-        let page = page.map_or(if address.contains(STEP_UP) { "验证" } else { "网页" }, Page::name);
+        let page = page.map_or_else(|| place_of(address), Page::name);
         let page = if address.starts_with("weixin://") { String::new() } else { format!("({page})") };
         out.push_str(&format!("[{words}]{page}"));
         rest = after;
     }
     out + rest
+}
+
+/// Where an address leads that is no page of its own.
+fn place_of(address: &str) -> &'static str {
+    match address {
+        proof if proof.contains(STEP_UP) => "验证",
+        pin if pin.contains(PIN) => "交易密码",
+        _ => "网页",
+    }
 }
 
 /// The value of `msgmenuid` in the link with these words.
@@ -124,8 +137,9 @@ impl Links for PageLinks {
         format!("https://wx.bank.example/h5/card/{}", page.name())
     }
 
-    fn step_up(&self, scope: &str) -> String {
-        format!("https://wx.bank.example/h5/card/{STEP_UP}{scope}")
+    fn step_up(&self, scope: &str, proof: Proof) -> String {
+        let place = if proof == Proof::Pin { PIN } else { STEP_UP };
+        format!("https://wx.bank.example/h5/card/{place}{scope}")
     }
 }
 
@@ -232,7 +246,9 @@ impl<'a> Talk<'a> {
             }
             Step::Proves => {
                 let wish = self.awaiting.take().ok_or("nothing waits for a one-time code")?;
-                self.step_up = Some(StepUp::new(&wish.service, self.now));
+                let proof = self.dialogue.catalogue.get(&wish.service);
+                let proof = proof.map_or(Proof::Otp, |service| *service.manifest.proof.get_ref());
+                self.step_up = Some(StepUp::new(proof.max(Proof::Otp), &wish.service, self.now));
                 self.happens(&Said::Resumed { wish }, false, met)?;
             }
             Step::Asked(operation, params) => {
@@ -292,14 +308,14 @@ impl<'a> Talk<'a> {
         let tries = self.state.form.as_ref().map_or(0, |form| form.tries);
         let open = self.state.form.as_ref().map(|form| form.wish.service.clone());
         let (outcome, failed) = self.decide(said, masked)?;
-        let guarded =
-            |effect: &Effect| matches!(effect, Effect::AwaitBinding { .. } | Effect::AwaitStepUp { .. });
-        let asks_binding = outcome.effects.iter().any(guarded);
+        let asks_binding = outcome.effects.iter().any(|effect| matches!(effect, Effect::AwaitBinding { .. }));
+        let asks_proof = outcome.effects.iter().any(|effect| matches!(effect, Effect::AwaitStepUp { .. }));
         if let Some(service) = &outcome.service {
             let met = met.entry(service.clone()).or_default();
             met.guard |= asks_binding;
+            met.proof |= asks_proof;
             met.refusal |= failed;
-            met.straight |= !asks_binding && !failed;
+            met.straight |= !asks_binding && !asks_proof && !failed;
         }
         let wrong = outcome.state.form.as_ref().is_some_and(|form| form.tries > tries);
         if let Some(service) = open.filter(|_| wrong) {
@@ -465,7 +481,11 @@ fn sent(what: &str) -> Said {
         "图片" => Said::Media(MediaKind::Image),
         "视频" => Said::Media(MediaKind::Video),
         "语音" => Said::Voice { recognition: None },
-        "位置" => Said::Location { label: None },
+        "位置" => Said::Location { position: None, label: None },
+        place if place.starts_with("位置 ") => {
+            let position = place.split_once(' ').map(|(_, position)| Personal::new(position.trim()));
+            Said::Location { position, label: None }
+        }
         _ => Said::Media(MediaKind::Other),
     }
 }

@@ -8,9 +8,11 @@ use jiff::civil::Date;
 use serde_json::Value;
 use sha2::Sha256;
 
+use super::calendar::Calendar;
+use super::changes::{Changes, Drawn};
 use super::controls::{Controls, Overseas};
-use super::events::{Application, Challenge, Delivery, Event, Refusal};
-use super::ledger::{Ledger, Terms};
+use super::events::{Application, Challenge, Delivery, Event, PinRequest, Refusal};
+use super::ledger::{Ledger, Part, Terms};
 use super::people::{self, Card, Customer};
 use super::rules::Rules;
 use super::transaction::{Entry, Kind};
@@ -34,6 +36,17 @@ pub(super) struct Tries {
     pub(super) last_failed_at: UnixMs,
     pub(super) locked_until: UnixMs,
     pub(super) last_sent_at: UnixMs,
+}
+
+/// A customer's PIN, once he did something with it.
+#[derive(Clone, Default)]
+pub(super) struct Pin {
+    /// Fingerprint; `None`: the one that every customer begins with.
+    pub(super) pin: Option<String>,
+    pub(super) set_at: Option<UnixMs>,
+    /// Wrong ones in a row.
+    pub(super) failed: u32,
+    pub(super) locked_until: UnixMs,
 }
 
 /// A text message that a customer's telephone would have shown. Only in memory: it holds the code.
@@ -68,9 +81,13 @@ pub(super) struct Book {
     pub(super) customers: Vec<Customer>,
     moved: BTreeMap<(String, String), Vec<Entry>>,
     controls: BTreeMap<(String, String), Controls>,
+    changes: BTreeMap<String, Changes>,
     pub(super) phones: BTreeMap<String, Tries>,
     pub(super) challenges: BTreeMap<String, Challenge>,
     challenge_order: VecDeque<String>,
+    pub(super) pins: BTreeMap<String, Pin>,
+    /// By their ids, which sort by time.
+    pub(super) pin_requests: BTreeMap<String, PinRequest>,
     /// The oldest first.
     pub(super) applications: Vec<Application>,
     answers: BTreeMap<String, Answered>,
@@ -100,9 +117,12 @@ impl Book {
             customers,
             moved: BTreeMap::new(),
             controls: BTreeMap::new(),
+            changes: BTreeMap::new(),
             phones: BTreeMap::new(),
             challenges: BTreeMap::new(),
             challenge_order: VecDeque::new(),
+            pins: BTreeMap::new(),
+            pin_requests: BTreeMap::new(),
             applications: Vec::new(),
             answers: BTreeMap::new(),
             answer_order: VecDeque::new(),
@@ -147,12 +167,57 @@ impl Book {
             holder: format!("{}-{}", customer.id, card.card_id),
             currency,
             first_statement: card.first_statement,
+            calendar: self.calendar(customer, card),
             today,
-            auto_repayment_from: customer.auto_repayment_from.map(|_| self.opened_at.beijing().date()),
+            auto_repayment: self.auto_repayments(customer, card),
+            plans: self
+                .changes(customer)
+                .plans
+                .iter()
+                .filter(|plan| plan.card_id == card.card_id && plan.principal.currency() == currency)
+                .cloned()
+                .collect(),
         };
         let booked =
             || card.past.iter().chain(moved).chain(next).filter(|entry| entry.kind.is_booked()).cloned();
         card.currencies.iter().map(|currency| Ledger::build(&terms(*currency), booked())).collect()
+    }
+
+    /// What a customer changed since the sandbox was opened.
+    pub(super) fn changes(&self, customer: &Customer) -> &Changes {
+        self.changes.get(&customer.id).unwrap_or(Changes::NONE)
+    }
+
+    /// The statement days of a card.
+    pub(super) fn calendar(&self, customer: &Customer, card: &Card) -> Calendar {
+        let mut calendar = Calendar::new(self.rules.statement.day);
+        let changes = self.changes(customer).statement_days.iter();
+        changes.filter(|(id, ..)| id == card.card_id).for_each(|(_, on, day)| calendar.change(*on, *day));
+        calendar
+    }
+
+    /// What is drawn on the due dates of a card at present.
+    pub(super) fn drawn(&self, customer: &Customer, card: &Card) -> Option<Drawn> {
+        let changed = self.changes(customer).auto_repayments.iter().rev().find(|(id, ..)| id == card.card_id);
+        let from_start = || {
+            customer.auto_repayment_from.map(|from| Drawn { part: Part::Full, from_last4: from.to_owned() })
+        };
+        changed.map_or_else(from_start, |(_, _, drawn)| drawn.clone())
+    }
+
+    fn auto_repayments(&self, customer: &Customer, card: &Card) -> Vec<(Date, Option<Part>)> {
+        let opened = self.opened_at.beijing().date();
+        let at_start = customer.auto_repayment_from.map(|_| (opened, Some(Part::Full)));
+        let changed = self.changes(customer).auto_repayments.iter().filter(|(id, ..)| id == card.card_id);
+        let changed = changed.map(|(_, since, drawn)| (*since, drawn.as_ref().map(|drawn| drawn.part)));
+        at_start.into_iter().chain(changed).collect()
+    }
+
+    /// The fixed limit of a customer in fen, and the temporary one with its last day.
+    pub(super) fn limits(&self, customer: &Customer) -> (i64, Option<(i64, Date)>) {
+        let changes = self.changes(customer);
+        let temporary = changes.temporary_limit.or(customer.temporary_limit);
+        (changes.fixed_limit.unwrap_or(customer.fixed_limit), temporary)
     }
 
     /// What happened on a card since the sandbox was opened, declined and held amounts too.
@@ -219,6 +284,30 @@ impl Book {
                 controls.frozen_at = Some(at);
                 controls.cases.insert(transaction_id, case_no);
             }
+            Event::CardLost { customer_id, card_id, at } => self.control(customer_id, card_id).lost_at = at,
+            Event::CardRenewed { customer_id, card_id, last4 } => {
+                let cards = self.customers.iter_mut().filter(|customer| customer.id == customer_id);
+                let mut cards = cards.flat_map(|customer| &mut customer.cards);
+                if let Some(card) = cards.find(|card| card.card_id == card_id) {
+                    card.last4 = last4;
+                }
+                let controls = self.control(customer_id, card_id);
+                (controls.lost_at, controls.active) = (None, Some(false));
+            }
+            Event::CardActivated { customer_id, card_id } => {
+                self.control(customer_id, card_id).active = Some(true);
+            }
+            Event::PinAsked { request } => {
+                self.pin_requests.insert(request.request_id.clone(), request);
+                if self.pin_requests.len() > CHALLENGES_MAX {
+                    self.pin_requests.pop_first();
+                }
+            }
+            Event::PinTried { request_id, right, at } => self.try_pin(&request_id, right, at),
+            Event::PinSet { customer_id, pin, at } => {
+                let known = self.pins.entry(customer_id).or_default();
+                (known.pin, known.set_at) = (Some(pin), Some(at));
+            }
             Event::CardHeld { customer_id, card_id, transaction_id } => {
                 self.control(customer_id, card_id).held_for = Some(transaction_id);
             }
@@ -232,6 +321,9 @@ impl Book {
             Event::OverseasSet { customer_id, card_id, until } => {
                 let switch = until.map_or(Overseas::Off, Overseas::Until);
                 self.control(customer_id, card_id).overseas = Some(switch);
+            }
+            Event::Changed { customer_id, change } => {
+                self.changes.entry(customer_id).or_default().apply(change);
             }
             Event::IdentityFailed { phone, at } => self.count_failure(phone, at),
             Event::CodeSent { challenge } => self.remember_challenge(challenge),
@@ -324,6 +416,17 @@ impl Book {
         if challenge.wrong_tries >= tries_max {
             let phone = challenge.phone.clone();
             self.tries(phone).locked_until = at + lock;
+        }
+    }
+
+    fn try_pin(&mut self, request_id: &str, right: bool, at: UnixMs) {
+        let (tries_max, lock) = (self.rules.otp.tries, self.lock());
+        let Some(request) = self.pin_requests.get_mut(request_id) else { return };
+        request.used = right;
+        let pin = self.pins.entry(request.customer_id.clone()).or_default();
+        pin.failed = if right { 0 } else { pin.failed + 1 };
+        if pin.failed >= tries_max {
+            (pin.failed, pin.locked_until) = (0, at + lock);
         }
     }
 

@@ -16,6 +16,10 @@ pub(super) struct Controls {
     pub(super) locked_at: Option<UnixMs>,
     /// Since when it is frozen for a fraud case.
     pub(super) frozen_at: Option<UnixMs>,
+    /// Since when its holder misses it.
+    pub(super) lost_at: Option<UnixMs>,
+    /// Whether it may be used at all; `None`: as it was issued.
+    pub(super) active: Option<bool>,
     /// The suspicious purchase that put it on hold.
     pub(super) held_for: Option<String>,
     /// Whether it may be used abroad; `None`: as it was issued.
@@ -33,13 +37,20 @@ pub(super) enum Overseas {
 
 impl Controls {
     /// Its state, as the list of cards tells it.
-    pub(super) fn status(&self) -> &'static str {
+    pub(super) fn status(&self, card: &Card) -> &'static str {
         match self {
+            Self { lost_at: Some(_), .. } => "lost",
+            inactive if !inactive.is_active(card) => "inactive",
             Self { frozen_at: Some(_), .. } => "frozen",
             Self { held_for: Some(_), .. } => "held",
             Self { locked_at: Some(_), .. } => "locked",
             _ => "active",
         }
+    }
+
+    /// Whether it may be used at all.
+    pub(super) fn is_active(&self, card: &Card) -> bool {
+        self.active.unwrap_or(!card.inactive)
     }
 
     /// Whether the card may be used abroad, and until when. Cards with a foreign currency are issued so that they may.
@@ -66,6 +77,8 @@ pub(super) fn decline(
         None => swipe.amount.currency() != Currency::cny(),
     };
     let reasons = [
+        (controls.lost_at.is_some(), "card_lost"),
+        (!controls.is_active(card), "card_inactive"),
         (controls.frozen_at.is_some(), "card_frozen"),
         (controls.locked_at.is_some(), "card_locked"),
         (controls.held_for.is_some(), "card_held"),

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::changes::Change;
 use super::transaction::Entry;
 use crate::domain::time::UnixMs;
 
@@ -27,6 +28,18 @@ pub(super) enum Event {
         case_no: String,
         at: UnixMs,
     },
+    /// A card's holder misses it; `None`: he found it.
+    CardLost { customer_id: String, card_id: String, at: Option<UnixMs> },
+    /// A lost card's number is over: another one is made, to be activated when it arrives.
+    CardRenewed { customer_id: String, card_id: String, last4: String },
+    /// A card may be used from now on.
+    CardActivated { customer_id: String, card_id: String },
+    /// A PIN is asked for on the bank's page.
+    PinAsked { request: PinRequest },
+    /// One was typed; also that the customer turned back.
+    PinTried { request_id: String, right: bool, at: UnixMs },
+    /// A customer has another PIN.
+    PinSet { customer_id: String, pin: String, at: UnixMs },
     /// A suspicious purchase put a card on hold.
     CardHeld { customer_id: String, card_id: String, transaction_id: String },
     /// The hold is gone.
@@ -35,6 +48,8 @@ pub(super) enum Event {
     CardReleased { customer_id: String, card_id: String },
     /// A card may be used abroad until then; `None`: not.
     OverseasSet { customer_id: String, card_id: String, until: Option<UnixMs> },
+    /// A customer changed or agreed something.
+    Changed { customer_id: String, change: Change },
     /// Identity data that fit nobody.
     IdentityFailed { phone: String, at: UnixMs },
     /// A one-time code was sent.
@@ -91,6 +106,19 @@ pub(super) struct Challenge {
     pub(super) wrong_tries: u32,
     #[serde(default)]
     pub(super) verified_at: Option<UnixMs>,
+}
+
+/// A PIN that is asked for.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct PinRequest {
+    pub(super) request_id: String,
+    pub(super) customer_id: String,
+    pub(super) scope: String,
+    pub(super) title: String,
+    pub(super) return_url: String,
+    pub(super) at: UnixMs,
+    #[serde(default)]
+    pub(super) used: bool,
 }
 
 /// An application for a card.

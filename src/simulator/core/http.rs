@@ -15,7 +15,7 @@ use super::bank::Bank;
 use super::events::Refusal;
 use super::faults::Fault;
 use super::journal::JournalError;
-use super::operations::Request;
+use super::operations::{Request, pin};
 use super::page;
 use super::swipe::Swipe;
 use crate::bank::webhooks::TRACEPARENT;
@@ -47,6 +47,8 @@ pub(super) fn serve(bank: Arc<Bank>, listener: TcpListener) -> std::io::Result<S
             .route("/sandbox/events", web::post().to(receive))
             .route("/sandbox/swipe", web::post().to(swipe))
             .route("/sandbox/cards/{customer}/{card}/release", web::post().to(release))
+            .route("/sandbox/pin/{request}", web::get().to(pin_page))
+            .route("/sandbox/pin/{request}", web::post().to(pin_typed))
             .route("/sandbox/applications", web::get().to(applications))
             .route("/sandbox/applications/{number}/advance", web::post().to(advance))
             .route("/sandbox/faults", web::get().to(faults))
@@ -138,6 +140,43 @@ async fn release(bank: Shared, request: HttpRequest, card: web::Path<(String, St
             in_background(move || bank.release(&customer, &card), |answer| answer).await
         }
     }
+}
+
+async fn pin_page(bank: Shared, request: web::Path<String>) -> HttpResponse {
+    pin_answer(page::pin(&bank, &request, None))
+}
+
+async fn pin_typed(
+    bank: Shared,
+    http: HttpRequest,
+    request: web::Path<String>,
+    typed: web::Form<pin::Typed>,
+) -> HttpResponse {
+    if header(&http, "sec-fetch-site") == Some("cross-site") {
+        return refused(Refusal::new("cross_site", "another site's page may not do this"));
+    }
+    let taking = bank.clone();
+    let (id, typed) = (request.into_inner(), typed.into_inner());
+    let taken = id.clone();
+    match web::block(move || taking.pin(&taken, &typed)).await {
+        Ok(Ok(Ok(back))) => pin_answer(page::pin_done(&back)),
+        Ok(Ok(Err(refusal))) => pin_answer(page::pin(&bank, &id, Some(&refusal.message))),
+        _ => HttpResponse::InternalServerError().finish(),
+    }
+}
+
+/// A page for a customer's browser; it may stand in the frame of the demo's phone.
+fn pin_answer(html: askama::Result<String>) -> HttpResponse {
+    const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
+                          frame-ancestors 'self' http://127.0.0.1:* http://localhost:*";
+    let Ok(html) = html else { return HttpResponse::InternalServerError().finish() };
+    HttpResponse::Ok()
+        .insert_header(ContentType::html())
+        .insert_header(("content-security-policy", POLICY))
+        .insert_header(("x-content-type-options", "nosniff"))
+        .insert_header(("referrer-policy", "no-referrer"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(html)
 }
 
 async fn faults(bank: Shared) -> HttpResponse {

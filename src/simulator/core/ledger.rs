@@ -5,7 +5,9 @@ use jiff::civil::Date;
 use jiff::{Span, ToSpan as _};
 
 use super::amount::Amount;
-use super::rules::{Rules, percent_of};
+use super::calendar::Calendar;
+use super::plan::{Plan, PlanStanding};
+use super::rules::{Rules, minor_of, percent_of};
 use super::transaction::{Channel, Day, Entry, Kind};
 use crate::domain::money::Currency;
 use crate::domain::time::UnixMs;
@@ -17,6 +19,8 @@ pub(super) struct Ledger {
     pub(super) entries: Vec<Entry>,
     /// The oldest first.
     pub(super) statements: Vec<Statement>,
+    /// The instalment plans of this account, the oldest first.
+    pub(super) plans: Vec<PlanStanding>,
     today: Date,
     grace_days: i64,
 }
@@ -37,6 +41,27 @@ pub(super) struct Statement {
     carried: i64,
     /// The due date of the first minimum of an unbroken row that was missed.
     missed: Option<Date>,
+    /// What it charges because the one before was not repaid in full.
+    pub(super) interest: Option<Interest>,
+}
+
+/// Interest, and how it came about.
+#[derive(Clone, Copy)]
+pub(super) struct Interest {
+    /// The first day that it counts for, and the last.
+    pub(super) from: Date,
+    pub(super) to: Date,
+    /// What was owed at the end of each of these days, added up.
+    pub(super) daily_balances: i64,
+    pub(super) minor: i64,
+}
+
+/// Which part of a bill is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Part {
+    Full,
+    Minimum,
 }
 
 impl Statement {
@@ -56,9 +81,38 @@ pub(super) struct Terms<'a> {
     pub(super) holder: String,
     pub(super) currency: Currency,
     pub(super) first_statement: Date,
+    pub(super) calendar: Calendar,
     pub(super) today: Date,
-    /// The full amount is drawn on due dates from this day on.
-    pub(super) auto_repayment_from: Option<Date>,
+    /// What is drawn on due dates since when, the oldest first.
+    pub(super) auto_repayment: Vec<(Date, Option<Part>)>,
+    /// The instalment plans of this account, the oldest first.
+    pub(super) plans: Vec<Plan>,
+}
+
+impl Terms<'_> {
+    /// A booking that the rules make.
+    fn entry(&self, day: Date, kind: Kind, what: &str, merchant: &str, minor: i64) -> Entry {
+        Entry {
+            transaction_id: format!("R-{}-{}-{day}-{what}", self.holder, self.currency.code()),
+            at: moment(day, 9, 0),
+            kind,
+            merchant: merchant.to_owned(),
+            amount: Amount::new(minor, self.currency),
+            original: None,
+            channel: Channel::Other,
+            unbilled: false,
+            reason: None,
+        }
+    }
+
+    fn minor(&self, decimal: &str) -> i64 {
+        minor_of(decimal, self.currency.code())
+    }
+
+    /// What is drawn on a due date.
+    fn drawn_on(&self, due: Date) -> Option<Part> {
+        self.auto_repayment.iter().rev().find(|(since, _)| *since <= due).and_then(|(_, part)| *part)
+    }
 }
 
 impl Ledger {
@@ -67,26 +121,38 @@ impl Ledger {
         let mut entries: Vec<Entry> =
             booked.filter(|entry| entry.amount.currency() == terms.currency).collect();
         entries.sort_by_key(|entry| entry.at);
+        book_cash_fees(terms, &mut entries);
         let mut statements: Vec<Statement> = Vec::new();
+        let mut plans: Vec<PlanStanding> = terms.plans.iter().cloned().map(PlanStanding::new).collect();
         let mut date = terms.first_statement;
         while date < terms.today {
-            let statement = cut(terms, date, statements.last(), &entries);
+            for plan in &mut plans {
+                entries.extend(plan.bill(date));
+            }
+            let interest = statements.last().and_then(|last| interest(terms, last, date, &entries));
+            entries.extend(
+                interest.map(|interest| terms.entry(date, Kind::Fee, "interest", "循环利息", interest.minor)),
+            );
+            entries.sort_by_key(|entry| entry.at);
+            let mut statement = cut(terms, date, statements.last(), &entries);
+            statement.interest = interest;
             if let Some(last) = statements.last_mut() {
-                last.paid = statement.credits;
+                last.paid = payments(within(&entries, last.date, date));
             }
             apply_rules(terms, &statement, &mut entries);
             statements.push(statement);
-            date = next_month(date);
+            date = terms.calendar.after(date);
         }
         let mut ledger = Self {
             currency: terms.currency,
             entries,
             statements,
+            plans,
             today: terms.today,
             grace_days: terms.rules.statement.grace_days,
         };
         if let Some(mut last) = ledger.statements.pop() {
-            last.paid = credits(ledger.between(last.date, terms.today));
+            last.paid = payments(ledger.between(last.date, terms.today));
             ledger.statements.push(last);
         }
         ledger
@@ -127,6 +193,11 @@ impl Ledger {
         if latest.paid < latest.carried { latest.missed } else { None }
     }
 
+    /// Whether a missed minimum went over a statement date: by then the credit register knows of it.
+    pub(super) fn is_reported(&self) -> bool {
+        self.latest().is_some_and(|latest| latest.paid < latest.carried)
+    }
+
     /// An amount of this ledger's currency.
     pub(super) fn amount(&self, minor: i64) -> Amount {
         Amount::new(minor, self.currency)
@@ -138,60 +209,94 @@ fn cut(terms: &Terms<'_>, date: Date, previous: Option<&Statement>, entries: &[E
     let since = previous.map_or(Date::MIN, |statement| statement.date);
     let period = || within(entries, since, date);
     let previous_balance = sum(within(entries, Date::MIN, since));
-    let credits = credits(period());
     let amount_due = (previous_balance + sum(period())).max(0);
-    let carried = previous.map_or(0, |statement| (statement.minimum_due - credits).max(0)).min(amount_due);
-    let least = Amount::parse(&rules.minimum.least, terms.currency.code()).map_or(0, Amount::minor);
-    let minimum = percent_of(amount_due, rules.minimum.percent).max(least) + carried;
+    let paid = payments(period());
+    let carried = previous.map_or(0, |statement| (statement.minimum_due - paid).max(0)).min(amount_due);
+    let minimum =
+        percent_of(amount_due, rules.minimum.percent).max(terms.minor(&rules.minimum.least)) + carried;
     Statement {
         date,
         due: date.saturating_add(rules.statement.days_to_due.days()),
         previous_balance,
         new_charges: sum(period().filter(|entry| entry.amount.minor() > 0)),
-        credits,
+        credits: credits(period()),
         amount_due,
         minimum_due: minimum.min(amount_due),
         paid: 0,
         carried,
         missed: previous.filter(|_| carried > 0).map(|statement| statement.missed.unwrap_or(statement.due)),
+        interest: None,
     }
+}
+
+/// The fee for each drawing of cash, booked with it.
+fn book_cash_fees(terms: &Terms<'_>, entries: &mut Vec<Entry>) {
+    let drawn = entries.iter().filter(|entry| entry.kind == Kind::CashAdvance);
+    let fees: Vec<Entry> = drawn
+        .map(|drawn| {
+            let fee = terms.rules.cash.fee(drawn.amount.minor(), terms.currency.code());
+            let mut entry = terms.entry(drawn.on(), Kind::Fee, "cash", "取现手续费", fee);
+            entry.transaction_id = format!("{}-fee", drawn.transaction_id);
+            entry.at = drawn.at;
+            entry
+        })
+        .collect();
+    entries.extend(fees);
+    entries.sort_by_key(|entry| entry.at);
+}
+
+/// What the statement of `date` charges when the one before was not repaid in full in time: for each day from the
+/// purchase on, of what was owed at its end. What an earlier statement charged for is not charged for again.
+fn interest(terms: &Terms<'_>, last: &Statement, date: Date, entries: &[Entry]) -> Option<Interest> {
+    let rules = &terms.rules.statement;
+    let in_time = last.due.saturating_add(rules.grace_days.days());
+    let missing = last.amount_due - payments(within(entries, last.date, in_time));
+    if missing <= terms.minor(&rules.tolerance) {
+        return None;
+    }
+    let from = terms.calendar.before(last.date).saturating_add(1.day());
+    let mut daily_balances = 0;
+    let mut day = from;
+    while day <= date {
+        let owed = if day <= last.date {
+            let charged = within(entries, from.saturating_sub(1.day()), day);
+            sum(charged.filter(|entry| entry.amount.minor() > 0)).min(last.amount_due)
+        } else {
+            last.amount_due - payments(within(entries, last.date, day))
+        };
+        daily_balances += owed.max(0);
+        day = day.saturating_add(1.day());
+    }
+    let minor = terms.rules.interest.of(daily_balances);
+    (minor > 0).then_some(Interest { from, to: date, daily_balances, minor })
 }
 
 /// Books what the rules bring after a statement: the automatic repayment on the due date, the late fee after the
 /// grace days.
 fn apply_rules(terms: &Terms<'_>, statement: &Statement, entries: &mut Vec<Entry>) {
-    let paid_by = |entries: &[Entry], day: Date| credits(within(entries, statement.date, day));
-    let book = |entries: &mut Vec<Entry>, day: Date, kind: Kind, merchant: &str, minor: i64| {
-        let what = if kind == Kind::Fee { "late" } else { "auto" };
-        let transaction_id = format!("R-{}-{}-{day}-{what}", terms.holder, terms.currency.code());
-        let amount = Amount::new(minor, terms.currency);
-        let merchant = merchant.to_owned();
-        let channel = Channel::Other;
-        let at = moment(day, 9, 0);
-        entries.push(Entry {
-            transaction_id,
-            at,
-            kind,
-            merchant,
-            amount,
-            original: None,
-            channel,
-            reason: None,
-        });
-        entries.sort_by_key(|entry| entry.at);
-    };
-    if statement.due <= terms.today && terms.auto_repayment_from.is_some_and(|from| statement.due >= from) {
-        let open = statement.amount_due - paid_by(entries, statement.due);
+    let paid_by = |entries: &[Entry], day: Date| payments(within(entries, statement.date, day));
+    if statement.due <= terms.today
+        && let Some(part) = terms.drawn_on(statement.due)
+    {
+        let wanted = match part {
+            Part::Full => statement.amount_due,
+            Part::Minimum => statement.minimum_due,
+        };
+        let open = wanted - paid_by(entries, statement.due);
         if open > 0 {
-            book(entries, statement.due, Kind::Repayment, "自动还款", -open);
+            entries.push(terms.entry(statement.due, Kind::Repayment, "auto", "自动还款", -open));
+            entries.sort_by_key(|entry| entry.at);
         }
     }
     let last_day = statement.due.saturating_add(terms.rules.statement.grace_days.days());
     let fee_day = last_day.saturating_add(1.day());
-    let missing = statement.minimum_due - paid_by(entries, last_day);
-    if fee_day <= terms.today && missing > 0 {
+    let paid = paid_by(entries, last_day);
+    let tolerated = statement.amount_due - paid <= terms.minor(&terms.rules.statement.tolerance);
+    let missing = statement.minimum_due - paid;
+    if fee_day <= terms.today && missing > 0 && !tolerated {
         let fee = percent_of(missing, terms.rules.late.percent).max(1);
-        book(entries, fee_day, Kind::Fee, "违约金", fee);
+        entries.push(terms.entry(fee_day, Kind::Fee, "late", "违约金", fee));
+        entries.sort_by_key(|entry| entry.at);
     }
 }
 
@@ -209,15 +314,14 @@ fn credits<'a>(entries: impl Iterator<Item = &'a Entry>) -> i64 {
     -sum(entries.filter(|entry| entry.amount.minor() < 0))
 }
 
+/// The credits that count towards the statement before them.
+fn payments<'a>(entries: impl Iterator<Item = &'a Entry>) -> i64 {
+    credits(entries.filter(|entry| !entry.unbilled))
+}
+
 /// The same day one month later; the statement day exists in every month.
 pub(super) fn next_month(date: Date) -> Date {
     date.saturating_add(Span::new().months(1))
-}
-
-/// The first statement date on or after a day: where a purchase of that day will stand.
-pub(super) fn statement_on_or_after(day_of_month: i8, day: Date) -> Date {
-    let this_month = Date::new(day.year(), day.month(), day_of_month).unwrap_or(day);
-    if this_month >= day { this_month } else { next_month(this_month) }
 }
 
 /// A moment of a day in Beijing.

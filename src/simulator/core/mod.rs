@@ -5,6 +5,8 @@ mod amount;
 mod bank;
 mod bill;
 mod book;
+mod calendar;
+mod changes;
 mod controls;
 mod deliver;
 mod events;
@@ -15,11 +17,13 @@ mod ledger;
 mod operations;
 mod page;
 mod people;
+mod plan;
 mod rules;
 mod signature;
 mod swipe;
 mod transaction;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +35,10 @@ use url::Url;
 
 pub use journal::JournalError;
 
+use crate::bank::Operations;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::Config;
+use crate::content::{Content, Fault};
 use crate::domain::secret::Secret;
 
 const JOURNAL_NAME: &str = "sandbox-core.journal";
@@ -85,6 +91,8 @@ pub struct Settings {
     pub server_url: Url,
     /// Its memory.
     pub journal: PathBuf,
+    /// Operations that a bank adds as files, with the example that answers them.
+    pub own_operations: BTreeMap<String, serde_json::Value>,
 }
 
 impl Settings {
@@ -97,7 +105,18 @@ impl Settings {
         let addresses =
             base_url.socket_addrs(|| None).map_err(|error| StartError::Address(error.to_string()))?;
         let listen = addresses.first().copied().ok_or_else(|| StartError::Address(base_url.to_string()))?;
+        let faulty = |faults: Vec<Fault>| {
+            StartError::Rules(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        };
+        let content = Content::load(config.content.dir.as_deref()).map_err(faulty)?;
+        let added = content.below("operations").map(|(path, _)| path.to_owned()).collect::<Vec<_>>();
+        let operations = Operations::load(&content).map_err(faulty)?;
+        let is_added = |name: &str| added.iter().any(|path| path.ends_with(&format!("/{name}.json")));
+        let own = operations.iter().filter(|operation| is_added(operation.name()));
         Ok(Self {
+            own_operations: own
+                .map(|operation| (operation.name().to_owned(), operation.example().result.clone()))
+                .collect(),
             listen,
             core_secret: config.core.secret.clone(),
             api_secret: config.api.secrets.first().cloned(),
@@ -147,6 +166,8 @@ impl SandboxCore {
         let listen = |source| StartError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
+        // Set once: the bank was made above.
+        let _ = bank.own_url.set(format!("http://{addr}"));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         if let Some(secret) = &settings.api_secret {
             let key = signature::Key::new(secret);

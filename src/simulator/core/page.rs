@@ -10,7 +10,7 @@ use super::bank::Bank;
 use super::book::Book;
 use super::events::Delivery;
 use super::faults::Fault;
-use super::operations::{Stage, Standing, product_name};
+use super::operations::{Stage, Standing, pin, product_name};
 use super::people::{Card, Customer};
 use super::transaction::rfc3339;
 use crate::domain::time::UnixMs;
@@ -54,6 +54,47 @@ struct Index {
 }
 
 #[derive(Template)]
+#[template(path = "pages/core/pin.html")]
+struct PinPage<'a> {
+    title: &'a str,
+    sets_pin: bool,
+    first_pin: &'static str,
+    open: bool,
+    trouble: Option<&'a str>,
+    back: Option<&'a str>,
+}
+
+/// The page that takes a PIN, with what went wrong.
+pub(super) fn pin(bank: &Bank, request_id: &str, trouble: Option<&str>) -> askama::Result<String> {
+    bank.look(|book, now| match pin::open(book, request_id, now) {
+        Ok(request) => PinPage {
+            title: &request.title,
+            sets_pin: pin::sets_pin(request),
+            first_pin: pin::FIRST_PIN,
+            open: true,
+            trouble,
+            back: None,
+        }
+        .render(),
+        Err(refusal) => PinPage {
+            title: "交易密码",
+            sets_pin: false,
+            first_pin: pin::FIRST_PIN,
+            open: false,
+            trouble: Some(&refusal.message),
+            back: None,
+        }
+        .render(),
+    })
+}
+
+/// The page after it: the way back.
+pub(super) fn pin_done(back: &str) -> askama::Result<String> {
+    let (title, first_pin) = ("交易密码", pin::FIRST_PIN);
+    PinPage { title, sets_pin: false, first_pin, open: false, trouble: None, back: Some(back) }.render()
+}
+
+#[derive(Template)]
 #[template(path = "pages/core/live.html")]
 struct Live {
     standings: Vec<StandingRow>,
@@ -87,7 +128,7 @@ struct StandingRow {
 /// A card's tail and what stands in its way.
 struct CardState {
     card_id: &'static str,
-    last4: &'static str,
+    last4: String,
     status: &'static str,
 }
 
@@ -96,6 +137,8 @@ impl CardState {
         match self.status {
             "locked" => "已锁卡",
             "frozen" => "已冻结",
+            "lost" => "已挂失",
+            "inactive" => "未激活",
             "held" => "待核实",
             _ => "",
         }
@@ -226,8 +269,8 @@ fn standing_row(book: &Book, customer: &Customer, now: UnixMs) -> StandingRow {
     let due: Vec<String> = due.collect();
     let state = |card: &Card| CardState {
         card_id: card.card_id,
-        last4: card.last4,
-        status: book.controls(customer, card).status(),
+        last4: card.last4.clone(),
+        status: book.controls(customer, card).status(card),
     };
     StandingRow {
         id: customer.id.clone(),

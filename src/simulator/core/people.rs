@@ -6,6 +6,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use super::amount::Amount;
+use super::calendar::Calendar;
 use super::ledger::{Ledger, Terms, moment, next_month};
 use super::rules::{MerchantRules, Rules};
 use super::transaction::{Channel, Entry, Kind};
@@ -34,6 +35,8 @@ const NAMES: [&str; 20] = [
     "唐立冬",
     "韩小雪",
 ];
+/// This one applied online for his first card and has not been seen by anybody.
+const UNSEEN: usize = 18;
 /// This one stopped repaying two statements ago.
 const OVERDUE: usize = 19;
 
@@ -57,7 +60,10 @@ pub(super) struct Customer {
 /// One card.
 pub(super) struct Card {
     pub(super) card_id: &'static str,
-    pub(super) last4: &'static str,
+    /// Another one once it was lost and replaced.
+    pub(super) last4: String,
+    /// Whether it waits for its first use to be allowed, as it was issued.
+    pub(super) inactive: bool,
     pub(super) product: &'static str,
     pub(super) tier: &'static str,
     pub(super) currencies: Vec<Currency>,
@@ -112,7 +118,8 @@ fn card(
     let first_statement = first_month.with().day(rules.statement.day).build().unwrap_or(first_month);
     let mut card = Card {
         card_id,
-        last4,
+        last4: last4.to_owned(),
+        inactive: index == UNSEEN,
         product: "金卡",
         tier: "gold",
         currencies: currencies.iter().filter_map(|code| Currency::parse(code)).collect(),
@@ -187,6 +194,7 @@ impl Past<'_> {
             original: None,
             reason: None,
             channel: merchant.channel,
+            unbilled: false,
         }
     }
 
@@ -222,6 +230,7 @@ impl Past<'_> {
                     original: None,
                     reason: None,
                     channel: Channel::Other,
+                    unbilled: false,
                 });
             }
             statements_left -= 1;
@@ -236,8 +245,10 @@ impl Past<'_> {
             holder: self.holder(),
             currency: self.currency,
             first_statement: self.card.first_statement,
+            calendar: Calendar::new(self.rules.statement.day),
             today,
-            auto_repayment_from: None,
+            auto_repayment: Vec::new(),
+            plans: Vec::new(),
         };
         Ledger::build(&terms, entries.iter().cloned())
     }

@@ -71,6 +71,7 @@ pub(super) fn swipe(
         original: (size != swipe.amount).then_some(swipe.amount),
         channel: swipe.channel,
         reason: reason.clone(),
+        unbilled: false,
     };
     let available = Amount::yuan(Standing::after(book, customer, now, Some((card, &entry))).available());
     let mut body = notice_body(&swipe, customer, card, &entry, reason.as_deref(), available);

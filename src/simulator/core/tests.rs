@@ -5,6 +5,7 @@ mod arithmetic;
 mod cards;
 mod contract;
 mod identity;
+mod lending;
 mod memory;
 mod outside;
 
@@ -132,6 +133,7 @@ async fn open(folder: &TempDir, clock: &Arc<ManualClock>, server_url: &url::Url)
         events_secret: Some(secret.clone()),
         server_url: server_url.clone(),
         journal: folder.path().join("journal"),
+        own_operations: std::collections::BTreeMap::new(),
     };
     let running = SandboxCore::start(settings, clock.clone(), Arc::new(SeededRandom::new(1))).await.unwrap();
     let base_url = format!("http://{}", running.addr).parse().unwrap();

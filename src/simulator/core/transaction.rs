@@ -86,6 +86,9 @@ pub(super) struct Entry {
     /// Why it was declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// It lowers what is not billed yet, and is no payment towards the statement.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unbilled: bool,
 }
 
 impl Entry {

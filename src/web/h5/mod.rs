@@ -67,6 +67,7 @@ pub fn configure(services: &mut ServiceConfig) {
             .route("/{account}/purchase", web::get().to(purchase::show))
             .route("/{account}/purchase/{step}", web::post().to(purchase::submit))
             .route("/{account}/step-up", web::get().to(step_up::show))
+            .route("/{account}/step-up/return", web::get().to(step_up::come_back))
             .route("/{account}/step-up/{step}", web::post().to(step_up::submit))
             .route("/{account}/alerts", web::get().to(alerts::show))
             .route("/{account}/alerts/{step}", web::post().to(alerts::submit))

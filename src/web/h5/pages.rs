@@ -17,7 +17,8 @@ pub(super) use apply::{Step, done as apply_done, progress};
 pub(super) use bind::{code as bind_code, done as bind_done, start as bind_start};
 pub(super) use purchase::{PurchasePage, purchase};
 pub(super) use step_up::{
-    alert as step_up_alert, code as step_up_code, done as step_up_done, start as step_up_start,
+    alert as step_up_alert, code as step_up_code, done as step_up_done, pin as step_up_pin,
+    start as step_up_start,
 };
 
 use super::ASSETS_VERSION;

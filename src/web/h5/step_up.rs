@@ -1,4 +1,4 @@
-//! The pages that take a one-time code.
+//! The pages that take a one-time code, and those on the way to the bank's own page for the PIN.
 
 use std::time::Duration;
 
@@ -9,8 +9,10 @@ use serde::Deserialize;
 
 use super::pages::{self, Notice};
 use super::{Guest, LinkQuery, admit, failure, see_other, welcome};
+use crate::domain::secret::Personal;
+use crate::domain::step_up::Proof;
 use crate::identity::checks::{self, FieldFault};
-use crate::identity::{CoreFault, Identity, Page, Resumer, StepUpFault, StepUpStage};
+use crate::identity::{CoreFault, Identity, Page, PinWord, Resumer, StepUpFault, StepUpStage};
 
 /// The answer to the interrupted question may take this long on the page; the chat has it anyway.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,6 +51,10 @@ fn stage_page(
     };
     let title = resumer.title(guest.visit.account(), &page.scope);
     match &page.stage {
+        StepUpStage::Begin if page.proof == Proof::Pin => {
+            pages::step_up_pin(&guest.frame, title.as_deref(), None, alert)
+        }
+        StepUpStage::Away { url, .. } => pages::step_up_pin(&guest.frame, title.as_deref(), Some(url), alert),
         StepUpStage::Begin => pages::step_up_start(&guest.frame, title.as_deref(), alert),
         StepUpStage::Code { challenge, .. } => {
             pages::step_up_code(&guest.frame, title.as_deref(), challenge, identity.now(), faults, alert)
@@ -74,6 +80,7 @@ pub(super) async fn submit(
         Err(response) => return response,
     };
     match step.as_str() {
+        "pin" => begin_pin(&identity, resumer.as_ref(), guest).await,
         "send" => send(&identity, resumer.as_ref(), guest).await,
         "verify" => verify(&identity, resumer.as_ref(), guest, &typed.code).await,
         _ => Notice::not_found().respond(StatusCode::NOT_FOUND),
@@ -84,6 +91,36 @@ async fn send(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest) -> H
     match identity.step_up_send(&mut guest.visit, guest.client_ip.clone()).await {
         Ok(Ok(())) => see_other(&guest.frame, Page::StepUp.path()),
         Ok(Err(fault)) => told(identity, resumer, &guest, &fault),
+        Err(error) => failure(&guest.frame, &error),
+    }
+}
+
+/// Gets the address of the bank's page for the PIN.
+async fn begin_pin(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest) -> HttpResponse {
+    let scope = identity.step_up_page(&guest.visit).map(|page| page.scope.clone()).unwrap_or_default();
+    let title = resumer.title(guest.visit.account(), &scope);
+    match identity.pin_begin(&mut guest.visit, title.as_deref(), guest.client_ip.clone()).await {
+        Ok(Ok(())) => see_other(&guest.frame, Page::StepUp.path()),
+        Ok(Err(fault)) => told(identity, resumer, &guest, &fault),
+        Err(error) => failure(&guest.frame, &error),
+    }
+}
+
+/// Back from the bank's page. What the browser brings counts by the bank's signature, once, in the session that went.
+pub(super) async fn come_back(
+    identity: Data<Identity>,
+    resumer: Data<dyn Resumer>,
+    request: HttpRequest,
+    account: Path<String>,
+    word: Query<PinWord>,
+) -> HttpResponse {
+    let mut guest = match welcome(&identity, &request, &account, Page::StepUp, None).await {
+        Ok(guest) => guest,
+        Err(response) => return response,
+    };
+    match identity.pin_settle(&mut guest.visit, &word).await {
+        Ok(Ok(wish)) => go_on(&identity, resumer.as_ref(), guest, wish).await,
+        Ok(Err(fault)) => told(&identity, resumer.as_ref(), &guest, &fault),
         Err(error) => failure(&guest.frame, &error),
     }
 }
@@ -102,6 +139,16 @@ async fn verify(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest, co
         Ok(Err(fault)) => return told(identity, resumer, &guest, &fault),
         Err(error) => return failure(&guest.frame, &error),
     };
+    go_on(identity, resumer, guest, wish).await
+}
+
+/// Answers what waited for the proof, on the page as well.
+async fn go_on(
+    identity: &Identity,
+    resumer: &dyn Resumer,
+    mut guest: Guest,
+    wish: Option<Personal>,
+) -> HttpResponse {
     if let Some(wish) = wish {
         let (account, follower) = (guest.visit.account().clone(), guest.visit.follower());
         let answer = resumer.resume(&account, follower, &wish);
@@ -109,7 +156,7 @@ async fn verify(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest, co
             && let Err(error) = identity.keep_step_up_answer(&mut guest.visit, answer).await
         {
             // The proof stands and the chat has the answer: only this page goes without.
-            tracing::warn!(%error, retry = "never", "the answer after a one-time code is missing on its page; it stands in the chat");
+            tracing::warn!(%error, retry = "never", "the answer after a proof is missing on its page; it stands in the chat");
         }
     }
     see_other(&guest.frame, Page::StepUp.path())

@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use super::{Asked, OpenCard, read, transaction_json};
 use crate::domain::money::Money;
 use crate::simulator::core::events::Refusal;
-use crate::simulator::core::ledger::{days_between, statement_on_or_after};
+use crate::simulator::core::ledger::days_between;
 use crate::simulator::core::transaction::{Entry, Kind};
 
 const HISTORY_MAX: usize = 12;
 const LATEST_MAX: usize = 5;
 const PAGE_SIZE: usize = 10;
+const FEES_MAX: usize = 20;
+const REFUND_DAYS: i64 = 60;
 
 pub(super) fn current(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
     let open = asked.card(params)?;
@@ -64,8 +66,8 @@ pub(super) fn unbilled(asked: &Asked<'_>, params: Value) -> Result<Value, Refusa
     latest.truncate(LATEST_MAX);
     Ok(json!({
         "card": open.json(),
-        "since": since(asked, &open),
-        "estimated_statement_date": statement_on_or_after(asked.book.rules.statement.day, open.today),
+        "since": since(&open),
+        "estimated_statement_date": open.calendar.on_or_after(open.today),
         "count": count,
         "totals": totals,
         "latest": latest.iter().map(|entry| transaction_json(open.card, entry)).collect::<Vec<_>>(),
@@ -113,7 +115,7 @@ struct Detail {
 pub(super) fn detail(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
     let detail: Detail = read(params)?;
     let open = asked.card_named(detail.card_id.as_deref())?;
-    let (from, to) = range(asked, &open, &detail)?;
+    let (from, to) = range(&open, &detail)?;
     let words = detail.merchant.as_deref().map(|words| words.trim().to_lowercase());
     let mut found: Vec<&Entry> = Vec::new();
     let mut totals = Vec::new();
@@ -157,18 +159,97 @@ pub(super) fn detail(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal>
     }))
 }
 
+/// Interest and fees of the latest statement, and how they came about.
+pub(super) fn costs(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    let open = asked.card(params)?;
+    let mut amounts = Vec::new();
+    let mut month = None;
+    for ledger in &open.ledgers {
+        let Some(statement) = ledger.latest() else { continue };
+        month = Some(month_of(statement.date));
+        let before = open.calendar.before(statement.date);
+        let charged = ledger.between(before, statement.date).filter(|entry| entry.kind == Kind::Fee);
+        let own = |entry: &&Entry| {
+            !entry.transaction_id.ends_with("-interest") || !entry.transaction_id.starts_with("R-")
+        };
+        let fees: Vec<&Entry> = charged.filter(own).take(FEES_MAX).collect();
+        let total: i64 = fees.iter().map(|entry| entry.amount.minor()).sum();
+        let interest = statement.interest;
+        amounts.push(json!({
+            "total": ledger.amount(total + interest.map_or(0, |interest| interest.minor)),
+            "interest": interest.map(|interest| json!({
+                "amount": ledger.amount(interest.minor),
+                "from": interest.from,
+                "to": interest.to,
+                "days": days_between(interest.from, interest.to) + 1,
+                "daily_balances": ledger.amount(interest.daily_balances),
+            })),
+            "fees": fees
+                .iter()
+                .map(|entry| json!({ "name": entry.merchant, "amount": entry.amount, "on": entry.on() }))
+                .collect::<Vec<_>>(),
+        }));
+    }
+    let month = month.ok_or_else(|| Refusal::new("no_statement", "这张卡还没有出过账单。"))?;
+    Ok(json!({
+        "card": open.json(),
+        "month": month,
+        "amounts": amounts,
+        "daily_rate": asked.book.rules.interest.daily_percent(),
+        "annual_rate": asked.book.rules.interest.annual_percent(),
+    }))
+}
+
+/// Refunds of the last sixty days.
+pub(super) fn refunds(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    let open = asked.card(params)?;
+    let since = open.today.saturating_sub(REFUND_DAYS.days());
+    let entries = open.ledgers.iter().flat_map(|ledger| &ledger.entries);
+    let mut found: Vec<&Entry> = entries
+        .filter(|entry| matches!(entry.kind, Kind::Refund | Kind::Reversal) && entry.on() >= since)
+        .collect();
+    found.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+    found.truncate(PAGE_SIZE);
+    let refund = |entry: &&Entry| json!({ "merchant": entry.merchant, "amount": entry.amount.negated(), "on": entry.on(), "state": "posted" });
+    let remaining = open.ledgers.iter().map(|ledger| {
+        ledger.amount(ledger.latest().map_or(0, crate::simulator::core::ledger::Statement::remaining))
+    });
+    Ok(json!({
+        "card": open.json(),
+        "since": since,
+        "refunds": found.iter().map(refund).collect::<Vec<_>>(),
+        "remaining": remaining.collect::<Vec<_>>(),
+    }))
+}
+
+/// What holds the limit and is not booked.
+pub(super) fn holds(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    let open = asked.card(params)?;
+    let days = asked.book.rules.limit.preauth_days;
+    let hold = |entry: &Entry| {
+        json!({
+            "merchant": entry.merchant,
+            "amount": entry.amount,
+            "on": entry.on(),
+            "released_on": entry.on().saturating_add(days.days()),
+        })
+    };
+    let held = asked.book.holds(open.customer, open.card, asked.now).map(hold).take(PAGE_SIZE);
+    Ok(json!({ "card": open.json(), "holds": held.collect::<Vec<_>>() }))
+}
+
 /// The days that a statement month covers, narrowed by `from` and `to`.
-fn range(asked: &Asked<'_>, open: &OpenCard<'_>, detail: &Detail) -> Result<(Date, Date), Refusal> {
-    let day = asked.book.rules.statement.day;
+fn range(open: &OpenCard<'_>, detail: &Detail) -> Result<(Date, Date), Refusal> {
     let oldest = open.card.first_statement.saturating_sub(Span::new().months(1)).first_of_month();
     let (mut from, mut to) = match detail.month.as_deref() {
         None => (oldest, open.today),
-        Some("unbilled") => (since(asked, open), open.today),
+        Some("unbilled") => (since(open), open.today),
         Some(month) => {
-            let cut: Date = format!("{month}-{day:02}")
+            let first: Date = format!("{month}-01")
                 .parse()
                 .map_err(|_| Refusal::new("bad_request", "month is YYYY-MM or unbilled"))?;
-            (cut.saturating_sub(Span::new().months(1)).saturating_add(1.day()), cut)
+            let cut = open.calendar.in_month_of(first);
+            (open.calendar.before(cut).saturating_add(1.day()), cut)
         }
     };
     from = detail.from.map_or(from, |wanted| wanted.max(from));
@@ -180,9 +261,8 @@ fn range(asked: &Asked<'_>, open: &OpenCard<'_>, detail: &Detail) -> Result<(Dat
 }
 
 /// The first day that is on no statement yet.
-fn since(asked: &Asked<'_>, open: &OpenCard<'_>) -> Date {
-    let next = statement_on_or_after(asked.book.rules.statement.day, open.today);
-    next.saturating_sub(Span::new().months(1)).saturating_add(1.day())
+fn since(open: &OpenCard<'_>) -> Date {
+    open.calendar.before(open.calendar.on_or_after(open.today)).saturating_add(1.day())
 }
 
 fn month_of(date: Date) -> String {

@@ -30,7 +30,7 @@ fn key(open: &OpenCard<'_>) -> (String, String) {
 
 /// What needs a one-time code is refused without one, whoever calls.
 pub(super) fn proved(asked: &Asked<'_>) -> Result<(), Refusal> {
-    if asked.guard == Some("otp") {
+    if matches!(asked.guard, Some("otp" | "pin")) {
         return Ok(());
     }
     Err(Refusal::new("step_up_required", "为了您的账户安全，请先用短信验证码确认是您本人。"))

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use super::Asked;
 use crate::simulator::core::events::Refusal;
-use crate::simulator::core::ledger::{Statement, days_between, statement_on_or_after};
+use crate::simulator::core::ledger::{Statement, days_between};
 
 pub(super) fn bill_date(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
     let open = asked.card(params)?;
     let rules = &asked.book.rules.statement;
-    let next = statement_on_or_after(rules.day, open.today);
+    let next = open.calendar.on_or_after(open.today);
     let due = next.saturating_add(rules.days_to_due.days());
     Ok(json!({
         "card": open.json(),
-        "statement_day": rules.day,
+        "statement_day": open.calendar.present_day(),
         "next_statement_date": next,
         "days_to_statement": days_between(open.today, next),
         "due_date_of_today": due,
@@ -25,7 +25,7 @@ pub(super) fn bill_date(asked: &Asked<'_>, params: Value) -> Result<Value, Refus
 pub(super) fn due_date(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
     let open = asked.card(params)?;
     let rules = &asked.book.rules.statement;
-    let upcoming = statement_on_or_after(rules.day, open.today).saturating_add(rules.days_to_due.days());
+    let upcoming = open.calendar.on_or_after(open.today).saturating_add(rules.days_to_due.days());
     let missed = open.ledgers.iter().filter_map(|ledger| ledger.overdue_since()).min();
     let latest =
         open.ledgers.iter().filter_map(|ledger| ledger.latest()).map(|statement| statement.due).max();
@@ -41,13 +41,17 @@ pub(super) fn due_date(asked: &Asked<'_>, params: Value) -> Result<Value, Refusa
             })
         })
         .collect();
-    let auto = open.customer.auto_repayment_from;
+    let auto = asked.book.drawn(open.customer, open.card);
     Ok(json!({
         "card": open.json(),
         "due_date": due,
         "days_left": days_between(open.today, due),
         "overdue_days": missed.map_or(0, |missed| days_between(missed, open.today)),
         "amounts": amounts,
-        "auto_repayment": { "on": auto.is_some(), "from_last4": auto, "amount": auto.map(|_| "full") },
+        "auto_repayment": {
+            "on": auto.is_some(),
+            "from_last4": auto.as_ref().map(|auto| &auto.from_last4),
+            "amount": auto.as_ref().map(|auto| auto.part),
+        },
     }))
 }

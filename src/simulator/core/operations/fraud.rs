@@ -57,7 +57,7 @@ fn told(reason: &str) -> (&str, &'static str) {
     match reason {
         "insufficient_credit" => (reason, "repay"),
         "card_locked" => (reason, "unlock"),
-        "card_frozen" => (reason, "person"),
+        "card_frozen" | "card_lost" | "card_inactive" => (reason, "person"),
         "overseas_off" => (reason, "open_overseas"),
         "suspected_fraud" | "card_held" => (reason, "confirm"),
         "currency_not_supported" => (reason, "none"),

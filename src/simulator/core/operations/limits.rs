@@ -26,7 +26,7 @@ pub(super) fn cards(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> 
                 "product": card.product,
                 "tier": card.tier,
                 "holder": "primary",
-                "status": asked.book.controls(customer, card).status(),
+                "status": asked.book.controls(customer, card).status(card),
                 "currencies": card.currencies.iter().map(|currency| currency.code()).collect::<Vec<_>>(),
                 "opened_on": card.opened_on,
             })
@@ -42,6 +42,8 @@ pub(in crate::simulator::core) struct Standing {
     billed: i64,
     unbilled: i64,
     held: i64,
+    /// Principal of instalments that is on no statement yet.
+    instalments: i64,
     cash_limit: i64,
     cash_used: i64,
 }
@@ -61,13 +63,15 @@ impl Standing {
     ) -> Self {
         let today = now.beijing().date();
         let fen = |amount: Amount| book.rules.in_yuan(amount).minor();
+        let (fixed, temporary) = book.limits(customer);
         let mut standing = Self {
-            fixed: customer.fixed_limit,
-            temporary: customer.temporary_limit.filter(|(_, until)| *until >= today),
+            fixed,
+            temporary: temporary.filter(|(_, until)| *until >= today),
             billed: 0,
             unbilled: 0,
             held: 0,
-            cash_limit: percent_of(customer.fixed_limit, book.rules.limit.cash_percent),
+            instalments: 0,
+            cash_limit: percent_of(fixed, book.rules.limit.cash_percent),
             cash_used: 0,
         };
         for card in &customer.cards {
@@ -76,6 +80,8 @@ impl Standing {
                 let (outstanding, billed) = (ledger.outstanding(), ledger.billed());
                 standing.billed += fen(ledger.amount(billed));
                 standing.unbilled += fen(ledger.amount(outstanding - billed));
+                let left: i64 = ledger.plans.iter().map(|plan| plan.left).sum();
+                standing.instalments += fen(ledger.amount(left));
                 let drawn = ledger.entries.iter().filter(|entry| entry.kind == Kind::CashAdvance);
                 let drawn: i64 = drawn.map(|entry| entry.amount.minor()).sum();
                 standing.cash_used += fen(ledger.amount(drawn.min(outstanding)));
@@ -92,11 +98,15 @@ impl Standing {
     }
 
     pub(in crate::simulator::core) fn used(&self) -> i64 {
-        self.billed + self.unbilled + self.held
+        self.billed + self.unbilled + self.held + self.instalments
     }
 
     pub(in crate::simulator::core) fn available(&self) -> i64 {
         (self.total() - self.used()).max(0)
+    }
+
+    pub(super) fn cash_limit(&self) -> i64 {
+        self.cash_limit
     }
 
     pub(in crate::simulator::core) fn cash_available(&self) -> i64 {
@@ -108,7 +118,12 @@ pub(super) fn limit(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> 
     let Nothing {} = read(params)?;
     let customer = asked.customer()?;
     let standing = Standing::of(asked.book, customer, asked.now);
-    let reasons = [("billed", standing.billed), ("unbilled", standing.unbilled), ("preauth", standing.held)];
+    let reasons = [
+        ("billed", standing.billed),
+        ("unbilled", standing.unbilled),
+        ("instalment", standing.instalments),
+        ("preauth", standing.held),
+    ];
     let used_by = reasons.into_iter().filter(|(_, fen)| *fen > 0);
     Ok(json!({
         "fixed": Amount::yuan(standing.fixed),
@@ -118,38 +133,75 @@ pub(super) fn limit(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> 
         "available": Amount::yuan(standing.available()),
         "cash": { "limit": Amount::yuan(standing.cash_limit), "available": Amount::yuan(standing.cash_available()) },
         "used_by": used_by.map(|(reason, fen)| json!({ "reason": reason, "amount": Amount::yuan(fen) })).collect::<Vec<_>>(),
-        "cards": customer.cards.iter().map(|card| card.last4).collect::<Vec<_>>(),
+        "cards": customer.cards.iter().map(|card| card.last4.as_str()).collect::<Vec<_>>(),
     }))
+}
+
+/// What is left of a customer's points. What was brought forward is spent first, for it ends with the year.
+struct Points {
+    usable: i64,
+    expiring: i64,
+    year_end: Date,
+}
+
+impl Points {
+    fn of(asked: &Asked<'_>, customer: &Customer, earned: i64) -> Self {
+        let (today, year_end) = (asked.today(), asked.book.opened_at.beijing().date().last_of_year());
+        let spent = &asked.book.changes(customer).points_spent;
+        let spent_in_time: i64 = spent
+            .iter()
+            .filter(|(at, ..)| at.beijing().date() <= year_end)
+            .map(|(_, points, _)| points)
+            .sum();
+        let spent: i64 = spent.iter().map(|(_, points, _)| points).sum();
+        let out_of_brought = customer.points_brought_forward.min(spent_in_time);
+        let brought = if today <= year_end { customer.points_brought_forward - out_of_brought } else { 0 };
+        let usable = (earned - (spent - out_of_brought) + brought).max(0);
+        Self { usable, expiring: brought.min(usable), year_end }
+    }
+}
+
+/// The points that each booking earned or took back, the newest first.
+pub(super) fn earnings(asked: &Asked<'_>, customer: &Customer) -> Vec<(Entry, i64)> {
+    let per_yuan = asked.book.rules.points.per_yuan;
+    let mut earnings = Vec::new();
+    for card in &customer.cards {
+        for ledger in asked.book.ledgers(customer, card, asked.today()) {
+            let earning = ledger.entries.into_iter().filter(|entry| entry.kind.earns_points());
+            earnings.extend(earning.map(|entry| {
+                let points = asked.book.rules.in_yuan(entry.amount).minor() / 100 * per_yuan;
+                (entry, points)
+            }));
+        }
+    }
+    earnings.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.at));
+    earnings
+}
+
+/// The points that a customer can spend.
+pub(super) fn usable_points(asked: &Asked<'_>, customer: &Customer) -> i64 {
+    let earned = earnings(asked, customer).iter().map(|(_, points)| points).sum();
+    Points::of(asked, customer, earned).usable
 }
 
 pub(super) fn points(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
     let Nothing {} = read(params)?;
     let customer = asked.customer()?;
     let today = asked.today();
-    let per_yuan = asked.book.rules.points.per_yuan;
-    let (mut earned, mut earned_this_month) = (0, 0);
-    for card in &customer.cards {
-        let ledgers = asked.book.ledgers(customer, card, today);
-        for entry in
-            ledgers.iter().flat_map(|ledger| &ledger.entries).filter(|entry| entry.kind.earns_points())
-        {
-            let points = asked.book.rules.in_yuan(entry.amount).minor() / 100 * per_yuan;
-            earned += points;
-            if entry.at >= moment(today.first_of_month(), 0, 0) {
-                earned_this_month += points;
-            }
-        }
-    }
-    let year_end = asked.book.opened_at.beijing().date().last_of_year();
-    let brought = if today <= year_end { customer.points_brought_forward } else { 0 };
-    let usable = (earned + brought).max(0);
+    let month = moment(today.first_of_month(), 0, 0);
+    let earnings = earnings(asked, customer);
+    let earned = earnings.iter().map(|(_, points)| points).sum();
+    let earned_this_month: i64 =
+        earnings.iter().filter(|(entry, _)| entry.at >= month).map(|(_, points)| points).sum();
+    let balance = Points::of(asked, customer, earned);
+    let (usable, brought, year_end) = (balance.usable, balance.expiring, balance.year_end);
     let rewards = asked.book.rules.points.rewards.iter().map(
         |reward| json!({ "name": reward.name, "points": reward.points, "enough": usable >= reward.points }),
     );
     Ok(json!({
         "points": usable,
         "earned_this_month": earned_this_month.max(0),
-        "expiring": (brought > 0).then(|| json!({ "points": brought.min(usable), "on": year_end })),
+        "expiring": (brought > 0).then(|| json!({ "points": brought, "on": year_end })),
         "rewards": rewards.collect::<Vec<_>>(),
     }))
 }

@@ -2,6 +2,7 @@
 //! what is answered.
 
 mod applications;
+mod arrivals;
 mod bills;
 mod cards;
 mod dates;
@@ -9,7 +10,16 @@ mod fraud;
 mod identity;
 mod instalments;
 mod limits;
+mod loss;
+mod offers;
+pub(super) mod pin;
+mod plastic;
+mod profile;
+mod repayments;
+mod requests;
+mod rewards;
 
+use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +28,10 @@ use serde_json::{Value, json};
 pub(super) use applications::{Stage, product_name};
 pub(super) use limits::Standing;
 
+use super::amount::Amount;
 use super::book::{Book, Sms};
+use super::calendar::Calendar;
+use super::changes::{CASES_MAX, Case, CaseKind, Change};
 use super::events::{Event, Refusal};
 use super::ledger::Ledger;
 use super::people::{Card, Customer};
@@ -39,7 +52,7 @@ pub(super) struct Request {
 /// What the caller says of how the call came about.
 #[derive(Default, Deserialize)]
 pub(super) struct CallContext {
-    /// What the customer proved: `none`, `binding`, `otp`.
+    /// What the customer proved: `none`, `binding`, `otp`, `pin`.
     pub(super) guard: Option<String>,
 }
 
@@ -53,6 +66,8 @@ pub(super) struct Asked<'a> {
     pub(super) customer_id: Option<&'a str>,
     /// What the customer proved.
     pub(super) guard: Option<&'a str>,
+    /// The bank's own address for browsers.
+    pub(super) own_url: &'a str,
 }
 
 /// What follows from a call.
@@ -74,6 +89,12 @@ impl Decision {
     fn done(event: Event, result: Value) -> Self {
         Self { events: vec![event], sms: None, answer: Ok(result) }
     }
+
+    /// A case of the calling customer is opened.
+    fn opened(asked: &Asked<'_>, case: Case, result: Value) -> Self {
+        let customer_id = asked.customer_id.unwrap_or_default().to_owned();
+        Self::done(Event::Changed { customer_id, change: Change::Opened { case } }, result)
+    }
 }
 
 /// Whether a repeated call must get its first answer.
@@ -89,7 +110,80 @@ pub(super) fn is_write(operation: &str) -> bool {
             | "card_overseas_switch"
             | "fraud_deny"
             | "fraud_confirm"
-    )
+    ) || write_of(operation).is_some()
+}
+
+/// Decides a write.
+type Write = fn(&Asked<'_>, Value) -> Result<Decision, Refusal>;
+/// Answers a read.
+type Read = fn(&Asked<'_>, Value) -> Result<Value, Refusal>;
+
+/// What customers change on their accounts.
+fn write_of(operation: &str) -> Option<Write> {
+    Some(match operation {
+        "repay_now" => repayments::repay,
+        "repay_auto_set" => repayments::auto_set,
+        "repay_auto_cancel" => repayments::auto_cancel,
+        "repay_reminder_set" => repayments::remind,
+        "repay_hardship" => repayments::hardship,
+        "inst_bill_apply" => instalments::apply_bill,
+        "inst_txn_apply" => instalments::apply_purchase,
+        "inst_cash_apply" => instalments::apply_cash,
+        "inst_early_settle" => instalments::settle,
+        "bill_date_change" => requests::change_date,
+        "bill_dispute" => requests::dispute,
+        "limit_temp_apply" => requests::raise_for_a_while,
+        "limit_perm_apply" => requests::raise,
+        "points_redeem" => rewards::redeem,
+        "points_donate" => rewards::donate,
+        "profile_update" => profile::update,
+        "card_replace" => plastic::replace,
+        "card_report_loss" => loss::report,
+        "card_cancel_loss" => loss::cancel,
+        "card_activate" => arrivals::activate,
+        "interview_book" => arrivals::book,
+        "supplement_submit" => arrivals::supplement,
+        "pin_start" => pin::start,
+        "service_rating" => offers::rate,
+        "supplementary_apply" => plastic::supplementary,
+        "drift_bottle_pick" => offers::bottle,
+        _ => return None,
+    })
+}
+
+/// What customers ask about their accounts.
+fn read_of(operation: &str) -> Option<Read> {
+    Some(match operation {
+        "repay_methods" => repayments::methods,
+        "repay_options" => repayments::options,
+        "repay_records" => repayments::records,
+        "repay_min" => repayments::minimum,
+        "repay_reminder" => repayments::reminder,
+        "overdue_query" => repayments::overdue,
+        "inst_quote" => instalments::quote,
+        "inst_purchases" => instalments::purchases,
+        "inst_query" => instalments::plans,
+        "bill_fee_interest" => bills::costs,
+        "bill_date_options" => requests::dates,
+        "bill_refund_status" => bills::refunds,
+        "bill_pending_auth" => bills::holds,
+        "limit_cash" => requests::cash,
+        "limit_offer" => requests::offer,
+        "limit_adjust_progress" => requests::progress,
+        "points_detail" => rewards::detail,
+        "points_rewards" => rewards::offers,
+        "charity_projects" => rewards::projects,
+        "profile_query" => profile::query,
+        "card_annual_fee" => profile::annual_fee,
+        "card_replace_quote" => plastic::quote,
+        "application_delivery" => plastic::delivery,
+        "pin_status" => pin::status,
+        "interview_slots" => arrivals::slots,
+        "supplement_list" => arrivals::missing,
+        "campaign_list" => offers::campaigns,
+        "offers_weekly" => offers::weekly,
+        _ => return None,
+    })
 }
 
 /// Decides one call.
@@ -108,7 +202,6 @@ pub(super) fn decide(operation: &str, asked: &Asked<'_>, params: Value) -> Decis
         "card_declined_reason" => Ok(Decision::read(fraud::declined(asked, params))),
         "fraud_deny" => fraud::deny(asked, params),
         "fraud_confirm" => fraud::confirm(asked, params),
-        "inst_quote" => Ok(Decision::read(instalments::quote(asked, params))),
         "card_list" => Ok(Decision::read(limits::cards(asked, params))),
         "limit_query" => Ok(Decision::read(limits::limit(asked, params))),
         "points_query" => Ok(Decision::read(limits::points(asked, params))),
@@ -118,9 +211,38 @@ pub(super) fn decide(operation: &str, asked: &Asked<'_>, params: Value) -> Decis
         "bill_detail" => Ok(Decision::read(bills::detail(asked, params))),
         "bill_date_query" => Ok(Decision::read(dates::bill_date(asked, params))),
         "due_date_query" => Ok(Decision::read(dates::due_date(asked, params))),
-        _ => Err(Refusal::new("unknown_operation", "没有这项业务。")),
+        _ => match (write_of(operation), read_of(operation)) {
+            (Some(write), _) => write(asked, params),
+            (None, Some(look)) => Ok(Decision::read(look(asked, params))),
+            (None, None) => Err(Refusal::new("unknown_operation", "没有这项业务。")),
+        },
     };
     decided.unwrap_or_else(|refusal| Decision::read(Err(refusal)))
+}
+
+/// A case for the calling customer, decided or answered after so many days. One of a kind about one thing is open at
+/// a time.
+fn open_case(
+    asked: &Asked<'_>,
+    kind: CaseKind,
+    about: String,
+    amount: Option<Amount>,
+    days: i64,
+) -> Result<Case, Refusal> {
+    let cases = &asked.book.changes(asked.customer()?).cases;
+    let today = asked.today();
+    let same = |case: &&Case| case.kind == kind && case.about == about && case.due >= today && !case.granted;
+    if let Some(open) = cases.iter().find(same) {
+        let message = format!("同样的申请正在处理，编号{}，不用重复提交。", open.case_no);
+        return Err(Refusal::new("already_open", message));
+    }
+    if cases.len() >= CASES_MAX {
+        return Err(Refusal::new("too_many", "您提交的申请太多，请联系人工客服。"));
+    }
+    let holder = asked.customer_id.unwrap_or_default().trim_start_matches('C');
+    let case_no = format!("{}{}{holder}{:03}", kind.letter(), today.strftime("%y%m%d"), cases.len() + 1);
+    let due = today.saturating_add(days.days());
+    Ok(Case { case_no, kind, opened_at: asked.now, about, amount, due, granted: false })
 }
 
 #[derive(Deserialize)]
@@ -142,6 +264,7 @@ struct OpenCard<'a> {
     customer: &'a Customer,
     card: &'a Card,
     ledgers: Vec<Ledger>,
+    calendar: Calendar,
     today: Date,
 }
 
@@ -166,7 +289,8 @@ impl<'a> Asked<'a> {
         let card = customer.cards.iter().find(|card| card_id.is_none_or(|id| id == card.card_id));
         let card = card.ok_or_else(|| Refusal::new("no_such_card", "您名下没有这张卡片。"))?;
         let ledgers = self.book.ledgers(customer, card, self.today());
-        Ok(OpenCard { customer, card, ledgers, today: self.today() })
+        let calendar = self.book.calendar(customer, card);
+        Ok(OpenCard { customer, card, ledgers, calendar, today: self.today() })
     }
 }
 

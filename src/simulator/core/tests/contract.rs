@@ -28,13 +28,17 @@ async fn strangers_and_foreign_cards_are_refused_as_declared() {
         if operation.customer() != CustomerUse::Required {
             continue;
         }
-        let params = operation.example().params.clone();
-        let (code, _) = refusal(world.ask("C99999", operation.name(), params.clone()).await);
+        let example = &operation.example().params;
+        let ask = async |customer: &str, params: Value| {
+            let key = (operation.effect() == Effect::Write).then_some("stranger");
+            refusal(world.ask_with_key(customer, operation.name(), params, key).await).0
+        };
+        let code = ask("C99999", example.clone()).await;
         assert!(code == "unknown_customer" && operation.errors().contains_key(&code), "{operation:?}");
         if operation.errors().contains_key("no_such_card") {
-            let mut foreign = params;
+            let mut foreign = example.clone();
             foreign["card_id"] = json!("K9");
-            assert_eq!(refusal(world.ask("C10002", operation.name(), foreign).await).0, "no_such_card");
+            assert_eq!(ask("C10002", foreign).await, "no_such_card", "{operation:?}");
         }
     }
 }

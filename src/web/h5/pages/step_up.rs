@@ -27,6 +27,28 @@ pub(in super::super) fn start(frame: &Frame, title: Option<&str>, alert: Option<
 }
 
 #[derive(Template)]
+#[template(path = "pages/h5/step_up_pin.html")]
+struct Pin<'a> {
+    frame: &'a Frame,
+    title: Option<&'a str>,
+    url: Option<&'a str>,
+    faults: Faults,
+    alert: Option<Alert>,
+}
+
+/// Before the bank's own page for the PIN; `url` is its address once the bank gave one.
+pub(in super::super) fn pin(
+    frame: &Frame,
+    title: Option<&str>,
+    url: Option<&str>,
+    alert: Option<Alert>,
+) -> HttpResponse {
+    let faults = Faults(Vec::new());
+    let status = form_status(&faults, alert.as_ref());
+    respond(frame, status, &Pin { frame, title, url, faults, alert })
+}
+
+#[derive(Template)]
 #[template(path = "pages/h5/step_up_code.html")]
 struct Code<'a> {
     frame: &'a Frame,
@@ -70,6 +92,7 @@ pub(in super::super) fn alert(fault: &StepUpFault) -> Alert {
     match fault {
         StepUpFault::TooMany => Alert::no(super::TOO_MANY),
         StepUpFault::TooSoon { wait_s } => Alert::no(too_soon(*wait_s)),
+        StepUpFault::Cancelled => Alert::no("还没有输入交易密码，没有做任何改动。需要办理请再试一次。"),
         StepUpFault::Gone | StepUpFault::NotBound => Alert::no("请回到公众号对话，重新获取链接。"),
         StepUpFault::Core(fault) => core_alert(fault),
     }

@@ -13,6 +13,7 @@ use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 use crate::domain::ids::CustomerId;
 use crate::domain::secret::Personal;
+use crate::domain::step_up::Proof;
 use crate::identity::Page;
 use crate::store::{Commit, Consent, Conversation};
 
@@ -71,8 +72,10 @@ async fn a_right_code_counts_for_its_scope_and_the_interrupted_question_goes_on(
         browser.says(&["验证通过"]);
         let proved = world.store.step_up(&card(), follower).await.unwrap().unwrap();
         let now = world.identity.now();
-        assert!(proved.covers("bill_current", now) && !proved.covers("limit_query", now));
-        assert!(!proved.covers("bill_current", now + Duration::from_secs(600)));
+        assert!(
+            proved.covers("bill_current", Proof::Otp, now) && !proved.covers("limit_query", Proof::Otp, now)
+        );
+        assert!(!proved.covers("bill_current", Proof::Otp, now + Duration::from_secs(600)));
         let resumes = world.store.resumes_of(&card(), follower).await.unwrap();
         assert_eq!(resumes[0].wish.reveal(), r#"{"service":"bill_current"}"#);
         browser.says(&["本期应还 &#60;¥1,234.50&#62;"]);

@@ -1,0 +1,190 @@
+//! Services against the sandbox core for real: a PIN that never reaches us, a cardholder's day, one more service by files.
+
+use serde_json::{Value, json};
+
+use crate::pages::Browser;
+use crate::world::{Engine, Follower, World, client};
+
+fn browser(world: &World, follower: &Follower<'_>) -> Browser {
+    Browser::new(client(), &world.server_url, &world.simulator_url, &follower.openid)
+}
+
+/// The address in a text or a page that has this in it.
+fn link_in(text: &str, part: &str) -> String {
+    let link = text.split('"').find(|piece| piece.contains(part));
+    let link = link.unwrap_or_else(|| panic!("no link to {part} in {text}"));
+    link.replace("&amp;", "&").replace("&#38;", "&")
+}
+
+/// Types on the bank's own page; gives the page that follows.
+async fn types(world: &World, page: &str, fields: &[(&str, &str)]) -> String {
+    world.http.post(page).form(fields).send().await.unwrap().text().await.unwrap()
+}
+
+/// Goes from the chat over our page to the bank's, types the PIN, and returns.
+async fn prove_by_pin(world: &World, follower: &Follower<'_>, answer: &str) -> Browser {
+    let mut page = browser(world, follower);
+    assert_eq!(page.open(&link_in(answer, "/step-up?t=")).await, 200, "{}", page.html);
+    page.takes("/h5/card/step-up/pin", &[]).await;
+    let bank = link_in(&page.html, "/sandbox/pin/");
+    let done = types(world, &bank, &[("pin", "246810")]).await;
+    assert_eq!(page.open(&link_in(&done, "step-up/return")).await, 200, "{}", page.html);
+    page
+}
+
+/// Proves himself with the newest one-time code.
+async fn prove_by_code(world: &World, follower: &Follower<'_>, answer: &str, phone: &str) {
+    let mut page = browser(world, follower);
+    assert_eq!(page.open(&link_in(answer, "/step-up?t=")).await, 200, "{}", page.html);
+    page.takes("/h5/card/step-up/send", &[]).await;
+    let messages = world.get(&format!("{}/sandbox/sms?phone={phone}", world.core_url)).await;
+    let text = messages[0]["text"].as_str().unwrap().to_owned();
+    let code: String =
+        text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    page.takes("/h5/card/step-up/verify", &[("code", &code)]).await;
+}
+
+fn has(answer: &str, words: &[&str]) {
+    for word in words {
+        assert!(answer.contains(word), "no {word} in {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pin_is_typed_at_the_bank_and_its_word_counts_once_for_one_service() {
+    for engine in Engine::at_hand() {
+        let world = World::start(engine).await;
+        let follower = world.follower("甲").await;
+        world.bind(&follower.openid, "C10002").await;
+        let answer = follower.say("还款").await;
+        has(&answer, &["银行的密码页"]);
+        let mut page = browser(&world, &follower);
+        assert_eq!(page.open(&link_in(&answer, "/step-up?t=")).await, 200, "{engine:?}: {}", page.html);
+        page.takes("/h5/card/step-up/pin", &[]).await;
+        let bank = link_in(&page.html, "/sandbox/pin/");
+        assert!(bank.starts_with(&world.core_url), "the bank's own page: {bank}");
+
+        let wrong = types(&world, &bank, &[("pin", "111111")]).await;
+        has(&wrong, &["交易密码不正确"]);
+        let back = link_in(&types(&world, &bank, &[("cancel", "1")]).await, "step-up/return");
+        page.open(&back).await;
+        has(&page.html, &["还没有输入交易密码"]);
+
+        page.takes("/h5/card/step-up/pin", &[]).await;
+        let bank = link_in(&page.html, "/sandbox/pin/");
+        let back = link_in(&types(&world, &bank, &[("pin", "246810")]).await, "step-up/return");
+        // What was signed for one asking, or not signed, counts for nothing.
+        page.open(&back.replace("id=", "id=0")).await;
+        page.open(&back.replace("body=", "body=e30")).await;
+        assert!(!page.html.contains("验证通过"), "{engine:?}: {}", page.html);
+        assert_eq!(page.open(&back).await, 200, "{engine:?}: {}", page.html);
+        has(&page.html, &["验证通过", "还多少"]);
+        let proofs = "SELECT COUNT(*) FROM step_up WHERE proof = 'pin'";
+        assert_eq!(world.number(proofs).await, 1, "{engine:?}");
+        follower.wait("the interrupted question goes on", |entry| entry.to_string().contains("还多少")).await;
+        // Typed again at the bank, the asking is over; brought back again, nothing more happens.
+        has(&types(&world, &bank, &[("pin", "246810")]).await, &["已经失效"]);
+        page.open(&back).await;
+        let kept = "SELECT COUNT(*) FROM audit WHERE action = 'step_up_pin'";
+        assert_eq!(world.number(kept).await, 1, "{engine:?}");
+
+        follower.say("五百").await;
+        has(&follower.say("1").await, &["¥500.00", "尾号6688"]);
+        has(&follower.say("确认").await, &["还款成功", "¥500.00"]);
+        has(&follower.say("还款记录").await, &["¥500.00"]);
+        // It is no proof for anything else.
+        has(&follower.say("修改手机号").await, &["银行的密码页"]);
+        world.stop().await;
+    }
+}
+
+fn purchase(merchant: &str, value: &str) -> Value {
+    json!({
+        "customer_id": "C10002", "card_id": "K1", "merchant": merchant,
+        "amount": { "value": value, "currency": "CNY" },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_service_changes_the_next_one_tells() {
+    let world = World::start(Engine::at_hand().remove(0)).await;
+    let follower = world.follower("甲").await;
+    world.bind(&follower.openid, "C10002").await;
+    has(&follower.say("锁卡").await, &["已锁住尾号1234"]);
+    assert_eq!(world.swipe(purchase("星河超市", "1.00")).await["decline_reason"], "card_locked");
+    has(&follower.say("为什么没刷成").await, &["卡片已锁定"]);
+    let answer = follower.say("解锁卡片").await;
+    prove_by_code(&world, &follower, &answer, "13800138002").await;
+    follower.wait("the card is free", |entry| entry.to_string().contains("已解锁")).await;
+    assert_eq!(world.swipe(purchase("星河超市", "1.00")).await["declined"], false);
+
+    has(&follower.say("卡丢了").await, &["已挂失"]);
+    assert_eq!(world.swipe(purchase("星河超市", "1.00")).await["decline_reason"], "card_lost");
+    follower.say("取消").await;
+    let answer = follower.say("解除挂失").await;
+    prove_by_pin(&world, &follower, &answer).await;
+    follower.wait("the card is found", |entry| entry.to_string().contains("已解除挂失")).await;
+    assert_eq!(world.swipe(purchase("星河超市", "1.00")).await["declined"], false);
+    world.stop().await;
+}
+
+/// The walk-through of the README: one file for the operation, one for the service.
+const OPERATION: &str = r#"{
+  "title": "贵宾厅次数",
+  "description": "How often a customer may still use an airport lounge this year.",
+  "effect": "read",
+  "customer": "required",
+  "params": { "type": "object", "properties": {}, "additionalProperties": false },
+  "result": {
+    "type": "object",
+    "properties": { "left": { "type": "integer", "minimum": 0, "maximum": 99 } },
+    "required": ["left"]
+  },
+  "errors": { "unknown_customer": "No customer has this customer_id." },
+  "example": { "customer_id": "C10001", "params": {}, "result": { "left": 6 } }
+}"#;
+const SERVICE: &str = r#"id = "lounge_visits"
+category = "benefits"
+name = "贵宾厅次数"
+keywords = ["贵宾厅", "贵宾厅次数"]
+binding = true
+proof = "none"
+effect = "read"
+
+[lookup]
+operation = "core:lounge_visits"
+answer = "今年还可以用{{ left }}次机场贵宾厅。"
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_more_service_takes_one_file_and_one_schema() {
+    let prepare = |text: String, folder: &std::path::Path| {
+        let content = folder.join("content");
+        for (path, text) in
+            [("operations/lounge_visits.json", OPERATION), ("services/benefits/lounge_visits.toml", SERVICE)]
+        {
+            let path = content.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        format!("{text}\n[content]\ndir = {:?}\n", content.display().to_string())
+    };
+    let mut world = World::prepared(Engine::at_hand().remove(0), prepare).await;
+    world.start_server().await;
+    let follower = world.follower("甲").await;
+    world.bind(&follower.openid, "C10001").await;
+    has(&follower.say("贵宾厅").await, &["今年还可以用6次机场贵宾厅。"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_that_was_sent_and_a_district_that_was_typed_find_branches() {
+    let world = World::start(Engine::at_hand().remove(0)).await;
+    let follower = world.follower("甲").await;
+    let sent =
+        json!({ "action": "location", "latitude": "30.201000", "longitude": "122.102000", "label": "云台" });
+    let asked = follower.ask(sent).await;
+    has(&follower.answer_after(asked).await, &["离您最近的网点", "云台支行", "米）", "apis.map.qq.com"]);
+    has(&follower.say("滨江区").await, &["滨江区的网点", "临江滨江支行"]);
+    world.stop().await;
+}
