@@ -16,6 +16,7 @@ use crate::domain::binding::Binding;
 use crate::domain::conversation::Stage;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Secret;
+use crate::domain::step_up::Proof;
 use crate::domain::time::UnixMs;
 use crate::domain::window::Sender;
 use crate::identity::{self, ExchangeFault, WechatUser};
@@ -143,7 +144,7 @@ impl Links for NoLinks {
         String::new()
     }
 
-    fn step_up(&self, _: &str) -> String {
+    fn step_up(&self, _: &str, _: Proof) -> String {
         String::new()
     }
 }

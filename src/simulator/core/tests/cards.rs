@@ -108,3 +108,46 @@ async fn a_denied_purchase_freezes_the_card_and_has_one_case_until_staff_release
     assert_eq!(world.post("/sandbox/cards/C10002/K1/release", json!({})).await.0, 200);
     assert_eq!(world.swipe(purchase("1.00")).await["declined"], false);
 }
+
+#[tokio::test]
+async fn a_lost_card_comes_back_under_another_tail_and_works_once_it_is_activated() {
+    let world = World::start().await;
+    let card = json!({ "card_id": "K1" });
+    let lost = json!({ "card_id": "K1", "reason": "lost" });
+    assert_eq!(refusal(world.ask("C10002", "card_replace", lost.clone()).await).0, "not_lost");
+    assert_eq!(world.ask("C10002", "card_report_loss", card.clone()).await.unwrap()["already"], false);
+    assert_eq!(status(&world).await, "lost");
+    assert_eq!(world.swipe(purchase("1.00")).await["decline_reason"], "card_lost");
+    let unproved = refusal(world.ask_proved("C10002", "card_cancel_loss", card.clone()).await);
+    assert_eq!(unproved.0, "step_up_required", "a one-time code is no PIN");
+    let renewed = world.ask_proved("C10002", "card_replace", lost).await.unwrap();
+    assert_ne!(renewed["new_last4"], "1234");
+    let world = world.restart().await;
+    let cards = world.ask("C10002", "card_list", json!({})).await.unwrap();
+    assert_eq!(
+        (&cards["cards"][0]["last4"], &cards["cards"][0]["status"]),
+        (&renewed["new_last4"], &json!("inactive"))
+    );
+    assert_eq!(world.swipe(purchase("1.00")).await["decline_reason"], "card_inactive");
+    assert!(world.ask_proved("C10002", "card_activate", card.clone()).await.is_ok());
+    assert_eq!(world.swipe(purchase("1.00")).await["declined"], false);
+    assert_eq!(refusal(world.ask_proved("C10002", "card_cancel_loss", card).await).0, "not_lost");
+}
+
+#[tokio::test]
+async fn a_first_card_that_was_applied_for_online_is_activated_after_an_interview() {
+    let world = World::start().await;
+    let card = json!({ "card_id": "K1" });
+    let refused = refusal(world.ask_proved("C10019", "card_activate", card.clone()).await);
+    assert_eq!(refused.0, "interview_required");
+    let slots = world.ask("C10019", "interview_slots", json!({})).await.unwrap();
+    let slot = json!({ "slot_id": slots["slots"][0]["slot_id"] });
+    assert!(world.ask("C10019", "interview_book", slot.clone()).await.is_ok());
+    assert_eq!(refusal(world.ask("C10019", "interview_book", slot).await).0, "already_open");
+    assert_eq!(
+        refusal(world.ask_proved("C10019", "card_activate", card.clone()).await).0,
+        "interview_required"
+    );
+    world.clock.advance(DAY);
+    assert!(world.ask_proved("C10019", "card_activate", card).await.is_ok());
+}

@@ -58,7 +58,7 @@ async fn the_gateway_check_passes_on_the_sandbox_and_fails_on_an_outage() {
     assert!(report.to_string().ends_with("0 at fault"));
     assert_eq!(
         report.lines().iter().filter(|line| line.verdict != check::Verdict::Fits).count(),
-        3,
+        6,
         "{report}"
     );
     world.post("/sandbox/faults", json!({ "operation": "limit_query", "down": true })).await;
