@@ -82,6 +82,9 @@ struct Load {
     /// Length of the outage.
     #[arg(long, default_value_t = 600)]
     outage_seconds: u64,
+    /// All parts together are given up after this.
+    #[arg(long, default_value_t = 180)]
+    minutes_max: u64,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -101,7 +104,10 @@ macro_rules! tell {
 
 fn main() -> anyhow::Result<()> {
     let load = Load::parse();
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(&load))
+    let most = Duration::from_secs(load.minutes_max * 60);
+    let measured = async { tokio::time::timeout(most, measure(&load)).await };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(measured).with_context(|| format!("not done within {} minutes", load.minutes_max))?
 }
 
 async fn measure(load: &Load) -> anyhow::Result<()> {

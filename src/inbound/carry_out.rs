@@ -133,6 +133,32 @@ impl Inbound {
         Ok(self.rooms.outbound.customer_service(account, follower, Sender::Owed, &content, cause)?)
     }
 
+    /// What the robot says when nobody waits on an open connection: its entry in the log, and the message. The caller
+    /// saves the conversation.
+    pub(super) fn follow_up(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        conversation: &mut Conversation,
+        reply: &Reply,
+    ) -> Result<Vec<Write>, Stopped> {
+        let seq = conversation.next_seq();
+        let message = Message {
+            account: account.clone(),
+            follower,
+            seq,
+            direction: Direction::Out,
+            author: "bot".into(),
+            channel: Channel::CustomerService,
+            content: Personal::new(reply.to_json()?),
+            at: self.rooms.clock.now(),
+            state: "queued".into(),
+        };
+        let mut writes = vec![self.rooms.store.append_message(conversation, &message)?];
+        writes.extend(self.say_later(account, follower, reply, Cause::Message { seq })?);
+        Ok(writes)
+    }
+
     pub(super) async fn effect(
         &self,
         account: &Account,

@@ -12,7 +12,6 @@ use crate::bank::{Call, Context};
 use crate::dialogue::{Effect, Later, Owed};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Personal;
-use crate::outbound::Cause;
 use crate::store::{Channel, Commit, Conflict, Direction, Message, OwedCall, Write};
 use crate::telemetry::trace;
 use crate::wechat::reply::Reply;
@@ -127,23 +126,7 @@ impl Inbound {
             }
             if let Some(text) = later.text.as_deref().and_then(|text| Text::cut(text).ok()) {
                 let reply = Reply::Text(text);
-                let seq = conversation.next_seq();
-                commit.push(store.append_message(
-                    &mut conversation,
-                    &Message {
-                        account: call.account.clone(),
-                        follower: call.follower,
-                        seq,
-                        direction: Direction::Out,
-                        author: "bot".into(),
-                        channel: Channel::CustomerService,
-                        content: Personal::new(reply.to_json()?),
-                        at: self.rooms.clock.now(),
-                        state: "queued".into(),
-                    },
-                )?);
-                let cause = Cause::Message { seq };
-                commit.extend(self.say_later(&call.account, call.follower, &reply, cause)?);
+                commit.extend(self.follow_up(&call.account, call.follower, &mut conversation, &reply)?);
             }
             commit.push(store.save_conversation(conversation)?);
             match conflict(store.commit(commit).await)? {

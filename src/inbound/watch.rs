@@ -9,11 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{Inbound, Stopped, conflict};
-use crate::domain::secret::Personal;
-use crate::outbound::Cause;
-use crate::store::{
-    Channel, Commit, CommitError, Conflict, Direction, Engine, Message, OpenPush, PushOutcome, StoreError,
-};
+use crate::store::{Commit, CommitError, Conflict, Engine, OpenPush, PushOutcome, StoreError};
 use crate::telemetry::trace::{self, SPANS};
 use crate::wechat::reply::Reply;
 use crate::wechat::text::Text;
@@ -175,24 +171,8 @@ impl Inbound {
         for _ in 0..self.limits.attempts_max {
             let mut conversation = store.conversation(&ours.account, ours.follower).await?;
             conversation.open_turns = (conversation.open_turns - 1).max(0);
-            let seq = conversation.next_seq();
             let mut commit = Commit::new(ours.follower.part());
-            commit.push(store.append_message(
-                &mut conversation,
-                &Message {
-                    account: ours.account.clone(),
-                    follower: ours.follower,
-                    seq,
-                    direction: Direction::Out,
-                    author: "bot".into(),
-                    channel: Channel::CustomerService,
-                    content: Personal::new(reply.to_json()?),
-                    at: self.rooms.clock.now(),
-                    state: "queued".into(),
-                },
-            )?);
-            let cause = Cause::Message { seq };
-            commit.extend(self.say_later(&ours.account, ours.follower, &reply, cause)?);
+            commit.extend(self.follow_up(&ours.account, ours.follower, &mut conversation, &reply)?);
             commit.extend(store.settle_push(ours, PushOutcome::Owed, None));
             commit.push(store.save_conversation(conversation)?);
             match conflict(store.commit(commit).await)? {
