@@ -19,6 +19,11 @@ use crate::store::StoreError;
 pub const PAST_MAX: usize = 20;
 /// How far back is looked.
 const BACK: Duration = Duration::from_secs(90 * 24 * 3600);
+/// A transaction before that is talked of no more.
+const A_MOMENT: Duration = Duration::from_secs(24 * 3600);
+/// Remarks on one transaction, and characters of each.
+const REMARKS_MAX: usize = 3;
+const REMARK_CHARS_MAX: usize = 200;
 /// Characters of a merchant's name that are shown.
 const MERCHANT_CHARS_MAX: usize = 20;
 
@@ -85,7 +90,17 @@ impl Alerts {
                 })
             })
             .collect();
-        Ok(json!({ "count": rows.len(), "notices": rows }))
+        let remarks = self.remarks_on_the_last(binding).await?;
+        Ok(json!({ "count": rows.len(), "notices": rows, "remarks": remarks }))
+    }
+
+    /// What the moment asks to be said of his last transaction, if that was of late.
+    async fn remarks_on_the_last(&self, binding: &Binding) -> Result<Vec<String>, StoreError> {
+        let since = self.clock.now() - A_MOMENT;
+        let Some(last) = self.last_surroundings(&binding.customer, since).await? else { return Ok(vec![]) };
+        let hides = binding.alerts_of_tail(Some(&last.transaction.card_last4)).hide_amounts;
+        let words = self.remarks(&last, hides).into_iter().take(REMARKS_MAX);
+        Ok(words.map(|remark| remark.words.trim().chars().take(REMARK_CHARS_MAX).collect()).collect())
     }
 }
 

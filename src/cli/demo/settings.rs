@@ -178,6 +178,10 @@ fields = {{ card = "character_string1", event = "thing2", time = "time3" }}
 template_id = "demo-bill-due"
 fields = {{ card = "character_string1", amount = "amount2", due_date = "time3" }}
 
+[accounts.notices.digest]
+template_id = "demo-digest"
+fields = {{ result = "thing1", amount = "amount2", card = "thing3", time = "time4" }}
+
 [accounts.notices.application]
 template_id = "demo-application"
 fields = {{ application_no = "character_string1", product = "thing2", stage = "phrase3", next_step = "thing4" }}
@@ -219,7 +223,7 @@ mod tests {
         assert_eq!(before.accounts[0].token, after.accounts[0].token);
         assert_eq!(before.accounts[0].encoding_aes_key, after.accounts[0].encoding_aes_key);
         assert_eq!(before.api.secrets, after.api.secrets);
-        assert_eq!(after.accounts[0].notices.len(), 7);
+        assert_eq!(after.accounts[0].notices.len(), 8);
     }
 
     #[test]

@@ -331,12 +331,20 @@ pub(super) struct ContractRules {
 #[serde(deny_unknown_fields)]
 pub(super) struct MerchantRules {
     pub(super) name: String,
+    /// ISO 18245.
+    pub(super) mcc: String,
     pub(super) channel: Channel,
     pub(super) low: i64,
     pub(super) high: i64,
 }
 
 impl Rules {
+    /// The category of a merchant, by its name.
+    pub(super) fn category_of(&self, name: &str) -> Option<&str> {
+        let mut merchants = self.merchants.iter().chain(&self.merchants_abroad);
+        merchants.find(|merchant| merchant.name == name).map(|merchant| merchant.mcc.as_str())
+    }
+
     /// Reads the built-in file.
     pub(super) fn builtin() -> Result<Self, String> {
         let rules: Self = toml::from_str(FILE).map_err(|error| format!("rules.toml: {error}"))?;

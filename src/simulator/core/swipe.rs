@@ -24,6 +24,8 @@ pub(super) struct Swipe {
     customer_id: String,
     card_id: Option<String>,
     merchant: Option<String>,
+    /// ISO 18245; without one that of the merchant of the rules, if it is one of them.
+    mcc: Option<String>,
     city: Option<String>,
     /// ISO 3166; without one a foreign currency counts as abroad.
     pub(super) country: Option<String>,
@@ -74,7 +76,7 @@ pub(super) fn swipe(
         unbilled: false,
     };
     let available = Amount::yuan(Standing::after(book, customer, now, Some((card, &entry))).available());
-    let mut body = notice_body(&swipe, customer, card, &entry, reason.as_deref(), available);
+    let mut body = notice_body(book, &swipe, customer, card, &entry, reason.as_deref(), available);
     if let Some(bill) = bill::after(book, customer, card, now, &entry) {
         body["bill"] = bill;
     }
@@ -110,6 +112,7 @@ fn check(book: &Book, swipe: &Swipe) -> Result<(), Refusal> {
     let long =
         |text: &Option<String>| text.as_ref().is_some_and(|text| text.chars().count() > MERCHANT_CHARS_MAX);
     if long(&swipe.merchant)
+        || long(&swipe.mcc)
         || long(&swipe.city)
         || long(&swipe.country)
         || long(&swipe.decline_reason)
@@ -169,6 +172,7 @@ fn merchant_name(swipe: &Swipe) -> String {
 }
 
 fn notice_body(
+    book: &Book,
     swipe: &Swipe,
     customer: &Customer,
     card: &Card,
@@ -189,6 +193,9 @@ fn notice_body(
     });
     if !matches!(swipe.kind, Kind::Repayment | Kind::Fee) || swipe.merchant.is_some() {
         body["merchant"] = json!({ "name": entry.merchant });
+        if let Some(category) = swipe.mcc.as_deref().or_else(|| book.rules.category_of(&entry.merchant)) {
+            body["merchant"]["mcc"] = json!(category);
+        }
         if let Some(city) = &swipe.city {
             body["merchant"]["city"] = json!(city);
         }
