@@ -141,8 +141,9 @@ impl Alerts {
             customer: told.customer.clone(),
             lane: kind.lane,
             template_id: template.template_id.clone(),
+            way: template.way,
             url: None,
-            data: fields::data(&template.fields, &summary(waiting), &kind.defaults, hides, now),
+            data: fields::data_of(template, &summary(waiting), &kind.defaults, hides, now),
             expires: now + kind.keep_for,
             cause: Cause::Digest { id: id.clone() },
         };

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::NoticeTemplate;
 use crate::domain::money::Money;
 use crate::domain::notice::Notice;
 use crate::domain::time::UnixMs;
 use crate::domain::transaction::Transaction;
-use crate::wechat::field::{fit, is_blank, prefix, units_max};
+use crate::wechat::field::{fit, fit_subscription, is_blank, prefix, units_max};
 
 use super::merchant;
 
@@ -79,6 +80,23 @@ pub(super) fn data(
         }
     };
     fields.iter().map(|(name, keyword)| (keyword.clone(), fit(keyword, &value_of(name, keyword)))).collect()
+}
+
+/// The same for the template of a notice: a subscription notice holds shorter amounts than a template message.
+pub(super) fn data_of(
+    template: &NoticeTemplate,
+    values: &Values,
+    defaults: &BTreeMap<String, String>,
+    hide_amounts: bool,
+    now: UnixMs,
+) -> BTreeMap<String, String> {
+    let mut data = data(&template.fields, values, defaults, hide_amounts, now);
+    if template.way.needs_consent() {
+        for (keyword, value) in &mut data {
+            *value = fit_subscription(keyword, value);
+        }
+    }
+    data
 }
 
 /// `¥1234.50`, `US$12.00`, `JPY 12000`: one sign, no separators.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::digest::OF_DIGEST;
-use super::fields::{NOTE, OF_TRANSACTIONS, data, is_moment};
+use super::fields::{NOTE, OF_TRANSACTIONS, data, data_of, is_moment};
 use super::kinds::DIGEST;
 use crate::config::NoticeTemplate;
 use crate::domain::notice;
@@ -52,7 +52,7 @@ pub fn sample(template: &NoticeTemplate) -> BTreeMap<String, String> {
         (field.clone(), samples(field).last().cloned().unwrap_or_else(|| OF_THE_BANK.to_owned()))
     };
     let values = template.fields.keys().map(longest).collect();
-    data(&template.fields, &values, &BTreeMap::new(), false, NOW)
+    data_of(template, &values, &BTreeMap::new(), false, NOW)
 }
 
 fn misfit(field: &str, keyword: &str, known: Option<(&str, &[&str])>) -> Option<(bool, String)> {
@@ -123,10 +123,11 @@ fn samples(field: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::NoticeWay;
 
     fn of(name: &str, field: &str, keyword: &str) -> Option<(bool, String)> {
         let fields = BTreeMap::from([(field.to_owned(), keyword.to_owned())]);
-        let template = NoticeTemplate { template_id: "T".to_owned(), fields };
+        let template = NoticeTemplate { template_id: "T".to_owned(), fields, way: NoticeWay::Template };
         misfits(name, &template).pop().map(|misfit| (misfit.is_fault, misfit.message))
     }
 
@@ -173,7 +174,8 @@ mod tests {
     fn the_sample_shows_the_longest_values_as_they_would_leave() {
         let fields = [("amount", "amount2"), ("merchant", "thing4")];
         let fields = fields.map(|(name, keyword)| (name.to_owned(), keyword.to_owned())).into();
-        let sample = sample(&NoticeTemplate { template_id: "T".to_owned(), fields });
+        let sample =
+            sample(&NoticeTemplate { template_id: "T".to_owned(), fields, way: NoticeWay::Template });
         assert_eq!(sample["amount2"], "¥9999999999.99");
         assert_eq!(sample["thing4"].chars().count(), 20);
     }

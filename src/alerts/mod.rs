@@ -5,6 +5,7 @@
 //! or reported on, until nothing can change any more. What the bank must know (a verdict, or that it should fall back
 //! to SMS) leaves as events in the same commits.
 
+mod consent;
 mod digest;
 mod fields;
 mod history;
@@ -106,10 +107,12 @@ impl Alerts {
         let bound = i64::try_from(self.config.api.backlog_max).unwrap_or(i64::MAX);
         let now = self.clock.now().0;
         let counted = self.backlog.counted_ms.load(Ordering::Relaxed);
-        if now.abs_diff(counted) >= COUNT_EVERY_MS.unsigned_abs() {
+        let is_old = now.abs_diff(counted) >= COUNT_EVERY_MS.unsigned_abs();
+        // Of calls at the same moment one counts, and the others go by the count before.
+        let order = Ordering::Relaxed;
+        if is_old && self.backlog.counted_ms.compare_exchange(counted, now, order, order).is_ok() {
             let pending = self.store.pending_notices(bound).await?;
-            self.backlog.pending.store(pending, Ordering::Relaxed);
-            self.backlog.counted_ms.store(now, Ordering::Relaxed);
+            self.backlog.pending.store(pending, order);
         }
         Ok(self.backlog.pending.load(Ordering::Relaxed) >= bound)
     }

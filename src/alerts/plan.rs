@@ -8,6 +8,7 @@ use crate::domain::alert_settings::CardAlerts;
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
 use crate::domain::window::Refused;
+use crate::outbound::NO_CONSENT;
 
 /// The reason of an item that waits for the end of quiet hours.
 pub(super) const QUIET_HOURS: &str = "quiet_hours";
@@ -54,8 +55,10 @@ pub(super) struct Facts<'a> {
     pub(super) quiet_until: Option<UnixMs>,
     /// How often he was reminded within the time of the kind's cap.
     pub(super) reminded: u32,
-    /// Whether WeChat takes no more templates today.
+    /// Whether WeChat takes no more templates, or subscription notices, today.
     pub(super) quota_gone: bool,
+    /// Whether he consented to the subscription notice; a template message needs no consent.
+    pub(super) consented: bool,
     /// Whether the allowance ledger lets an unasked customer-service message leave (P11).
     pub(super) chat_window: Result<(), Refused>,
     /// What became of the template.
@@ -123,7 +126,7 @@ pub(super) fn decide<'a>(name: &str, kind: &Kind, facts: Facts<'a>) -> Decision<
     if account.kind != AccountKind::Service {
         return suppressed("account_kind");
     }
-    let Some(template) = account.notices.get(name).or_else(|| account.notices.get(&kind.notice)) else {
+    let Some(template) = template_of(account, name, kind) else {
         return suppressed("notice_not_configured");
     };
     if let Some(until) = facts.quiet_until.filter(|_| is_new && waits(kind, facts)) {
@@ -131,11 +134,19 @@ pub(super) fn decide<'a>(name: &str, kind: &Kind, facts: Facts<'a>) -> Decision<
     }
     let may_chat = kind.chat && facts.chat_window.is_ok();
     match (facts.template, facts.chat) {
-        (Tried::Not, Tried::Not) if facts.quota_gone && may_chat => Decision::Chat,
+        (Tried::Not, Tried::Not) if (facts.quota_gone || !facts.consented) && may_chat => Decision::Chat,
+        (Tried::Not, Tried::Not | Tried::Refused) if !facts.consented => {
+            Decision::Not(Verdict::new(State::Unreachable, NO_CONSENT))
+        }
         (Tried::Not, Tried::Not | Tried::Refused) => Decision::Template(template),
         (Tried::Asleep | Tried::Refused, Tried::Not) if may_chat => Decision::Chat,
         _ => Decision::Leave,
     }
+}
+
+/// The account's template for a kind: its own, or the one that the kind shares.
+pub(super) fn template_of<'a>(account: &'a Account, name: &str, kind: &Kind) -> Option<&'a NoticeTemplate> {
+    account.notices.get(name).or_else(|| account.notices.get(&kind.notice))
 }
 
 /// Why the customer, or the bank's cap, does not want it told.
@@ -183,6 +194,7 @@ mod tests {
 
     use super::*;
     use crate::alerts::kinds::{Cap, Kinds};
+    use crate::config::NoticeWay;
     use crate::content::Content;
     use crate::outbound::testing::config;
 
@@ -194,7 +206,11 @@ mod tests {
         account.notices = names
             .iter()
             .map(|name| {
-                let template = NoticeTemplate { template_id: (*name).to_owned(), fields: BTreeMap::new() };
+                let template = NoticeTemplate {
+                    template_id: (*name).to_owned(),
+                    fields: BTreeMap::new(),
+                    way: NoticeWay::Template,
+                };
                 ((*name).to_owned(), template)
             })
             .collect();
@@ -212,6 +228,7 @@ mod tests {
             quiet_until: None,
             reminded: 0,
             quota_gone: false,
+            consented: true,
             chat_window: Err(Refused::Closed),
             template: Tried::Not,
             chat: Tried::Not,
@@ -298,6 +315,25 @@ mod tests {
             ("spend", tried(Tried::Not, Tried::Refused, open), "spend"),
             ("spend", tried(Tried::Not, Tried::Closed, open), "leave"),
             ("bill_due", tried(Tried::Refused, Tried::Not, open), "leave"),
+        ];
+        for (name, facts, expected) in table {
+            assert_eq!(decided(name, facts), expected, "{name} {:?} {:?}", facts.template, facts.chat);
+        }
+    }
+
+    #[test]
+    fn without_consent_a_subscription_notice_leaves_the_chat_or_the_bank() {
+        let account = with_templates(&["spend", "bill_due"]);
+        let unasked = Facts { consented: false, ..facts(&account) };
+        let open = Facts { chat_window: Ok(()), ..unasked };
+        let table = [
+            ("spend", unasked, "no_consent"),
+            ("spend", open, "chat"),
+            ("bill_due", Facts { cost: Cost::Nothing, ..open }, "no_consent"),
+            ("spend", Facts { template: Tried::Refused, ..open }, "chat"),
+            ("spend", Facts { template: Tried::Refused, ..unasked }, "leave"),
+            ("spend", Facts { chat: Tried::Refused, ..unasked }, "no_consent"),
+            ("spend", Facts { following: Some(false), ..unasked }, "not_following"),
         ];
         for (name, facts, expected) in table {
             assert_eq!(decided(name, facts), expected, "{name} {:?} {:?}", facts.template, facts.chat);

@@ -1,12 +1,15 @@
 //! The looks themselves: what is known is brought together, decided on, and carried out in one commit.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::fields::{self, Values, hidden};
 use super::kinds::{Kind, Kinds};
-use super::plan::{Decision, Facts, QUIET_HOURS, Step, Tried, decide, falls_back, nobody, with_steps};
+use super::plan::{
+    Decision, Facts, QUIET_HOURS, Step, Tried, decide, falls_back, nobody, template_of, with_steps,
+};
 use super::state::verdict_of;
 use super::{Alerts, told::Told};
 use crate::config::NoticeTemplate;
@@ -17,9 +20,9 @@ use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict, overall};
 use crate::domain::window::{Refused, Sender};
 use crate::identity::Page;
-use crate::outbound::{Cause, TemplateOrder};
+use crate::outbound::{Cause, TemplateOrder, is_about_consent};
 use crate::store::{
-    Commit, CommitError, Family, Looked, NoticeRow, OutChannel, Reach, SentRow, StoreError, Write,
+    Bound, Commit, CommitError, Family, Looked, NoticeRow, OutChannel, SentRow, StoreError, Write,
 };
 use crate::wechat::api::CustomMessage;
 use crate::wechat::text::Text;
@@ -43,6 +46,15 @@ pub(super) struct Look {
     held_until: Option<UnixMs>,
 }
 
+/// What many looks begin with.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Those who are bound to the customers of new notices, by the keyed hash of the customer.
+    bound: BTreeMap<[u8; 16], Vec<Bound>>,
+    /// The messages of the others, by family and id.
+    sent: BTreeMap<(String, String), Vec<SentRow>>,
+}
+
 /// A notice with one of those whom it concerns.
 pub(super) struct Whom<'a> {
     pub(super) row: &'a NoticeRow,
@@ -64,15 +76,26 @@ impl Whom<'_> {
 }
 
 impl Alerts {
-    pub(super) async fn look(&self, row: &NoticeRow) -> Result<(), CommitError> {
+    /// Brings together, by few reads, what looks at these notices begin with.
+    pub(super) async fn seen(&self, due: &[(NoticeRow, Told)]) -> Result<Seen, StoreError> {
+        let new = due.iter().filter(|(row, _)| !row.planned).map(|(_, told)| &told.customer);
+        let known = due.iter().filter(|(row, _)| row.planned);
+        let causes = known.map(|(row, _)| (row.family.name(), row.notice_id.as_str()));
+        Ok(Seen { bound: self.store.bound_to(new).await?, sent: self.store.sent_of_each(causes).await? })
+    }
+
+    /// One look at a notice.
+    pub(super) async fn look(&self, row: &NoticeRow, told: &Told, seen: &Seen) -> Result<(), CommitError> {
         let Some(_working) = self.outbound.parts().begin(row.fence.part) else { return Ok(()) };
-        let told = Told::read(row)?;
         let kinds = self.kinds.load_full();
         let kind = kinds.of(&row.kind);
         let look = if row.planned {
-            self.follow(row, &told, &kinds).await?
+            let cause = (row.family.name().to_owned(), row.notice_id.clone());
+            let sent = seen.sent.get(&cause).cloned().unwrap_or_default();
+            self.follow(row, told, &kinds, sent).await?
         } else {
-            self.plan(row, &told, &kinds).await?
+            let bound = seen.bound.get(&self.store.customer_index(&told.customer));
+            self.plan(row, told, &kinds, bound.map(Vec::as_slice).unwrap_or_default()).await?
         };
         let now = self.clock.now();
         let verdict = overall(look.verdicts).unwrap_or_else(|| row.verdict.clone());
@@ -114,11 +137,18 @@ impl Alerts {
     }
 
     /// The first look: whom to tell, how, and why not the others.
-    async fn plan(&self, row: &NoticeRow, told: &Told, kinds: &Kinds) -> Result<Look, StoreError> {
+    async fn plan(
+        &self,
+        row: &NoticeRow,
+        told: &Told,
+        kinds: &Kinds,
+        bound: &[Bound],
+    ) -> Result<Look, StoreError> {
         let mut look = Look::default();
-        for (account, follower, binding) in self.store.bindings_of(&told.customer).await? {
-            let whom = Whom { row, told, kinds, account: &account, follower, binding: &binding };
-            let facts = self.facts(&whom, Tried::Not, Tried::Not).await?;
+        for one in bound {
+            let Bound { account, follower, binding, .. } = one;
+            let whom = Whom { row, told, kinds, account, follower: *follower, binding };
+            let facts = self.facts(&whom, one, Tried::Not, Tried::Not).await?;
             look.account.get_or_insert_with(|| account.clone());
             self.carry_out(&whom, decide(&row.kind, whom.kind(), facts), &mut look).await?;
         }
@@ -129,9 +159,15 @@ impl Alerts {
     }
 
     /// A later look: what its messages say now, and whether another way is left.
-    async fn follow(&self, row: &NoticeRow, told: &Told, kinds: &Kinds) -> Result<Look, StoreError> {
+    async fn follow(
+        &self,
+        row: &NoticeRow,
+        told: &Told,
+        kinds: &Kinds,
+        sent: Vec<SentRow>,
+    ) -> Result<Look, StoreError> {
         let mut look = Look::default();
-        let sent = self.messages_of(row).await?;
+        let sent = self.with_carriers(row, sent).await?;
         let mut given_up = Vec::new();
         if !row.verdict.state.is_final() && kinds.of(&row.kind).chat {
             given_up = self.second_way(row, told, kinds, &sent, &mut look).await?;
@@ -163,19 +199,21 @@ impl Alerts {
         if !sent.iter().any(can_go_on) {
             return Ok(given_up);
         }
-        for (account, follower, binding) in self.store.bindings_of(&told.customer).await? {
-            let mine = |channel| {
+        let bound = self.store.bound_to([&told.customer]).await?;
+        for one in bound.values().flatten() {
+            let Bound { account, follower, binding, .. } = one;
+            let mine = |is_chat: bool| {
                 let mut rows =
-                    sent.iter().filter(|row| row.account == account && row.follower == Some(follower));
-                rows.find(|row| row.channel == channel)
+                    sent.iter().filter(|row| row.account == *account && row.follower == Some(*follower));
+                rows.find(|row| (row.channel == OutChannel::CustomerService) == is_chat)
             };
-            let (template, chat) = (mine(OutChannel::Template), mine(OutChannel::CustomerService));
+            let (template, chat) = (mine(false), mine(true));
             if template.is_none() && chat.is_none() {
                 continue;
             }
             let of = |row: Option<&SentRow>| row.map_or(Tried::Not, |row| tried(row, now));
-            let whom = Whom { row, told, kinds, account: &account, follower, binding: &binding };
-            let facts = self.facts(&whom, of(template), of(chat)).await?;
+            let whom = Whom { row, told, kinds, account, follower: *follower, binding };
+            let facts = self.facts(&whom, one, of(template), of(chat)).await?;
             let decision = decide(&row.kind, whom.kind(), facts);
             if let (Decision::Chat, Some(template)) = (&decision, template)
                 && facts.template == Tried::Asleep
@@ -194,20 +232,28 @@ impl Alerts {
     async fn facts<'a>(
         &'a self,
         whom: &Whom<'_>,
-        template: Tried,
+        bound: &Bound,
+        first: Tried,
         chat: Tried,
     ) -> Result<Facts<'a>, StoreError> {
         let Whom { row, told, account, follower, binding, .. } = whom;
         let (now, kind) = (self.clock.now(), whom.kind());
-        let Reach { following, paused_until } =
-            self.store.reach(account, *follower, OutChannel::Template).await?;
+        let account_of = self.config.account(account.as_str());
+        let template = account_of.and_then(|account| template_of(account, &row.kind, kind));
+        let (paused_until, consented) = match template {
+            Some(template) if template.way.needs_consent() => {
+                let consented = self.store.has_consent(account, *follower, &template.template_id).await?;
+                (bound.subscriptions_paused_until, consented)
+            }
+            _ => (bound.templates_paused_until, true),
+        };
         let quota_gone = paused_until.is_some_and(|until| until > now);
-        let is_new = template == Tried::Not && chat == Tried::Not;
+        let is_new = first == Tried::Not && chat == Tried::Not;
         let reminded = match kind.cap.filter(|_| is_new) {
             Some(cap) => self.store.told_since(&told.customer, &row.kind, now - cap.within, cap.most).await?,
             None => 0,
         };
-        let wants_chat = kind.chat && (quota_gone || !is_new);
+        let wants_chat = kind.chat && (quota_gone || !consented || !is_new);
         let chat_window = if wants_chat {
             let conversation = self.store.conversation(account, *follower).await?;
             let involved = conversation.stage.person_involved();
@@ -217,16 +263,17 @@ impl Alerts {
         };
         let quiet_until = binding.settings.quiet.and_then(|quiet| quiet_until(quiet, row, told));
         Ok(Facts {
-            account: self.config.account(account.as_str()),
-            following,
+            account: account_of,
+            following: bound.following,
             alerts: binding.alerts_of_tail(told.tail.as_ref()),
             cost: told.cost,
             ceiling_fen: self.config.alerts.silence_ceiling.minor(),
             quiet_until: quiet_until.filter(|until| *until > now),
             reminded,
             quota_gone,
+            consented,
             chat_window,
-            template,
+            template: first,
             chat,
         })
     }
@@ -242,7 +289,8 @@ impl Alerts {
         let (what, verdict) = match decision {
             Decision::Template(template) => {
                 look.writes.extend(self.order(whom, template).await?);
-                ("template", Verdict::plain(State::Pending))
+                let what = if template.way.needs_consent() { "subscription" } else { "template" };
+                (what, Verdict::plain(State::Pending))
             }
             Decision::Chat => match self.say(whom) {
                 Some(content) => {
@@ -294,8 +342,9 @@ impl Alerts {
             customer: told.customer.clone(),
             lane: kind.lane,
             template_id: template.template_id.clone(),
+            way: template.way,
             url: self.page_of(row, account, *follower),
-            data: fields::data(&template.fields, &values, &kind.defaults, whom.hides_amounts(), row.accepted),
+            data: fields::data_of(template, &values, &kind.defaults, whom.hides_amounts(), row.accepted),
             expires: row.expires,
             cause: Cause::Notice { family: row.family, id: row.notice_id.clone() },
         };
@@ -371,6 +420,7 @@ fn tried(row: &SentRow, now: UnixMs) -> Tried {
     let by_window = matches!(reason, "window_closed" | "allowance_kept" | "allowance_used");
     match row.verdict.state {
         State::Failed if is_clear && (by_wechat || by_window) => Tried::Refused,
+        State::Unreachable if is_about_consent(&row.verdict) => Tried::Refused,
         State::Pending if is_clear && row.attempts > 0 && by_wechat && row.due > now + ASLEEP => {
             Tried::Asleep
         }

@@ -55,8 +55,17 @@ impl Alerts {
     }
 
     /// The messages that carry a notice: its own, and those that tell several together.
-    pub(super) async fn messages_of(&self, notice: &NoticeRow) -> Result<Vec<SentRow>, StoreError> {
-        let mut sent = self.store.sent_of(notice.family.name(), &notice.notice_id).await?;
+    async fn messages_of(&self, notice: &NoticeRow) -> Result<Vec<SentRow>, StoreError> {
+        let sent = self.store.sent_of(notice.family.name(), &notice.notice_id).await?;
+        self.with_carriers(notice, sent).await
+    }
+
+    /// The messages of a notice's own with those that tell it together with others.
+    pub(super) async fn with_carriers(
+        &self,
+        notice: &NoticeRow,
+        mut sent: Vec<SentRow>,
+    ) -> Result<Vec<SentRow>, StoreError> {
         if notice.was_held() {
             for carrier in self.carriers_of(notice).await? {
                 sent.extend(self.store.sent_of(DIGEST, &carrier).await?);

@@ -1,5 +1,6 @@
 //! From acceptance to verdict, on both databases.
 
+mod consent;
 mod planning;
 
 use std::time::Duration;

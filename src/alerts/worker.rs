@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::Alerts;
-use crate::store::{Commit, Lane, NoticeRow};
+use super::told::Told;
+use crate::store::{Commit, CommitError, Lane, NoticeRow};
 use crate::telemetry::trace::{self, SPANS};
 
 /// Notices of one lane read at a time.
@@ -43,14 +44,38 @@ impl Alerts {
                 }
             };
             looked += rows.len();
-            futures::stream::iter(rows)
-                .for_each_concurrent(LOOKS_AT_ONCE_MAX, |row| async move {
-                    let trace = row.trace.unwrap_or_else(|| self.outbound.new_trace());
-                    trace::carry(trace, self.try_look(&row)).await;
-                })
-                .await;
+            self.look_at(rows).await;
         }
         looked + self.release_held().await
+    }
+
+    async fn look_at(&self, rows: Vec<NoticeRow>) {
+        let read = |row: NoticeRow| match Told::read(&row) {
+            Ok(told) => Some((row, told)),
+            Err(error) => {
+                not_looked_at(&row, &error.into());
+                None
+            }
+        };
+        let due: Vec<(NoticeRow, Told)> = rows.into_iter().filter_map(read).collect();
+        let seen = match self.seen(&due).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(%error, retry = "later", "the database did not say whom notices concern; they are pending until it does");
+                return;
+            }
+        };
+        let seen = &seen;
+        futures::stream::iter(due)
+            .for_each_concurrent(LOOKS_AT_ONCE_MAX, |(row, told)| async move {
+                let trace = row.trace.unwrap_or_else(|| self.outbound.new_trace());
+                let span = tracing::info_span!(target: SPANS, "alert", kind = row.kind);
+                let look = self.look(&row, &told, seen).instrument(span);
+                if let Err(error) = trace::carry(trace, look).await {
+                    not_looked_at(&row, &error);
+                }
+            })
+            .await;
     }
 
     /// Looks until told to stop.
@@ -80,16 +105,13 @@ impl Alerts {
             tracing::warn!(%error, retry = "later", "old notices stay in the database until the next sweep");
         }
     }
+}
 
-    async fn try_look(&self, row: &NoticeRow) {
-        let span = tracing::info_span!(target: SPANS, "alert", kind = row.kind);
-        if let Err(error) = self.look(row).instrument(span).await {
-            tracing::warn!(
-                %error,
-                kind = row.kind,
-                retry = "later",
-                "a notice could not be looked at; it is pending until its next look succeeds"
-            );
-        }
-    }
+fn not_looked_at(row: &NoticeRow, error: &CommitError) {
+    tracing::warn!(
+        %error,
+        kind = row.kind,
+        retry = "later",
+        "a notice could not be looked at; it is pending until its next look succeeds"
+    );
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use url::Url;
 
-use super::{AccountKind, DeskKind, DomainFile, Encryption, SecondFactorBy};
+use super::{AccountKind, DeskKind, DomainFile, Encryption, NoticeWay, SecondFactorBy};
 use crate::domain::ids::AccountId;
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
@@ -191,6 +191,13 @@ pub(super) fn encryption(value: &str) -> Result<Encryption, String> {
         "safe" => Ok(Encryption::Safe),
         other => Err(format!("must be plain, compat or safe, not `{other}`")),
     }
+}
+
+/// `template`, `subscribe` or `subscribe_long_term`.
+pub(super) fn notice_way(value: &str) -> Result<NoticeWay, String> {
+    let ways = [NoticeWay::Template, NoticeWay::Subscribe, NoticeWay::SubscribeLongTerm];
+    let found = ways.into_iter().find(|way| way.name() == value);
+    found.ok_or_else(|| "must be template, subscribe or subscribe_long_term".to_owned())
 }
 
 /// `service` or `subscription`.

@@ -10,7 +10,8 @@ use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
     Account, AccountKind, Alerts, Api, Config, Content, Core, Database, DeskKind, Encryption, Events,
-    KeysConfig, Network, NoticeTemplate, Oidc, Sandbox, SecondFactorBy, Server, Staff, Telemetry, Tls, form,
+    KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Sandbox, SecondFactorBy, Server, Staff, Telemetry,
+    Tls, form,
 };
 use crate::domain::secret::Secret;
 
@@ -300,6 +301,7 @@ fn notices(mut section: Section<'_>) -> Option<BTreeMap<String, NoticeTemplate>>
         }
         let mut table = section.table(kind);
         let template_id = table.required("template_id", form::text);
+        let way = table.or("way", form::notice_way, NoticeWay::Template);
         let mut names = table.table("fields");
         let mut fields = BTreeMap::new();
         for field in names.keys() {
@@ -309,9 +311,9 @@ fn notices(mut section: Section<'_>) -> Option<BTreeMap<String, NoticeTemplate>>
             }
         }
         table.close();
-        match template_id {
-            Some(template_id) => {
-                drop(templates.insert(kind.to_owned(), NoticeTemplate { template_id, fields }))
+        match template_id.zip(way) {
+            Some((template_id, way)) => {
+                drop(templates.insert(kind.to_owned(), NoticeTemplate { template_id, fields, way }))
             }
             None => whole = false,
         }

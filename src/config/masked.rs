@@ -137,6 +137,7 @@ impl Page {
         for (kind, template) in &account.notices {
             self.section(&format!("accounts.notices.{kind}"));
             self.text("template_id", &template.template_id);
+            self.text("way", template.way.name());
             let fields: Vec<String> =
                 template.fields.iter().map(|(name, keyword)| format!("{name} = {keyword:?}")).collect();
             self.bare("fields", format!("{{ {} }}", fields.join(", ")));

@@ -195,6 +195,41 @@ pub struct NoticeTemplate {
     pub template_id: String,
     /// Our field name (card, amount, time, merchant, …) → the template's keyword (`amount2`, `thing4`, …).
     pub fields: BTreeMap<String, String>,
+    /// Which of the platform's messages the template is for.
+    #[serde(default)]
+    pub way: NoticeWay,
+}
+
+/// `way` of `[accounts.notices.KIND]`: a template message, or a subscription notice, which needs the follower's consent
+/// (WeChat docs, 订阅通知).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeWay {
+    /// 模板消息.
+    #[default]
+    Template,
+    /// 一次性订阅: one consent lets one notice leave.
+    Subscribe,
+    /// 长期订阅: a consent holds until it is taken back.
+    SubscribeLongTerm,
+}
+
+impl NoticeWay {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Subscribe => "subscribe",
+            Self::SubscribeLongTerm => "subscribe_long_term",
+        }
+    }
+
+    /// Whether a follower must have consented.
+    #[must_use]
+    pub fn needs_consent(self) -> bool {
+        self != Self::Template
+    }
 }
 
 /// `[core]`

@@ -196,6 +196,7 @@ impl Identity {
             self.store.erase_resumes(account, follower),
             self.store.erase_step_up(account, follower),
             self.store.erase_owed_calls(account, follower),
+            self.store.erase_consents(account, follower),
             self.store.erase_messages(account, follower),
             self.store.erase_media(account, follower),
             self.store.erase_follower(account, follower),

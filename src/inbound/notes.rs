@@ -51,25 +51,35 @@ impl Inbound {
         Err(Stopped::Contended(self.limits.attempts_max))
     }
 
-    /// Receipts join their notices; everything else is acknowledged and counted.
+    /// Receipts join their notices, consents are counted; everything else is acknowledged and counted.
     pub(super) async fn note(
         &self,
         account: &Account,
         follower: FollowerKey,
         push: &Push,
     ) -> Result<Answer, Stopped> {
-        let store = &self.rooms.store;
-        let Content::Event(Event::TemplateSendJobFinish { message_id, delivery }) = &push.content else {
-            if matches!(push.content, Content::Unknown { .. } | Content::Event(Event::Unknown { .. })) {
-                metrics::counter!("weikefu_inbound_unknown_total").increment(1);
+        let alerts = &self.rooms.alerts;
+        let writes = match &push.content {
+            Content::Event(Event::TemplateSendJobFinish { message_id, delivery }) => {
+                alerts.receipt_writes(&account.id, message_id, status(delivery))
             }
-            return Ok(Answer::Nothing);
+            Content::Event(Event::SubscriptionPopup { choices } | Event::SubscriptionChange { choices }) => {
+                alerts.consent_writes(account, follower, choices)
+            }
+            Content::Event(Event::SubscriptionSent { results }) => {
+                alerts.result_writes(account, follower, results)
+            }
+            Content::Unknown { .. } | Content::Event(Event::Unknown { .. }) => {
+                metrics::counter!("weikefu_inbound_unknown_total").increment(1);
+                return Ok(Answer::Nothing);
+            }
+            _ => return Ok(Answer::Nothing),
         };
         let mut commit = Commit::new(follower.part());
         commit.push(self.silent_claim(account, push, follower));
-        commit.extend(self.rooms.alerts.receipt_writes(&account.id, message_id, status(delivery)));
-        match conflict(store.commit(commit).await)? {
-            None => self.rooms.alerts.wake(),
+        commit.extend(writes);
+        match conflict(self.rooms.store.commit(commit).await)? {
+            None => alerts.wake(),
             Some(Conflict::Duplicate) => {}
             // The notice changed at this moment: the platform delivers a receipt once, so it is joined now.
             Some(Conflict::Stale | Conflict::Lost) => return Err(Stopped::Contended(1)),

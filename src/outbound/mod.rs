@@ -11,6 +11,7 @@ mod gate;
 mod lanes;
 mod policy;
 mod rate;
+mod subscription;
 mod take;
 mod tidy;
 mod worker;
@@ -23,12 +24,13 @@ use std::time::Duration;
 use gate::{Gate, Way, day_of};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+pub(crate) use subscription::{NO_CONSENT, is_about_consent};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::bank::events::{NotAReceiver, Receiver};
 use crate::clock::{SharedClock, SharedRandom, new_trace};
-use crate::config::{Account, Config};
+use crate::config::{Account, Config, NoticeWay};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::trace::TraceId;
@@ -84,6 +86,8 @@ pub struct TemplateOrder {
     pub lane: Lane,
     /// The account's template.
     pub template_id: String,
+    /// Which of the platform's messages carries it.
+    pub way: NoticeWay,
     /// Where a tap leads.
     pub url: Option<String>,
     /// Keyword to value, fitted.
@@ -101,6 +105,9 @@ struct TemplatePayload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     data: BTreeMap<String, String>,
+    /// Whether the consent to a subscription notice is for long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_long_term: bool,
 }
 
 /// Puts messages into the outbox, and sends what is there.
@@ -119,6 +126,8 @@ pub struct Outbound {
     rounds: AtomicU64,
     /// [`Parts::takings`] up to which the tries of earlier owners are noted.
     recovered: AtomicU64,
+    /// The ways of each account out to its followers.
+    ways: Vec<Way>,
     /// Calls a second that all instances may make together, as the bank configured them.
     rates: BTreeMap<Way, u32>,
     /// The same as WeChat says, for the others.
@@ -142,12 +151,14 @@ impl Outbound {
         let configured = |account: &Account| {
             let rates = [
                 (OutChannel::Template, account.template_per_second),
+                (OutChannel::Subscription, account.template_per_second),
                 (OutChannel::CustomerService, account.customer_service_per_second),
             ];
             let id = account.id.clone();
             rates.into_iter().filter_map(move |(channel, rate)| Some(((id.clone(), channel), rate?)))
         };
         let rates = config.accounts.iter().flat_map(configured).collect();
+        let ways = config.accounts.iter().flat_map(ways_of).collect();
         Ok(Self {
             store,
             apis,
@@ -161,6 +172,7 @@ impl Outbound {
             gate: Gate::default(),
             rounds: AtomicU64::new(0),
             recovered: AtomicU64::new(0),
+            ways,
             rates,
             told_rates: Mutex::default(),
         })
@@ -254,7 +266,7 @@ impl Outbound {
         Ok(vec![self.store.add_outbox(&row)?])
     }
 
-    /// A template message. A second order of the same id conflicts as `Duplicate`.
+    /// A template message, or the subscription notice that stands for it. A second order of the same id conflicts as `Duplicate`.
     ///
     /// # Errors
     /// When sealing fails.
@@ -264,22 +276,32 @@ impl Outbound {
         follower: FollowerKey,
         order: TemplateOrder,
     ) -> Result<Vec<Write>, StoreError> {
-        let payload = TemplatePayload { template_id: order.template_id, url: order.url, data: order.data };
+        let (channel, client_msg_id) = if order.way.needs_consent() {
+            (OutChannel::Subscription, order.template_id.clone())
+        } else {
+            (OutChannel::Template, order.id.clone())
+        };
+        let payload = TemplatePayload {
+            template_id: order.template_id,
+            url: order.url,
+            data: order.data,
+            is_long_term: order.way == NoticeWay::SubscribeLongTerm,
+        };
         let (cause_kind, cause_id, log_seq) = parts_of(order.cause, follower);
         let row = NewOutbox {
-            outbox_id: order.id.clone(),
+            outbox_id: order.id,
             part: follower.part(),
             account: Some(account.clone()),
             follower: Some(follower),
             customer_ix: Some(self.store.customer_index(&order.customer)),
             lane: order.lane,
-            channel: OutChannel::Template,
+            channel,
             order_no: self.next_order(),
             cause_kind,
             cause_id,
             log_seq,
             sender: None,
-            client_msg_id: Some(order.id),
+            client_msg_id: Some(client_msg_id),
             due: self.clock.now(),
             expires: order.expires,
             payload: json_of(&payload)?,
@@ -425,6 +447,14 @@ impl Outbound {
         self.random.fill(&mut byte);
         byte[0]
     }
+}
+
+/// The ways out that an account uses: subscription notices only where one is configured.
+fn ways_of(account: &Account) -> Vec<Way> {
+    let subscribes = account.notices.values().any(|notice| notice.way.needs_consent());
+    let subscription = subscribes.then_some(OutChannel::Subscription);
+    let channels = [OutChannel::CustomerService, OutChannel::Template].into_iter().chain(subscription);
+    channels.map(|channel| (account.id.clone(), channel)).collect()
 }
 
 fn parts_of(cause: Cause, follower: FollowerKey) -> (&'static str, String, Option<i64>) {

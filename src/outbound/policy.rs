@@ -124,6 +124,14 @@ pub(super) fn after_template(outcome: &Outcome, this: Try) -> Next {
     }
 }
 
+/// After a subscription notice was tried. It has no key: an unclear one is never repeated.
+pub(super) fn after_subscription(outcome: &Outcome, this: Try) -> Next {
+    match outcome {
+        Outcome::Unclear => Next::Settle(Verdict::new(State::Failed, UNCLEAR)),
+        outcome => after_template(outcome, this),
+    }
+}
+
 /// After a customer-service message was tried. It has no key: an unclear one is repeated once if it answers a
 /// question (`repeated`: it has been), never otherwise.
 pub(super) fn after_chat(outcome: &Outcome, sender: Sender, repeated: bool, this: Try) -> Next {

@@ -1,7 +1,7 @@
 //! Taking what is due: way by way and lane by lane, within quota and rate, never into a WeChat that does not answer;
 //! and the intents that say what will be sent, before it is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,6 +9,7 @@ use super::Outbound;
 use super::gate::Way;
 use super::lanes::{Turn, turns};
 use super::worker::{Batch, Job, Whom, whom};
+use crate::domain::ids::AccountId;
 use crate::domain::time::UnixMs;
 use crate::parts::Working;
 use crate::store::{Commit, Fence, Lane, OutChannel, OutboxRow};
@@ -30,12 +31,16 @@ impl Outbound {
         }
         let ways = self.open_ways().await;
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
+        let turns: Vec<Turn> =
+            turns(round).into_iter().filter(|turn| turn.is_urgent() || !urgent_only).collect();
+        let with_due = self.ways_with_due(&turns, &ways).await;
         let mut found = Found::default();
-        for turn in turns(round).into_iter().filter(|turn| turn.is_urgent() || !urgent_only) {
+        for turn in turns {
             // Accounts take turns too: what one cannot take in, the others are not kept from.
             let first = usize::try_from(round).unwrap_or(0) % ways.len().max(1);
             let (before, after) = ways.split_at(first);
-            for way in after.iter().chain(before).filter(|way| carries(way, turn.lane)) {
+            let has_due = |way: &&Way| with_due.contains(&(way.0.clone(), way.1, turn.lane));
+            for way in after.iter().chain(before).filter(has_due) {
                 self.take_turn(turn, way, under_way, busy, &mut found).await;
             }
         }
@@ -45,6 +50,22 @@ impl Outbound {
             return vec![];
         }
         self.intend(found.rows).await
+    }
+
+    /// One short read, so that the longer ones are made only where there is something to find.
+    async fn ways_with_due(&self, turns: &[Turn], ways: &[Way]) -> BTreeSet<(AccountId, OutChannel, Lane)> {
+        let carried = turns.iter().flat_map(|turn| {
+            let ways = ways.iter().filter(|way| carries(way, turn.lane));
+            ways.map(|(account, channel)| (account.clone(), *channel, turn.lane))
+        });
+        let carried: Vec<_> = carried.collect();
+        match self.store.ways_with_due(&carried, self.clock.now()).await {
+            Ok(with_due) => with_due,
+            Err(error) => {
+                tracing::warn!(%error, retry = "later", "the database gave nothing to send; what waits goes on waiting");
+                BTreeSet::new()
+            }
+        }
     }
 
     /// Whether the tries that earlier owners of our partitions left behind are noted.
@@ -119,15 +140,12 @@ impl Outbound {
             }
         }
         let share = u32::try_from(self.parts.alive().max(1)).unwrap_or(u32::MAX);
-        let answering = self.apis.iter().filter(|(_, api)| !api.is_cut_off());
-        let ways = answering.flat_map(|(account, _)| {
-            [OutChannel::CustomerService, OutChannel::Template].map(|channel| (account.clone(), channel))
-        });
-        ways.inspect(|way| {
+        let answers = |way: &&Way| self.apis.get(&way.0).is_some_and(|api| !api.is_cut_off());
+        let ways = self.ways.iter().filter(answers).inspect(|way| {
             let rate = self.rate_of(way).map(|per_second| (per_second / share).max(1));
             self.gate.set_rate(way, rate, now);
-        })
-        .collect()
+        });
+        ways.cloned().collect()
     }
 
     /// Calls a second that all instances may make together; `None`: nobody has said.
@@ -138,10 +156,7 @@ impl Outbound {
     /// Whether a rate holds calls back right now, so that it is worth looking again soon.
     pub(super) fn is_held_by_rate(&self) -> bool {
         let now = self.clock.now();
-        let ways = self.apis.keys().flat_map(|account| {
-            [OutChannel::CustomerService, OutChannel::Template].map(|channel| (account.clone(), channel))
-        });
-        ways.into_iter().any(|way| self.gate.is_limited_by_rate(&way, now))
+        self.ways.iter().any(|way| self.gate.is_limited_by_rate(way, now))
     }
 
     pub(super) async fn take_events(&self, room: usize, busy: &HashSet<String>) -> Vec<Job> {
@@ -169,13 +184,13 @@ impl Outbound {
         }
     }
 
-    /// Writes one intent for each partition's templates. Customer-service messages write their own, alone, when the
-    /// allowance is booked. Rows whose partition was lost meanwhile drop out.
+    /// Writes one intent for each partition's templates. The other messages write their own, alone, when the allowance is
+    /// booked or the consent is counted. Rows whose partition was lost meanwhile drop out.
     async fn intend(&self, rows: Vec<(OutboxRow, Working)>) -> Vec<Job> {
         let mut jobs = Vec::with_capacity(rows.len());
         let mut groups: Vec<(Fence, Vec<(OutboxRow, Working)>)> = Vec::new();
         for (row, working) in rows {
-            if row.channel == OutChannel::CustomerService {
+            if row.channel != OutChannel::Template {
                 jobs.push(Job::new(row, working, None));
             } else if let Some((_, group)) = groups.iter_mut().find(|(fence, _)| *fence == row.fence) {
                 group.push((row, working));
@@ -206,7 +221,7 @@ impl Outbound {
     }
 }
 
-/// Whether messages of a lane leave this way. Answers are never template messages.
+/// Whether messages of a lane leave this way. Answers are customer-service messages only.
 fn carries(way: &Way, lane: Lane) -> bool {
     way.1 == OutChannel::CustomerService || lane != Lane::Answer
 }

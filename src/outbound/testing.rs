@@ -243,14 +243,17 @@ pub(crate) fn config(outside: &Url) -> Config {
             ("time", "time3"),
             ("merchant", "thing4"),
         ]),
+        way: config::NoticeWay::Template,
     };
     let due = config::NoticeTemplate {
         template_id: "tpl-due".to_owned(),
         fields: fields(&[("card", "character_string1"), ("amount", "amount2"), ("result", "thing3")]),
+        way: config::NoticeWay::Template,
     };
     let digest = config::NoticeTemplate {
         template_id: "tpl-digest".to_owned(),
         fields: fields(&[("count", "number1"), ("amount", "amount2"), ("card", "thing3"), ("time", "time4")]),
+        way: config::NoticeWay::Template,
     };
     let account = config::Account {
         id: AccountId::new("card"),

@@ -26,6 +26,7 @@ fn order(world: &World, id: &str) -> TemplateOrder {
         customer: CustomerId::parse("C10001").unwrap(),
         lane: Lane::Spend,
         template_id: "tpl-spend".to_owned(),
+        way: crate::config::NoticeWay::Template,
         url: None,
         data: BTreeMap::from([("amount2".to_owned(), "¥128.50".to_owned())]),
         expires: world.test.clock.now() + Duration::from_secs(24 * 3600),

@@ -13,8 +13,9 @@ use tracing::Instrument as _;
 
 use super::lanes::{SENDS_MAX, sends_max};
 use super::policy::{Next, Outcome, Try, UNCLEAR, after_event, after_template, template_ends};
+use super::subscription::is_about_consent;
 use super::{DIGEST, Outbound, TemplatePayload};
-use crate::domain::ids::{AccountId, FollowerKey};
+use crate::domain::ids::{AccountId, FollowerKey, Openid};
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
 use crate::parts::Working;
@@ -26,7 +27,11 @@ use crate::wechat::errcode::Class;
 /// Room that must be free before a backlog is read, so that a busy loop does not read for each single send.
 const ROOM_MIN: usize = 24;
 /// Events that are posted at the same time.
-const EVENTS_MAX: usize = 16;
+const EVENTS_MAX: usize = 32;
+/// [`ROOM_MIN`] for events.
+const EVENTS_ROOM_MIN: usize = 16;
+/// A message that was settled this soon after it was written left at once: its notice is looked at in time anyway.
+const AT_ONCE: Duration = Duration::from_secs(30);
 /// Without a hint, rows are looked for this often.
 const POLL: Duration = Duration::from_millis(250);
 /// The same while a rate holds calls back.
@@ -212,10 +217,14 @@ impl Outbound {
 
     async fn run_events(self: &Arc<Self>, stop: &CancellationToken) {
         let mut posting = InFlight::default();
+        // As for messages: a hint is there or not, and there may be more of what there was.
+        let (mut hint, mut more) = (true, true);
         loop {
             let room = EVENTS_MAX - posting.len();
-            if !stop.is_cancelled() && room > 0 {
-                for job in self.take_events(room, &posting.keys()).await {
+            if !stop.is_cancelled() && room >= EVENTS_ROOM_MIN && (hint || more) {
+                let jobs = self.take_events(room, &posting.keys()).await;
+                (hint, more) = (false, jobs.len() == room);
+                for job in jobs {
                     let (outbound, id) = (Arc::clone(self), job.row.outbox_id.clone());
                     posting.spawn(id, async move { outbound.send(job).await });
                 }
@@ -225,8 +234,8 @@ impl Outbound {
             }
             tokio::select! {
                 () = posting.one_ends(), if posting.len() > 0 => {}
-                () = self.events.notified() => {}
-                () = sleep(POLL) => {}
+                () = self.events.notified() => hint = true,
+                () = sleep(POLL) => hint = true,
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
@@ -243,6 +252,7 @@ impl Outbound {
             match channel {
                 OutChannel::CustomerService => self.send_chat(job).instrument(span).await,
                 OutChannel::Template => self.send_template(job).instrument(span).await,
+                OutChannel::Subscription => self.send_subscription(job).instrument(span).await,
                 OutChannel::Event => self.post_event(job).instrument(span).await,
             }
         };
@@ -252,7 +262,7 @@ impl Outbound {
     async fn send_template(&self, job: Job) {
         let row = &job.row;
         let message = match addressed(row) {
-            Ok(message) => message,
+            Ok((to, payload)) => templated(row, to, payload),
             Err(verdict) => return self.settle(&job, &verdict, None, row.attempts, vec![]).await,
         };
         let Some(api) = row.account.as_ref().and_then(|account| self.apis.get(account)) else {
@@ -287,6 +297,7 @@ impl Outbound {
         match next {
             Next::Settle(verdict) => {
                 if verdict.state == State::Unreachable
+                    && !is_about_consent(&verdict)
                     && let (Some(account), Some(follower)) = (&row.account, row.follower)
                 {
                     writes.push(self.store.set_left(account, follower, self.clock.now()));
@@ -317,6 +328,21 @@ impl Outbound {
         }
     }
 
+    /// What the notices of a settled row need. What left at once needs no look yet: nothing follows from it before
+    /// its receipt or its deadline, unless the receipt is there already.
+    fn poke_settled(&self, row: &OutboxRow, verdict: &Verdict, msgid: Option<&str>) -> (Option<Write>, u8) {
+        let at_once = verdict.state == State::Sent && self.clock.now().since(row.created) < AT_ONCE;
+        let family = Family::parse(&row.cause_kind);
+        match (family, &row.account, msgid) {
+            // With the receipt's commit, which is its follower's: one of the two sees the other.
+            (Some(family), Some(account), Some(msgid)) if at_once => {
+                let poke = self.store.poke_reported_notice(family.name(), &row.cause_id, account, msgid);
+                (Some(poke), row.fence.part)
+            }
+            _ => (self.poke(row), lane_of(row)),
+        }
+    }
+
     /// Asks for a look at the notices that a row carries, if it carries any.
     fn poke(&self, row: &OutboxRow) -> Option<Write> {
         match row.cause_kind.as_str() {
@@ -341,20 +367,23 @@ impl Outbound {
         tell(row, verdict, attempts);
         writes.push(self.store.settle_outbox(row, verdict, msgid, attempts));
         writes.extend(self.settled_message(row, verdict));
-        writes.extend(self.poke(row));
-        self.finish(job, writes).await;
+        let (poke, lane) = self.poke_settled(row, verdict, msgid);
+        writes.extend(poke);
+        self.finish_in(job, writes, lane).await;
     }
 
     /// Commits under the lease, patiently: what was sent must be noted, however long the database hesitates. Nothing
     /// else could be sent meanwhile. A process that ends before leaves its intent, which tells the next owner.
     pub(super) async fn finish(&self, job: &Job, writes: Vec<Write>) {
+        self.finish_in(job, writes, lane_of(&job.row)).await;
+    }
+
+    async fn finish_in(&self, job: &Job, writes: Vec<Write>, lane: u8) {
         let row = &job.row;
-        // With the customer's notice, so that two commits never wait for each other's rows.
-        let lane = row.address.customer_ix.as_ref().and_then(|ix| ix.first());
-        let mut commit = Commit::new(lane.copied().unwrap_or(row.fence.part));
+        let mut commit = Commit::new(lane);
         commit.extend(writes);
         commit.extend(job.end_of_batch(self));
-        if row.channel == OutChannel::CustomerService {
+        if matches!(row.channel, OutChannel::CustomerService | OutChannel::Subscription) {
             commit.push(self.store.end_intent(&row.outbox_id));
         }
         let (began, part) = (Instant::now(), row.fence.part);
@@ -406,8 +435,14 @@ impl Outbound {
     }
 }
 
-/// The message with its openid, or why it must not leave: his binding ended, or he left, since it was written.
-fn addressed(row: &OutboxRow) -> Result<TemplateMessage, Verdict> {
+/// Where a commit goes that changes a notice, too: to the customer's, so that two never wait for each other's rows.
+fn lane_of(row: &OutboxRow) -> u8 {
+    let customer = row.address.customer_ix.as_ref().and_then(|ix| ix.first());
+    customer.copied().unwrap_or(row.fence.part)
+}
+
+/// What a row says and to whom, or why it must not leave: his binding ended, or he left, since it was written.
+pub(super) fn addressed(row: &OutboxRow) -> Result<(Openid, TemplatePayload), Verdict> {
     let address = &row.address;
     if address.customer_ix.is_some() && !address.is_bound {
         return Err(Verdict::new(State::Suppressed, "no_binding"));
@@ -418,17 +453,19 @@ fn addressed(row: &OutboxRow) -> Result<TemplateMessage, Verdict> {
     let Some(to) = address.openid.clone() else {
         return Err(Verdict::new(State::Suppressed, "no_binding"));
     };
-    let Ok(payload) = serde_json::from_slice::<TemplatePayload>(&row.payload) else {
-        return Err(Verdict::new(State::Failed, "unreadable"));
-    };
-    Ok(TemplateMessage {
+    let payload = serde_json::from_slice(&row.payload);
+    Ok((to, payload.map_err(|_| Verdict::new(State::Failed, "unreadable"))?))
+}
+
+fn templated(row: &OutboxRow, to: Openid, payload: TemplatePayload) -> TemplateMessage {
+    TemplateMessage {
         to,
         template_id: payload.template_id,
         url: payload.url,
         mini_program: None,
         client_msg_id: row.client_msg_id.clone().unwrap_or_else(|| row.outbox_id.clone()),
         data: payload.data,
-    })
+    }
 }
 
 /// The end of a row, in the log: whom it went to shows as the keyed hash only.

@@ -27,6 +27,8 @@ use crate::domain::secret::Secret;
 const READERS_MAX: u32 = 4;
 /// A read waits this long for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Texts that one connection keeps prepared: each statement over rows has one for each number of rows.
+const PREPARED_MAX: usize = 512;
 /// SQLite waits this long for another process's lock (only `weikefu user` and the like hold one).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -82,6 +84,7 @@ impl Connector {
                 .foreign_keys(true)
                 .busy_timeout(BUSY_TIMEOUT)
                 .optimize_on_close(true, None)
+                .statement_cache_capacity(PREPARED_MAX)
                 .disable_statement_logging();
             return Ok(Self::Sqlite(options));
         }
@@ -89,6 +92,7 @@ impl Connector {
             let options = PgConnectOptions::from_str(address)
                 .map_err(open)?
                 .application_name("weikefu")
+                .statement_cache_capacity(PREPARED_MAX)
                 .options([
                     ("statement_timeout", "10s"),
                     ("idle_in_transaction_session_timeout", "30s"),
@@ -214,15 +218,24 @@ impl Database {
     }
 
     pub(super) async fn fetch(&self, statement: Statement, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        self.fetch_text(statement, SqlStr::from_static(statement.sql), &args).await
+    }
+
+    /// Reads by the text of a statement over rows.
+    pub(super) async fn fetch_text(
+        &self,
+        statement: Statement,
+        text: SqlStr,
+        args: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
         let failed = |source| StoreError::Statement { statement: statement.name, source: Arc::new(source) };
         match &self.readers {
             Readers::Sqlite(readers) => {
-                let rows =
-                    bind!(sqlx::query(statement.sql), &args).fetch_all(readers).await.map_err(failed)?;
+                let rows = bind!(sqlx::query(text), args).fetch_all(readers).await.map_err(failed)?;
                 rows.iter().map(|row| sqlite_row(statement, row)).collect()
             }
             Readers::Postgres(pool) => {
-                let rows = bind!(sqlx::query(statement.sql), &args).fetch_all(pool).await.map_err(failed)?;
+                let rows = bind!(sqlx::query(text), args).fetch_all(pool).await.map_err(failed)?;
                 rows.iter().map(|row| postgres_row(statement, row)).collect()
             }
         }

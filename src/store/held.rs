@@ -1,8 +1,12 @@
 //! Notices that wait for the end of somebody's quiet hours, and what a planner may know before it decides.
 
-use super::outbox::{OutChannel, count};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::identity::FOLLOWERS_MAX;
+use super::outbox::count;
 use super::value::statements;
-use super::{Conflict, Family, NoticeRow, Row, Store, StoreError, Write};
+use super::{Conflict, Family, NoticeRow, Row, Store, StoreError, Value, Write};
+use crate::domain::binding::Binding;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
@@ -29,12 +33,17 @@ statements! {
         (SELECT o.cause_kind, o.cause_id FROM outbox o WHERE o.account = $1 AND o.fkey = $2 AND o.settled = 0)";
     POKE_CARRIED = "UPDATE notice SET look_ms = $2, looks = looks + 1 WHERE (family, notice_id) IN \
         (SELECT h.family, h.notice_id FROM held h WHERE h.outbox_id = $1)";
-    POKE_CARRIED_BY_RECEIPT = "UPDATE notice SET look_ms = $3, looks = looks + 1 WHERE (family, notice_id) IN \
-        (SELECT h.family, h.notice_id FROM held h JOIN outbox o ON o.outbox_id = h.outbox_id \
-        WHERE o.account = $1 AND o.msgid = $2)";
+    POKE_CARRIED_BY_RECEIPT = "UPDATE notice SET look_ms = v.column3, looks = notice.looks + 1 \
+        FROM (VALUES ($1, $2, $3)) AS v JOIN outbox o ON o.account = v.column1 AND o.msgid = v.column2 \
+        JOIN held h ON h.outbox_id = o.outbox_id WHERE notice.family = h.family AND notice.notice_id = h.notice_id";
     SWEEP = "DELETE FROM held WHERE due_ms < $1";
-    REACH = "SELECT (SELECT f.following FROM follower f WHERE f.account = $1 AND f.fkey = $2), \
-        (SELECT q.until_ms FROM quota_pause q WHERE q.account = $1 AND q.api = $3)";
+    /// Each row of the list stands for one customer. The columns of a binding stand first.
+    BOUND = "SELECT b.customer_sealed, b.profile_sealed, b.default_card, b.alerts, b.hide_amounts, b.source, b.bound_ms, \
+        b.settings_sealed, b.account, b.fkey, v.column1, f.following, t.until_ms, s.until_ms FROM (VALUES ($1)) AS v \
+        LEFT JOIN binding b ON b.customer_ix = v.column1 \
+        LEFT JOIN follower f ON f.account = b.account AND f.fkey = b.fkey \
+        LEFT JOIN quota_pause t ON t.account = b.account AND t.api = 'template' \
+        LEFT JOIN quota_pause s ON s.account = b.account AND s.api = 'subscription' ORDER BY b.account, b.fkey";
     TOLD = "SELECT count(*) FROM (SELECT 1 AS one FROM notice n WHERE n.customer_ix = $1 AND n.kind = $2 \
         AND n.accepted_ms >= $3 AND n.planned = 1 AND n.state <> 'suppressed' LIMIT $4) AS bounded";
     OF_CUSTOMER = "SELECT n.family, n.notice_id FROM notice n WHERE n.customer_ix = $1 AND n.accepted_ms >= $2 \
@@ -66,13 +75,21 @@ pub struct HeldRow {
     pub outbox_id: Option<String>,
 }
 
-/// Whether a follower can be reached by an API.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+/// A follower who is bound to a customer, as far as it decides whether and how he is told.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// His account.
+    pub account: AccountId,
+    /// Who.
+    pub follower: FollowerKey,
+    /// His binding.
+    pub binding: Binding,
     /// Whether he follows, as far as WeChat has said.
     pub following: Option<bool>,
-    /// Until when WeChat takes nothing by this API.
-    pub paused_until: Option<UnixMs>,
+    /// Until when WeChat takes no template messages of his account.
+    pub templates_paused_until: Option<UnixMs>,
+    /// The same of subscription notices.
+    pub subscriptions_paused_until: Option<UnixMs>,
 }
 
 fn key(notice: &NoticeRow, account: &AccountId, follower: FollowerKey) -> Vec<super::Value> {
@@ -240,22 +257,35 @@ impl Store {
         Write::new(SWEEP, vec![before.into()])
     }
 
-    /// Whether a follower can be reached by an API of his account.
+    /// Who is bound to each of these customers, by the keyed hash of the customer; at most 64 followers of one.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn reach(
+    /// When the database fails or a sealed value does not open.
+    pub async fn bound_to(
         &self,
-        account: &AccountId,
-        follower: FollowerKey,
-        channel: OutChannel,
-    ) -> Result<Reach, StoreError> {
-        let args = vec![account.as_str().into(), follower.into(), channel.name().into()];
-        let Some(row) = self.fetch_one(REACH, args).await? else { return Ok(Reach::default()) };
-        Ok(Reach {
-            following: row.int_opt(0)?.map(|following| following != 0),
-            paused_until: row.time_opt(1)?,
-        })
+        customers: impl IntoIterator<Item = &CustomerId>,
+    ) -> Result<BTreeMap<[u8; 16], Vec<Bound>>, StoreError> {
+        let asked: BTreeSet<[u8; 16]> =
+            customers.into_iter().map(|customer| self.customer_index(customer)).collect();
+        let asked: Vec<Vec<Value>> = asked.into_iter().map(|customer| vec![customer.into()]).collect();
+        let mut bound: BTreeMap<[u8; 16], Vec<Bound>> = BTreeMap::new();
+        for row in self.fetch_each(BOUND, &asked).await? {
+            let bad = StoreError::Decode { statement: BOUND.name, column: 10 };
+            let of_customer = bound.entry(row.blob(10)?.try_into().map_err(|_| bad)?).or_default();
+            if row.text_opt(8)?.is_none() || of_customer.len() >= FOLLOWERS_MAX {
+                continue;
+            }
+            let (account, follower, binding) = self.read_whose_binding(&row)?;
+            of_customer.push(Bound {
+                account,
+                follower,
+                binding,
+                following: row.int_opt(11)?.map(|following| following != 0),
+                templates_paused_until: row.time_opt(12)?,
+                subscriptions_paused_until: row.time_opt(13)?,
+            });
+        }
+        Ok(bound)
     }
 
     /// How many notices of a kind a customer was told, or is being told, that were accepted since a moment; counted up

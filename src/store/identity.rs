@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::outbox::count;
 use super::value::statements;
 use super::{Conflict, Row, Store, StoreError, Value, Write, follower_row};
 use crate::domain::alert_settings::AlertSettings;
@@ -22,7 +23,7 @@ const NUMBER: Place = Place("application.number");
 /// Applications of one follower that are kept in view; the newest ones.
 pub const APPLICATIONS_MAX: u32 = 10;
 /// Followers of one customer that one read returns at most.
-const FOLLOWERS_MAX: i64 = 64;
+pub(super) const FOLLOWERS_MAX: usize = 64;
 
 statements! {
     FIND = "SELECT customer_sealed, profile_sealed, default_card, alerts, hide_amounts, source, bound_ms, settings_sealed, \
@@ -137,12 +138,15 @@ impl Store {
         &self,
         customer: &CustomerId,
     ) -> Result<Vec<(AccountId, FollowerKey, Binding)>, StoreError> {
-        let args = vec![self.customer_index(customer).into(), FOLLOWERS_MAX.into()];
+        let args = vec![self.customer_index(customer).into(), count(FOLLOWERS_MAX).into()];
         let rows = self.fetch(OF_CUSTOMER, args).await?;
         rows.iter().map(|row| self.read_whose_binding(row)).collect()
     }
 
-    fn read_whose_binding(&self, row: &Row) -> Result<(AccountId, FollowerKey, Binding), StoreError> {
+    pub(super) fn read_whose_binding(
+        &self,
+        row: &Row,
+    ) -> Result<(AccountId, FollowerKey, Binding), StoreError> {
         let account = AccountId::new(row.text(8)?);
         let follower = row.follower(9)?;
         let binding = self.read_binding(row, 0, &account, follower)?;

@@ -34,6 +34,7 @@ mod rows;
 mod sent;
 mod staff;
 mod step_up;
+mod subscription;
 pub mod transfer;
 mod value;
 mod writer;
@@ -42,6 +43,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use sqlx::SqlSafeStr as _;
 use zeroize::Zeroizing;
 
 pub use audit::{AuditFault, AuditLine, AuditReport};
@@ -55,7 +57,7 @@ pub use durability::Durability;
 pub use factor::FactorRow;
 pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
-pub use held::{HeldFor, HeldRow, Reach};
+pub use held::{Bound, HeldFor, HeldRow};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
 pub use known::Known;
 pub use marketing::{MarketingChoice, ShownOffer};
@@ -68,6 +70,7 @@ pub use quota::{QuotaDay, QuotaUse};
 pub use review::Review;
 pub use sent::{Attempt, PastAttempt, SentRow};
 pub use staff::{Attempts, ListedStaff, SessionRow, StaffRow};
+pub use subscription::SubscriptionConsent;
 pub use value::{Commit, Conflict, Expect, Row, Statement, Value, Write};
 
 use crate::clock::{SharedClock, SharedRandom};
@@ -272,6 +275,21 @@ impl Store {
         Ok(self.fetch(statement, args).await?.into_iter().next())
     }
 
+    /// Reads by a statement over rows, which asks for all of `asked` at once; nothing where it is no such statement,
+    /// which a test excludes.
+    async fn fetch_each(&self, statement: Statement, asked: &[Vec<Value>]) -> Result<Vec<Row>, StoreError> {
+        let Some(over) = statement.over_rows() else { return Ok(vec![]) };
+        let (mut rows, mut left) = (Vec::new(), asked);
+        while !left.is_empty() {
+            let (now, later) = left.split_at(rows::chunk(left.len()));
+            let text = sqlx::AssertSqlSafe(over.text(self.engine(), now.len()));
+            let args: Vec<Value> = now.iter().flatten().cloned().collect();
+            rows.extend(self.inner.database.fetch_text(statement, text.into_sql_str(), &args).await?);
+            left = later;
+        }
+        Ok(rows)
+    }
+
     /// Makes a commit stand, durably, or says why it does not.
     ///
     /// # Errors
@@ -386,6 +404,7 @@ pub fn all_statements() -> Vec<Statement> {
         sent::ALL,
         staff::ALL,
         step_up::ALL,
+        subscription::ALL,
     ]
     .concat()
 }

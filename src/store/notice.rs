@@ -48,8 +48,12 @@ statements! {
         WHERE l.part = notice.part AND l.owner = v.column4 AND l.epoch = v.column5)";
     POKE = "UPDATE notice SET look_ms = v.column3, looks = notice.looks + 1 FROM (VALUES ($1, $2, $3)) AS v \
         WHERE notice.family = v.column1 AND notice.notice_id = v.column2";
-    POKE_BY_RECEIPT = "UPDATE notice SET look_ms = $3, looks = looks + 1 WHERE (family, notice_id) IN \
-        (SELECT o.cause_kind, o.cause_id FROM outbox o WHERE o.account = $1 AND o.msgid = $2)";
+    POKE_BY_RECEIPT = "UPDATE notice SET look_ms = v.column3, looks = notice.looks + 1 \
+        FROM (VALUES ($1, $2, $3)) AS v JOIN outbox o ON o.account = v.column1 AND o.msgid = v.column2 \
+        WHERE notice.family = o.cause_kind AND notice.notice_id = o.cause_id";
+    POKE_REPORTED = "UPDATE notice SET look_ms = v.column3, looks = notice.looks + 1 \
+        FROM (VALUES ($1, $2, $3, $4, $5)) AS v JOIN receipt r ON r.account = v.column4 AND r.msgid = v.column5 \
+        WHERE notice.family = v.column1 AND notice.notice_id = v.column2";
     PENDING = "SELECT count(*) FROM (SELECT 1 AS one FROM notice WHERE state = 'pending' LIMIT $1) AS bounded";
     SWEEP = "DELETE FROM notice WHERE accepted_ms < $1";
     REMEMBER_CALL = "INSERT INTO api_request (method, path_ix, webhook_id, body_ix, at_ms, status, answer_sealed) \
@@ -341,6 +345,20 @@ impl Store {
     #[must_use]
     pub fn poke_notice(&self, cause_kind: &str, cause_id: &str) -> Write {
         Write::new(POKE, vec![cause_kind.into(), cause_id.into(), self.clock().now().into()])
+    }
+
+    /// Asks for a look at a notice if WeChat has reported on its message already, before the send's own answer.
+    #[must_use]
+    pub fn poke_reported_notice(
+        &self,
+        cause_kind: &str,
+        cause_id: &str,
+        account: &AccountId,
+        msgid: &str,
+    ) -> Write {
+        let now = self.clock().now().into();
+        let args = vec![cause_kind.into(), cause_id.into(), now, account.as_str().into(), msgid.into()];
+        Write::new(POKE_REPORTED, args)
     }
 
     /// Asks for a look at the notice whose message WeChat reported on.

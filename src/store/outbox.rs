@@ -1,10 +1,12 @@
 //! What is to be sent: rows, tries, intents, pauses and receipts.
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroizing;
 
 use super::parts::Fence;
 use super::value::statements;
-use super::{Conflict, Row, Statement, Store, StoreError, Write};
+use super::{Conflict, Row, Statement, Store, StoreError, Value, Write};
 use crate::domain::ids::{AccountId, FollowerKey, Openid};
 use crate::domain::time::UnixMs;
 use crate::domain::trace::TraceId;
@@ -42,6 +44,10 @@ statements! {
             AND e.channel = o.channel AND e.order_no < o.order_no AND e.expires_ms > $5 \
             AND (e.channel = 'customer_service' OR (e.lane = o.lane AND e.due_ms <= $5))) \
         ORDER BY o.due_ms, o.order_no LIMIT $6");
+    /// Each row of the list stands for one way and lane.
+    HAS_DUE = "SELECT v.column1, v.column2, v.column3 FROM (VALUES ($1, $2, $3, $4)) AS v WHERE EXISTS \
+        (SELECT 1 FROM outbox o WHERE o.settled = 0 AND o.account = v.column1 AND o.channel = v.column2 \
+        AND o.lane = v.column3 AND o.due_ms <= v.column4)";
     /// 4 is [`Lane::Event`]; written out, so that the index of events is found.
     DUE_EVENTS = row!("WHERE o.settled = 0 AND o.lane = 4 AND o.due_ms <= $2 AND o.expires_ms > $2 \
         ORDER BY o.due_ms, o.order_no LIMIT $3");
@@ -134,6 +140,8 @@ impl Lane {
 pub enum OutChannel {
     /// A template message.
     Template,
+    /// A subscription notice, which needs the follower's consent.
+    Subscription,
     /// A customer-service message.
     CustomerService,
     /// A signed call to the bank's event receiver.
@@ -146,13 +154,14 @@ impl OutChannel {
     pub fn name(self) -> &'static str {
         match self {
             Self::Template => "template",
+            Self::Subscription => "subscription",
             Self::CustomerService => "customer_service",
             Self::Event => "event",
         }
     }
 
     pub(super) fn parse(name: &str) -> Option<Self> {
-        [Self::Template, Self::CustomerService, Self::Event]
+        [Self::Template, Self::Subscription, Self::CustomerService, Self::Event]
             .into_iter()
             .find(|channel| channel.name() == name)
     }
@@ -185,7 +194,8 @@ pub struct NewOutbox {
     pub log_seq: Option<i64>,
     /// Whose precedence a customer-service message has.
     pub sender: Option<&'static str>,
-    /// The same on every try of a template message.
+    /// The same on every try of a template message; of a subscription notice its template, by which WeChat reports on
+    /// it.
     pub client_msg_id: Option<String>,
     /// Not before.
     pub due: UnixMs,
@@ -316,6 +326,32 @@ impl Store {
         self.outbox_rows(DUE, self.fetch(DUE, args).await?)
     }
 
+    /// Which of these ways and lanes have anything that is due, whoever owns it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ways_with_due(
+        &self,
+        ways: &[(AccountId, OutChannel, Lane)],
+        now: UnixMs,
+    ) -> Result<BTreeSet<(AccountId, OutChannel, Lane)>, StoreError> {
+        let asked: Vec<Vec<Value>> = ways
+            .iter()
+            .map(|(account, channel, lane)| {
+                vec![account.as_str().into(), channel.name().into(), lane.number().into(), now.into()]
+            })
+            .collect();
+        let rows = self.fetch_each(HAS_DUE, &asked).await?;
+        rows.iter()
+            .map(|row| {
+                let bad = |column| StoreError::Decode { statement: HAS_DUE.name, column };
+                let channel = OutChannel::parse(row.text(1)?).ok_or_else(|| bad(1))?;
+                let lane = Lane::from_number(row.int(2)?).ok_or_else(|| bad(2))?;
+                Ok((AccountId::new(row.text(0)?), channel, lane))
+            })
+            .collect()
+    }
+
     /// Events that may leave now and whose partition `owner` holds.
     ///
     /// # Errors
@@ -353,7 +389,7 @@ impl Store {
             let follower = row.blob_opt(5)?.map(|_| row.follower(5)).transpose()?;
             let channel = OutChannel::parse(row.text(6)?).ok_or_else(|| bad(6))?;
             let address = match (&account, follower, channel) {
-                (Some(account), Some(follower), OutChannel::Template) => Address {
+                (Some(account), Some(follower), OutChannel::Template | OutChannel::Subscription) => Address {
                     openid: self.opened_openid(account, follower, row, 20)?,
                     following: row.int_opt(21)?.map(|following| following != 0),
                     customer_ix: row.blob_opt(19)?.map(<[u8]>::to_vec),

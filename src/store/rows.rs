@@ -101,7 +101,7 @@ impl Texts {
 
 /// How many rows the next execution takes: few different numbers, so that few texts are prepared.
 pub(super) fn chunk(rows_left: usize) -> usize {
-    [ROWS_MAX, 16, 4].into_iter().find(|size| *size <= rows_left).unwrap_or(1)
+    [ROWS_MAX, 32, 16, 8, 4, 2].into_iter().find(|size| *size <= rows_left).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
             std::iter::from_fn(|| (left > 0).then(|| chunk(left)).inspect(|taken| left -= taken))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(chunks(150), [64, 64, 16, 4, 1, 1]);
-        assert_eq!(chunks(3), [1, 1, 1]);
+        assert_eq!(chunks(150), [64, 64, 16, 4, 2]);
+        assert_eq!(chunks(63), [32, 16, 8, 4, 2, 1]);
     }
 }

@@ -1,8 +1,10 @@
 //! What became of what was sent: tries, receipts, and how long they are kept.
 
+use std::collections::BTreeMap;
+
 use super::outbox::{Lane, OutChannel, count};
 use super::value::statements;
-use super::{Store, StoreError, Write};
+use super::{Row, Store, StoreError, Value, Write};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict, of_receipt};
@@ -12,10 +14,12 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (outbox_id, number) DO NOTHING";
     ADD_RECEIPT = "INSERT INTO receipt (account, msgid, status, at_ms) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (account, msgid) DO NOTHING";
+    /// Each row of the list stands for one cause. A cause has one message by each way for each of few followers.
     SENT_OF = "SELECT o.outbox_id, o.account, o.state, o.reason, o.attempts, o.created_ms, o.settled_ms, r.status, \
         r.at_ms, o.fkey, o.channel, o.due_ms, (SELECT count(*) FROM attempt a WHERE a.outbox_id = o.outbox_id \
-        AND a.outcome = 'unclear') FROM outbox o LEFT JOIN receipt r ON r.account = o.account AND r.msgid = o.msgid \
-        WHERE o.cause_kind = $1 AND o.cause_id = $2 ORDER BY o.order_no LIMIT $3";
+        AND a.outcome = 'unclear'), v.column1, v.column2 FROM (VALUES ($1, $2)) AS v \
+        LEFT JOIN outbox o ON o.cause_kind = v.column1 AND o.cause_id = v.column2 \
+        LEFT JOIN receipt r ON r.account = o.account AND r.msgid = o.msgid ORDER BY o.order_no";
     ATTEMPTS_OF = "SELECT a.at_ms, a.outcome, a.errcode FROM outbox o JOIN attempt a ON a.outbox_id = o.outbox_id \
         WHERE o.cause_kind = $1 AND o.cause_id = $2 ORDER BY a.at_ms, a.number LIMIT $3";
     WAITING = "SELECT lane, count(*), min(due_ms) FROM outbox WHERE settled = 0 GROUP BY lane";
@@ -26,8 +30,6 @@ statements! {
     SWEEP_RECEIPTS = "DELETE FROM receipt WHERE at_ms < $1";
 }
 
-/// Followers told of one cause; a customer has few.
-const SENT_MAX: i64 = 64;
 /// Tries read of one cause.
 const ATTEMPTS_MAX: i64 = 500;
 
@@ -109,31 +111,28 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn sent_of(&self, cause_kind: &str, cause_id: &str) -> Result<Vec<SentRow>, StoreError> {
-        let rows = self.fetch(SENT_OF, vec![cause_kind.into(), cause_id.into(), SENT_MAX.into()]).await?;
-        rows.iter()
-            .map(|row| {
-                let state = State::parse(row.text(2)?)
-                    .ok_or(StoreError::Decode { statement: SENT_OF.name, column: 2 })?;
-                let verdict = match row.text_opt(7)? {
-                    Some(status) if state == State::Sent => of_receipt(status),
-                    _ => Verdict { state, reason: row.text_opt(3)?.map(str::to_owned) },
-                };
-                Ok(SentRow {
-                    outbox_id: row.text(0)?.to_owned(),
-                    follower: row.blob_opt(9)?.map(|_| row.follower(9)).transpose()?,
-                    channel: OutChannel::parse(row.text(10)?)
-                        .ok_or(StoreError::Decode { statement: SENT_OF.name, column: 10 })?,
-                    due: row.time(11)?,
-                    unclear: row.int(12)? > 0,
-                    account: AccountId::new(row.text(1)?),
-                    verdict,
-                    attempts: row.int(4)?,
-                    created: row.time(5)?,
-                    settled: row.time_opt(6)?,
-                    receipt_at: row.time_opt(8)?,
-                })
-            })
-            .collect()
+        let mut sent = self.sent_of_each([(cause_kind, cause_id)]).await?;
+        Ok(sent.remove(&(cause_kind.to_owned(), cause_id.to_owned())).unwrap_or_default())
+    }
+
+    /// What became of the messages of several causes, each named by its kind and id. A cause without any is left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sent_of_each<'a>(
+        &self,
+        causes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<BTreeMap<(String, String), Vec<SentRow>>, StoreError> {
+        let asked: Vec<Vec<Value>> =
+            causes.into_iter().map(|(kind, id)| vec![kind.into(), id.into()]).collect();
+        let mut sent: BTreeMap<(String, String), Vec<SentRow>> = BTreeMap::new();
+        for row in self.fetch_each(SENT_OF, &asked).await? {
+            if row.text_opt(0)?.is_some() {
+                let cause = (row.text(13)?.to_owned(), row.text(14)?.to_owned());
+                sent.entry(cause).or_default().push(sent_row(&row)?);
+            }
+        }
+        Ok(sent)
     }
 
     /// The tries of one cause, oldest first.
@@ -181,4 +180,26 @@ impl Store {
             Write::new(SWEEP_RECEIPTS, vec![receipts_before.into()]),
         ]
     }
+}
+
+fn sent_row(row: &Row) -> Result<SentRow, StoreError> {
+    let bad = |column| StoreError::Decode { statement: SENT_OF.name, column };
+    let state = State::parse(row.text(2)?).ok_or_else(|| bad(2))?;
+    let verdict = match row.text_opt(7)? {
+        Some(status) if state == State::Sent => of_receipt(status),
+        _ => Verdict { state, reason: row.text_opt(3)?.map(str::to_owned) },
+    };
+    Ok(SentRow {
+        outbox_id: row.text(0)?.to_owned(),
+        follower: row.blob_opt(9)?.map(|_| row.follower(9)).transpose()?,
+        channel: OutChannel::parse(row.text(10)?).ok_or_else(|| bad(10))?,
+        due: row.time(11)?,
+        unclear: row.int(12)? > 0,
+        account: AccountId::new(row.text(1)?),
+        verdict,
+        attempts: row.int(4)?,
+        created: row.time(5)?,
+        settled: row.time_opt(6)?,
+        receipt_at: row.time_opt(8)?,
+    })
 }

@@ -293,26 +293,72 @@ struct Gathered<'a> {
 }
 
 /// Runs at once what the commits that consist of statements over rows write, and tells of each commit of the group
-/// whether it stands by that. When one of them meets a conflict none does: each is then tried alone.
+/// whether it stands by that. When one of them meets a conflict, each half is tried for itself, and so on; the few that
+/// are left are then tried alone.
 async fn together(
     connection: &mut Connection,
     texts: &mut Texts,
     mut trail: Option<&mut Trail>,
     group: &mut [Job],
 ) -> Result<Vec<bool>, StoreError> {
-    let none = vec![false; group.len()];
+    let mut stands = vec![false; group.len()];
     let members = members(texts, group);
-    let joined = || group.iter().zip(&members).filter(|(_, member)| **member).map(|(job, _)| &job.commit);
-    if joined().count() < 2 && !joined().any(repeats_a_statement) {
-        return Ok(none);
+    let alone = |place: &usize| group.get(*place).is_some_and(|job| repeats_a_statement(&job.commit));
+    if members.len() < 2 && !members.iter().any(alone) {
+        return Ok(stands);
     }
-    let before = trail.as_deref().map(Trail::mark);
-    if let Some(trail) = trail.as_deref_mut() {
-        for (job, _) in group.iter_mut().zip(&members).filter(|(_, member)| **member) {
-            trail.chain(&mut job.commit);
+    let mut parts = vec![members];
+    let mut is_whole = true;
+    while let Some(places) = parts.pop() {
+        let before = trail.as_deref().map(Trail::mark);
+        if let Some(trail) = trail.as_deref_mut() {
+            for place in &places {
+                group.get_mut(*place).into_iter().for_each(|job| trail.chain(&mut job.commit));
+            }
         }
+        if !is_whole {
+            connection.execute(SAVEPOINT, []).await.map_err(failed(SAVEPOINT))?;
+        }
+        let gathered = gather(texts, group, &places);
+        let stand = run_gathered(connection, texts, gathered).await?;
+        if stand {
+            for place in places {
+                stands.get_mut(place).into_iter().for_each(|stands| *stands = true);
+            }
+        } else {
+            if let Some((trail, before)) = trail.as_deref_mut().zip(before) {
+                trail.back_to(before);
+            }
+            let (first, second) = places.split_at(places.len() / 2);
+            parts.extend([second, first].into_iter().filter(|half| half.len() > 1).map(<[usize]>::to_vec));
+        }
+        match (is_whole, stand) {
+            (true, true) => {}
+            // A savepoint would have every page copied that changes, for something that hardly ever happens.
+            (true, false) => {
+                metrics::counter!("weikefu_store_groups_apart_total").increment(1);
+                connection.execute(ROLLBACK, []).await.map_err(failed(ROLLBACK))?;
+                connection.begin().await.map_err(failed(BEGIN))?;
+            }
+            (false, stand) => {
+                if !stand {
+                    connection.execute(UNDO, []).await.map_err(failed(UNDO))?;
+                }
+                connection.execute(RELEASE, []).await.map_err(failed(RELEASE))?;
+            }
+        }
+        is_whole = false;
     }
-    for Gathered { statement, over, writes, expected } in gather(texts, group, &members) {
+    Ok(stands)
+}
+
+/// Runs gathered statements until one touches fewer or more rows than it must. `false`: one did.
+async fn run_gathered(
+    connection: &mut Connection,
+    texts: &mut Texts,
+    gathered: Vec<Gathered<'_>>,
+) -> Result<bool, StoreError> {
+    for Gathered { statement, over, writes, expected } in gathered {
         let mut touched = 0;
         let mut left = writes.as_slice();
         while !left.is_empty() {
@@ -323,17 +369,10 @@ async fn together(
             left = later;
         }
         if expected.is_some_and(|expected| expected != touched) {
-            metrics::counter!("weikefu_store_groups_apart_total").increment(1);
-            // A savepoint would have every page copied that changes, for something that hardly ever happens.
-            connection.execute(ROLLBACK, []).await.map_err(failed(ROLLBACK))?;
-            connection.begin().await.map_err(failed(BEGIN))?;
-            if let Some((trail, before)) = trail.zip(before) {
-                trail.back_to(before);
-            }
-            return Ok(none);
+            return Ok(false);
         }
     }
-    Ok(members)
+    Ok(true)
 }
 
 /// Whether one execution can carry several rows of this commit alone.
@@ -348,19 +387,21 @@ fn repeats_a_statement(commit: &Commit) -> bool {
     false
 }
 
-/// Which commits consist of statements over rows.
-fn members(texts: &mut Texts, group: &[Job]) -> Vec<bool> {
+/// The places of the commits that consist of statements over rows.
+fn members(texts: &mut Texts, group: &[Job]) -> Vec<usize> {
     let mut over_rows = |write: &Write| texts.over_rows(write.statement).is_some();
-    let of = |job: &Job| !job.commit.writes.is_empty() && job.commit.writes.iter().all(&mut over_rows);
-    group.iter().map(of).collect()
+    let mut is_one =
+        |job: &Job| !job.commit.writes.is_empty() && job.commit.writes.iter().all(&mut over_rows);
+    let places = group.iter().enumerate();
+    places.filter_map(|(place, job)| is_one(job).then_some(place)).collect()
 }
 
 /// What these commits write by statement, in the order in which the statements first come. Such writes only add rows
 /// or change one by its key and version: two commits that touch the same row show as a row too few, whatever their
 /// order.
-fn gather<'a>(texts: &mut Texts, group: &'a [Job], members: &[bool]) -> Vec<Gathered<'a>> {
+fn gather<'a>(texts: &mut Texts, group: &'a [Job], places: &[usize]) -> Vec<Gathered<'a>> {
     let mut gathered: Vec<Gathered<'_>> = Vec::new();
-    let commits = group.iter().zip(members).filter(|(_, member)| **member).map(|(job, _)| &job.commit);
+    let commits = places.iter().filter_map(|place| group.get(*place)).map(|job| &job.commit);
     for write in commits.flat_map(|commit| &commit.writes) {
         let Some(over) = texts.over_rows(write.statement) else { continue };
         let rows = match write.expect {

@@ -24,7 +24,9 @@ pub use connection::{CallbackCheck, Ping};
 pub use error::{ApiError, Fault};
 pub use media::{Media, MediaFile, MediaKind, NotUploadable, content_type_of};
 pub use oauth::{Scope, Visitor};
-pub use send::{CustomMessage, CustomSend, MenuItem, MiniProgram, TemplateMessage, Typing};
+pub use send::{
+    CustomMessage, CustomSend, MenuItem, MiniProgram, SubscriptionNotice, TemplateMessage, Typing,
+};
 pub use transport::NotAClient;
 use transport::{CALL_TIMEOUT, Call, Transport, json_of};
 

@@ -438,7 +438,7 @@ impl Account {
             tags: tags::Tags::default(),
             agents: agents::Agents::default(),
             mass: mass::Jobs::default(),
-            notices: subscribe::Notices::default(),
+            notices: subscribe::Notices::of(&settings.templates),
             short_keys: shorten::Keys::default(),
             heard: speech::Heard::default(),
         }

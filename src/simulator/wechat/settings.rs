@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use crate::config::{Account, AccountKind, Config, Encryption, NoticeTemplate};
+use crate::config::{Account, AccountKind, Config, Encryption, NoticeTemplate, NoticeWay};
 use crate::domain::secret::Secret;
 
 /// Everything the simulator is started with.
@@ -71,6 +71,8 @@ pub struct Template {
     pub title: String,
     /// Keyword and label of each line, in display order.
     pub lines: Vec<(String, String)>,
+    /// Of which of the platform's messages it is.
+    pub way: NoticeWay,
 }
 
 impl Settings {
@@ -138,6 +140,7 @@ impl Template {
                     id: notice.template_id.clone(),
                     title: title(kind).to_owned(),
                     lines: Vec::new(),
+                    way: notice.way,
                 });
                 library.len() - 1
             });
@@ -176,6 +179,7 @@ fn title(kind: &str) -> &str {
         "instalment_result" => "分期申请结果通知",
         "card_mailed" => "卡片寄送通知",
         "case_update" => "服务工单进度通知",
+        "digest" => "免打扰时段提醒汇总",
         _ => "服务通知",
     }
 }
@@ -223,6 +227,7 @@ mod tests {
                 .iter()
                 .map(|(field, keyword)| ((*field).to_owned(), (*keyword).to_owned()))
                 .collect(),
+            way: NoticeWay::Template,
         };
         let notices = BTreeMap::from([
             ("refund".to_owned(), notice(&[("amount", "amount2"), ("time", "time13")])),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::settings::{AccountSettings, Settings, Template};
-use crate::config::{AccountKind, Encryption};
+use crate::config::{AccountKind, Encryption, NoticeWay};
 use crate::domain::secret::Secret;
 
 /// What stands in the file.
@@ -135,7 +135,7 @@ impl From<Account> for AccountSettings {
     fn from(account: Account) -> Self {
         let template = |template: LibraryTemplate| {
             let lines = template.lines.into_iter().collect();
-            Template { id: template.id, title: template.title, lines }.in_order()
+            Template { id: template.id, title: template.title, lines, way: NoticeWay::Template }.in_order()
         };
         Self {
             id: account.id,

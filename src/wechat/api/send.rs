@@ -124,6 +124,19 @@ pub struct TemplateMessage {
     pub data: BTreeMap<String, String>,
 }
 
+/// A subscription notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionNotice {
+    /// The follower.
+    pub to: Openid,
+    /// Which template of the account.
+    pub template_id: String,
+    /// Where a tap leads; `None`: nowhere.
+    pub url: Option<String>,
+    /// Keyword to value, every value fitted (see [`crate::wechat::field::fit_subscription`]).
+    pub data: BTreeMap<String, String>,
+}
+
 impl CustomMessage {
     /// The same content as a passive reply would have had, for an answer that comes too late for the open
     /// connection. Several cards become a text with links, because one card is the most here. `None` where there is
@@ -289,5 +302,23 @@ impl Api {
             _ => Err(Fault::Broken("the answer lacks the message's id")),
         };
         self.call(&Call::post("cgi-bin/message/template/send", &body), read).await
+    }
+
+    /// Sends a subscription notice (WeChat docs, 发送订阅通知). It has no idempotency key, and its answer names no id:
+    /// after an unclear outcome the follower may have it already.
+    ///
+    /// # Errors
+    /// Classes that matter: unreachable (43101: no consent is left), quota, malformed (names the field).
+    pub async fn subscription_send(&self, notice: &SubscriptionNotice) -> Result<(), ApiError> {
+        let values = notice.data.iter().map(|(keyword, value)| (keyword.clone(), json!({ "value": value })));
+        let mut body = json!({
+            "touser": notice.to.reveal(),
+            "template_id": notice.template_id,
+            "data": values.collect::<serde_json::Map<_, _>>(),
+        });
+        if let Some(url) = &notice.url {
+            body["page"] = Value::from(url.as_str());
+        }
+        self.ok(&Call::post("cgi-bin/message/subscribe/bizsend", &body)).await
     }
 }

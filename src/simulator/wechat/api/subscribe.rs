@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::super::events::{NoticeResult, PlatformEvent};
 use super::super::platform::Platform;
+use super::super::settings::Template;
 use super::super::timeline::{Direction, Draft, Source};
 use super::template::MiniProgram;
 use super::{Answer, Answered, Call, Refused, ok, template_limits};
+use crate::config::NoticeWay;
 
 const TEMPLATES_MAX: usize = 50;
 const KEYWORDS_MIN: usize = 2;
@@ -57,10 +59,10 @@ const LIBRARY: &[Published] = &[
 /// A template that the account has taken over.
 pub(crate) struct Notice {
     id: String,
-    title: &'static str,
+    title: String,
     is_long_term: bool,
     /// Keyword, label, example.
-    lines: Vec<(String, &'static str, &'static str)>,
+    lines: Vec<(String, String, &'static str)>,
 }
 
 /// The templates of one account.
@@ -68,6 +70,22 @@ pub(crate) struct Notice {
 pub(crate) struct Notices(Vec<Notice>);
 
 impl Notices {
+    /// Those that the configuration says the account has taken over.
+    pub(crate) fn of(templates: &[Template]) -> Self {
+        let taken_over = templates.iter().filter(|template| template.way.needs_consent());
+        let notice = |template: &Template| Notice {
+            id: template.id.clone(),
+            title: template.title.clone(),
+            is_long_term: template.way == NoticeWay::SubscribeLongTerm,
+            lines: template
+                .lines
+                .iter()
+                .map(|(keyword, label)| (keyword.clone(), label.clone(), ""))
+                .collect(),
+        };
+        Self(taken_over.map(notice).collect())
+    }
+
     /// Whether the account has this template, and whether one acceptance is for long.
     pub(crate) fn is_long_term(&self, id: &str) -> Option<bool> {
         self.0.iter().find(|notice| notice.id == id).map(|notice| notice.is_long_term)
@@ -99,7 +117,7 @@ pub(crate) fn add(platform: &Arc<Platform>, account: usize, call: &Call) -> Answ
     for kid in &request.kid_list {
         let keyword = kid.checked_sub(1).and_then(|at| published.keywords.get(at));
         let (kind, label, example) = keyword.ok_or_else(|| Refused::new(200_017, "invalid kid"))?;
-        lines.push((format!("{kind}{kid}"), *label, *example));
+        lines.push((format!("{kind}{kid}"), (*label).to_owned(), *example));
     }
     let id = platform.random_text::<32>();
     let mut state = platform.state();
@@ -109,7 +127,7 @@ pub(crate) fn add(platform: &Arc<Platform>, account: usize, call: &Call) -> Answ
     }
     notices.push(Notice {
         id: id.clone(),
-        title: published.title,
+        title: published.title.to_owned(),
         is_long_term: published.is_long_term,
         lines,
     });
@@ -137,7 +155,7 @@ pub(crate) fn remove(platform: &Arc<Platform>, account: usize, call: &Call) -> A
 pub(crate) fn list(platform: &Arc<Platform>, account: usize, _: &Call) -> Answered {
     let state = platform.state();
     let view = |notice: &Notice| {
-        let lines = |line: &dyn Fn(&(String, &str, &str)) -> String| -> String {
+        let lines = |line: &dyn Fn(&(String, String, &str)) -> String| -> String {
             notice.lines.iter().map(line).collect::<Vec<_>>().join("\n")
         };
         json!({
@@ -222,7 +240,7 @@ pub(crate) fn send(platform: &Arc<Platform>, account: usize, call: &Call) -> Ans
         return Err(Refused::new(40013, "invalid appid"));
     }
     let lines = lines(notice, &request.data)?;
-    let (title, is_long_term) = (notice.title, notice.is_long_term);
+    let (title, is_long_term) = (notice.title.clone(), notice.is_long_term);
     let Some(follower) = state.follower(account, &request.touser) else { return Err(Refused::openid()) };
     let accepted = follower.subscriptions.get(&request.template_id).copied().unwrap_or_default();
     if accepted == 0 {
@@ -235,7 +253,7 @@ pub(crate) fn send(platform: &Arc<Platform>, account: usize, call: &Call) -> Ans
     let url = (!request.page.is_empty()).then_some(&request.page);
     let detail = json!({ "title": title, "lines": lines, "url": url, "is_subscription": true });
     let answer = json!({ "errcode": 0, "errmsg": "ok" });
-    let draft = Draft::new(Direction::Account, "template", title)
+    let draft = Draft::new(Direction::Account, "template", &title)
         .detail(detail)
         .sent_as(Source::Subscription, None)
         .call(&call.path, &String::from_utf8_lossy(&call.body), answer);

@@ -214,6 +214,7 @@ pub(crate) fn add(platform: &Arc<Platform>, account: usize, call: &Call) -> Answ
         id: platform.random_text::<32>(),
         title: format!("模板 {}", request.template_id_short),
         lines: names.iter().enumerate().map(line).collect(),
+        way: crate::config::NoticeWay::Template,
     };
     let mut state = platform.state();
     let templates = &mut state.accounts[account].settings.templates;

@@ -57,6 +57,7 @@ impl Stage {
                     ("amount2".to_owned(), "交易金额".to_owned()),
                     ("thing4".to_owned(), "交易商户".to_owned()),
                 ],
+                way: crate::config::NoticeWay::Template,
             }],
         };
         let settings = Settings {
