@@ -34,7 +34,7 @@ statements! {
         AND d.state IN ('closed', 'rated') AND d.claimed_by IS NOT NULL AND d.first_reply_ms IS NOT NULL \
         AND NOT EXISTS (SELECT 1 FROM desk_quality q WHERE q.case_id = d.case_id) \
         ORDER BY substr(d.case_id, 25), d.case_id LIMIT $3";
-    JUDGED = "SELECT agent, count(*), sum(points) FROM desk_quality WHERE account = $1 AND judged_ms >= $2 \
+    JUDGED = "SELECT agent, count(*), CAST(sum(points) AS BIGINT) FROM desk_quality WHERE account = $1 AND judged_ms >= $2 \
         AND judged_ms < $3 GROUP BY agent ORDER BY agent";
     LOOK = "INSERT INTO desk_looking (case_id, name, at_ms) VALUES ($1, $2, $3) \
         ON CONFLICT (case_id, name) DO UPDATE SET at_ms = excluded.at_ms";

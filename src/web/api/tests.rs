@@ -331,6 +331,14 @@ async fn the_description_has_every_path_and_every_event() {
         [
             "/api/v1/bindings",
             "/api/v1/bindings/{account}/{openid}",
+            "/api/v1/desk/{account}/cases",
+            "/api/v1/desk/{account}/cases/{case_id}",
+            "/api/v1/desk/{account}/cases/{case_id}/close",
+            "/api/v1/desk/{account}/cases/{case_id}/media/{seq}",
+            "/api/v1/desk/{account}/cases/{case_id}/messages",
+            "/api/v1/desk/{account}/cases/{case_id}/return",
+            "/api/v1/desk/{account}/cases/{case_id}/take",
+            "/api/v1/desk/{account}/cases/{case_id}/transfer",
             "/api/v1/notices",
             "/api/v1/notices/{notice_id}",
             "/api/v1/transactions",
@@ -338,7 +346,7 @@ async fn the_description_has_every_path_and_every_event() {
         ]
     );
     let events = members("webhooks");
-    assert_eq!(events.len(), 14);
+    assert_eq!(events.len(), 15);
     for event in events {
         let pointer = format!("/webhooks/{event}/post/requestBody/content/application~1json/schema");
         let schema = document.pointer(&pointer).unwrap();
