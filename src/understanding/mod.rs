@@ -315,11 +315,17 @@ impl Understanding {
             let likeliest = self.ranked(&scores).into_iter().next();
             candidates.extend(likeliest.map(|(class, score)| self.candidate(class, score)));
         }
-        let also = match (&verdict.decision, candidates.first()) {
+        let Verdict { mut decision, mut unrelated, abusive, mut reason } = verdict;
+        let mut also = match (&decision, candidates.first()) {
             (Decision::Answer, Some(best)) => self.also(&reading, &best.id),
             _ => None,
         };
-        let Verdict { decision, unrelated, abusive, reason } = verdict;
+        let is_unsure = unrelated || matches!(decision, Decision::Ask(_));
+        if is_unsure && let Some((first, second)) = self.two_wishes(&normalised, &reading, &candidates) {
+            reason = format!("two wishes: {first}, then {second}; as a whole {reason}");
+            candidates.sort_by_key(|candidate| candidate.id != first);
+            (decision, also, unrelated) = (Decision::Answer, Some(second), false);
+        }
         Ranked { normalised, candidates, decision, also, unrelated, abusive, reason }
     }
 
@@ -393,18 +399,35 @@ impl Understanding {
 
     /// A second wish of the message: a clause that surely means another service.
     fn also(&self, reading: &Reading<'_>, first: &str) -> Option<String> {
-        const ALSO_SCORE_MIN: f32 = 0.7;
-        let learned = self.learned.get()?;
+        self.sure_wishes(reading).into_iter().find(|id| id != first && id != PERSON)
+    }
+
+    /// The first two wishes of a message that is unsure as a whole, because its clauses surely mean two services that are
+    /// among the likeliest.
+    fn two_wishes(
+        &self,
+        normalised: &str,
+        reading: &Reading<'_>,
+        candidates: &[Candidate],
+    ) -> Option<(String, String)> {
+        let likely = |id: &String| candidates.iter().take(3).any(|candidate| candidate.id == *id);
+        let mut wishes = self.sure_wishes(reading).into_iter().filter(likely);
+        let first = wishes.next().filter(|first| first != PERSON)?;
+        let second = wishes.find(|id| *id != first && *id != PERSON)?;
+        self.lexicon.others(normalised, &first).is_none().then_some((first, second))
+    }
+
+    /// What the clauses of a message surely mean, one by one; nothing where there is only one.
+    fn sure_wishes(&self, reading: &Reading<'_>) -> Vec<String> {
+        const SURE_SCORE_MIN: f32 = 0.7;
         let parts = reading.wishes();
-        if parts.len() < 2 {
-            return None;
-        }
-        parts.iter().find_map(|part| {
+        let Some(learned) = self.learned.get().filter(|_| parts.len() > 1) else { return Vec::new() };
+        let sure = |part: &&str| {
             let scores = learned.probabilities(&self.lexicon.read(part).0);
             let (class, score) = self.ranked(&scores).into_iter().next()?;
-            let id = self.id(class);
-            (score >= ALSO_SCORE_MIN && id != first && id != PERSON).then(|| id.to_owned())
-        })
+            (score >= SURE_SCORE_MIN).then(|| self.id(class).to_owned())
+        };
+        parts.iter().filter_map(sure).collect()
     }
 
     /// The service that a knowledge entry belongs to.
