@@ -146,6 +146,7 @@ impl Maker<'_> {
             "currency" => json!(currency),
             "decimal" => digits("9999999999999.99", "0"),
             "month" => json!("2026-12"),
+            "time_of_day" => json!("09:30"),
             "last4" => json!("8888"),
             "phone" => json!("13800000000"),
             _ => return None,
