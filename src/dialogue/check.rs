@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::chat::{self, ExampleCore, Met, Run, made_up_account};
-use super::{Ask, DeskStatus, Dialogue, DialogueState, Links, Of, Robots, Said, Scene, Step, Wish};
+use super::{DeskStatus, Dialogue, DialogueState, Links, Robots, Said, Scene, Step, Wish};
 use crate::bank::Operations;
 use crate::catalogue::{Page, Proof, Service, Template, samples};
 use crate::config::Alerts;
@@ -223,21 +223,13 @@ fn is_cut(dialogue: &Dialogue, service: &Service, result: &Value, bound: bool) -
             Step::Done(outcome) => return outcome.cut,
             Step::Ask(ask) => ask,
         };
-        let answer = match result {
-            // A form asks for its choices and facts.
-            Value::Null => longest_answer(dialogue, &ask),
-            result => result.clone(),
-        };
-        step = dialogue.proceed(&scene, ask.then, Ok(answer));
+        // What a form asks for is not tried out here.
+        if result.is_null() {
+            return false;
+        }
+        step = dialogue.proceed(&scene, ask.then, Ok(result.clone()));
     }
     false
-}
-
-/// The longest that an operation may answer.
-fn longest_answer(dialogue: &Dialogue, ask: &Ask) -> Value {
-    let of = if ask.of == Of::House { "house" } else { "core" };
-    let operation = dialogue.catalogue().operation(&format!("{of}:{}", ask.operation));
-    operation.and_then(|operation| samples::longest(operation, 20).into_iter().next()).unwrap_or_default()
 }
 
 pub(super) fn long_binding() -> Option<Binding> {
