@@ -361,7 +361,6 @@ async fn templates_and_fields_are_held_against_the_account() {
         let spend =
             settings.accounts[0].templates.iter_mut().find(|template| template.id == "spend").unwrap();
         *spend = Template {
-            way: spend.way,
             lines: vec![
                 ("character_string1".to_owned(), "卡号".to_owned()),
                 ("amount2".to_owned(), "金额".to_owned()),
