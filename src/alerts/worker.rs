@@ -69,8 +69,10 @@ impl Alerts {
         futures::stream::iter(due)
             .for_each_concurrent(LOOKS_AT_ONCE_MAX, |(row, told)| async move {
                 let trace = row.trace.unwrap_or_else(|| self.outbound.new_trace());
-                let span = tracing::info_span!(target: SPANS, "alert", kind = row.kind);
-                let look = self.look(&row, &told, seen).instrument(span);
+                let look = async {
+                    let span = tracing::info_span!(target: SPANS, "alert", kind = row.kind);
+                    self.look(&row, &told, seen).instrument(span).await
+                };
                 if let Err(error) = trace::carry(trace, look).await {
                     not_looked_at(&row, &error);
                 }

@@ -47,7 +47,6 @@ fn every_fault_is_told_with_its_line_and_what_to_do() {
         ("{{ due_date|day }}", "{% for a in amounts %}", 16, "syntax error"),
         ("{ card_id =", "{ card =", 11, "the operation has no param \"card\""),
         ("binding = true", "binding = false", 11, "so the service needs binding = true"),
-        ("proof = \"none\"", "proof = \"pin\"", 7, "only the page of a [link] can take a PIN"),
         ("effect = \"read\"", "effect = \"write\"", 8, "the effect differs"),
         (
             "proof = \"none\"",

@@ -428,14 +428,18 @@ impl Desk {
         Ok(writes)
     }
 
-    /// Agents' answers of this case that have not been sent yet: they will use up the window too. What the bot still
-    /// owes will not, because the ledger keeps the agent's share from it.
+    /// Agents' answers of this case that the ledger does not count yet: they will use up the window too. What the bot
+    /// still owes will not, because the ledger keeps the agent's share from it.
     pub(super) async fn on_their_way(&self, case_id: &str) -> Result<u32, DeskError> {
         let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
+        let booked = self.store.booked_messages(&case.account, case.follower).await?;
         let last = self.store.messages_before(&case.account, case.follower, i64::MAX, 20).await?;
-        let queued =
-            last.iter().filter(|message| message.state == "queued" && message.author.starts_with("agent:"));
-        Ok(u32::try_from(queued.count()).unwrap_or(u32::MAX))
+        let unbooked = last.iter().filter(|message| {
+            message.state == "queued"
+                && message.author.starts_with("agent:")
+                && !booked.contains(&message.seq)
+        });
+        Ok(u32::try_from(unbooked.count()).unwrap_or(u32::MAX))
     }
 
     fn over(

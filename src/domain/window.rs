@@ -32,6 +32,19 @@ pub enum Sender {
     Unasked,
 }
 
+impl Sender {
+    /// Its name in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Owed => "owed",
+            Self::Rating => "rating",
+            Self::Unasked => "unasked",
+        }
+    }
+}
+
 /// One open window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grant {

@@ -256,7 +256,7 @@ impl Outbound {
             cause_kind,
             cause_id,
             log_seq,
-            sender: Some(sender_name(sender)),
+            sender: Some(sender.name()),
             client_msg_id: None,
             due,
             expires: due + CHAT_KEEP_FOR,
@@ -475,20 +475,11 @@ pub fn rfc3339(moment: UnixMs) -> String {
     moment.beijing().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
 }
 
-fn sender_name(sender: Sender) -> &'static str {
-    match sender {
-        Sender::Agent => "agent",
-        Sender::Owed => "owed",
-        Sender::Rating => "rating",
-        Sender::Unasked => "unasked",
-    }
-}
-
 /// The sender of a row; the one with the least rights where it does not read.
 fn sender_of(name: Option<&str>) -> Sender {
     [Sender::Agent, Sender::Owed, Sender::Rating]
         .into_iter()
-        .find(|sender| Some(sender_name(*sender)) == name)
+        .find(|sender| Some(sender.name()) == name)
         .unwrap_or(Sender::Unasked)
 }
 

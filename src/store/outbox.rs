@@ -73,6 +73,10 @@ statements! {
     HAS_INTENT = "SELECT at_ms FROM intent WHERE intent_id = $1";
     LEFT_INTENTS = "SELECT i.intent_id, i.at_ms, i.ids FROM intent i JOIN part_lease l ON l.part = i.part \
         AND l.owner = $1 WHERE i.epoch < l.epoch AND i.ids <> '' ORDER BY i.at_ms LIMIT $2";
+    /// What is booked has its intent, or a try behind it.
+    BOOKED = "SELECT o.log_seq FROM outbox o WHERE o.settled = 0 AND o.account = $1 AND o.fkey = $2 \
+        AND o.channel = 'customer_service' AND o.log_seq IS NOT NULL \
+        AND (o.attempts > 0 OR EXISTS (SELECT 1 FROM intent i WHERE i.intent_id = o.outbox_id))";
     IS_OPEN = "SELECT attempts FROM outbox WHERE outbox_id = $1 AND settled = 0";
     COUNT_ATTEMPT = "UPDATE outbox SET attempts = $2, \
         expires_ms = CASE WHEN $3 < expires_ms THEN $3 ELSE expires_ms END \
@@ -324,6 +328,19 @@ impl Store {
             count(rows_max).into(),
         ];
         self.outbox_rows(DUE, self.fetch(DUE, args).await?)
+    }
+
+    /// Numbers in a follower's log of the messages under way that his allowance has paid for already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn booked_messages(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+    ) -> Result<BTreeSet<i64>, StoreError> {
+        let rows = self.fetch(BOOKED, vec![account.as_str().into(), follower.into()]).await?;
+        rows.iter().map(|row| row.int(0)).collect()
     }
 
     /// Which of these ways and lanes have anything that is due, whoever owns it.

@@ -363,10 +363,12 @@ impl Understanding {
         let mut scores = learned.probabilities(&self.lexicon.read(text).0);
         if !reading.denied.is_empty() && !reading.about.is_empty() {
             let rest = learned.probabilities(&self.lexicon.read(&reading.about.join("，")).0);
-            // 不要自动还款 may be a wish in the negative; 不要人工 is none.
+            // 不要自动还款 may be a wish in the negative; 不要人工 is none at all.
             let no_person = |clause: &&str| self.lexicon.names_person(&normalise(clause));
-            let surely = reading.surely || reading.denied.iter().any(no_person);
-            let share = if surely { SURELY_DENIED_SHARE } else { PERHAPS_DENIED_SHARE };
+            if reading.denied.iter().any(no_person) {
+                return rest;
+            }
+            let share = if reading.surely { SURELY_DENIED_SHARE } else { PERHAPS_DENIED_SHARE };
             for (score, rest) in scores.iter_mut().zip(rest) {
                 *score = *score * (1.0 - share) + rest * share;
             }

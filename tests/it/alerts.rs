@@ -49,8 +49,8 @@ async fn what_a_customer_settles_in_chat_or_on_the_page_holds_for_his_next_purch
         let follower = world.follower("甲").await;
         world.bind(&follower.openid, "C10001").await;
         assert!(follower.say("提醒金额").await.contains("请直接回复金额"), "{engine:?}");
-        assert!(follower.say("200").await.contains("单笔低于200元"), "{engine:?}");
-        assert!(follower.say("好").await.contains("低于200元不提醒"), "{engine:?}");
+        assert!(follower.say("200").await.contains("单笔低于¥200.00"), "{engine:?}");
+        assert!(follower.say("好").await.contains("低于¥200.00不提醒"), "{engine:?}");
         let changed = event(&world, "alerts_changed").await;
         assert_eq!(changed["data"]["cards"][0]["threshold"], "200.00", "{engine:?}: {changed}");
         purchase(&world, "small", "128.50").await;

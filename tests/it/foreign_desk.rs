@@ -194,6 +194,11 @@ async fn hands_over_and_ends(
         "not_yours"
     );
     phone.act(json!({ "action": "text", "text": "好的谢谢" })).await;
+    until("his message at the desk", async || {
+        let talk = system.case(case_id, 0).await;
+        talk["messages"].to_string().contains("好的谢谢").then_some(())
+    })
+    .await;
     let late = json!({ "agent": other, "reason": "unfollowed" });
     assert_eq!(system.does_not(case_id, "close", late).await, "bad_request");
     system.does(case_id, "close", json!({ "agent": other, "reason": "solved" })).await;

@@ -11,7 +11,7 @@ fn browser(world: &World, follower: &Follower<'_>) -> Browser {
 
 /// The address in a text or a page that has this in it.
 fn link_in(text: &str, part: &str) -> String {
-    let link = text.split('"').find(|piece| piece.contains(part));
+    let link = text.split('"').find(|piece| piece.starts_with("http") && piece.contains(part));
     let link = link.unwrap_or_else(|| panic!("no link to {part} in {text}"));
     link.replace("&amp;", "&").replace("&#38;", "&")
 }

@@ -148,7 +148,7 @@ async fn an_import_that_was_stopped_goes_on_where_it_stood() {
     export(&test.url(), &out, START, |_| {}).await.unwrap();
     for target in empty_databases(&folder).await {
         let mut stops = 0;
-        while stopped_after(&target, &out, 700).await {
+        while stopped_after(&target, &out, 300).await {
             stops += 1;
         }
         assert!(stops >= 3, "{stops}");

@@ -22,10 +22,11 @@ pub(super) fn detail(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal>
             json!({ "at": rfc3339(entry.at), "points": points, "rule": rule, "about": entry.merchant }),
         )
     });
-    let spent = asked.book.changes(customer).points_spent.iter().map(|(at, points, on)| {
+    let spent = asked.book.changes(customer).points_spent.iter().rev().map(|(at, points, on)| {
         (*at, json!({ "at": rfc3339(*at), "points": -points, "rule": "spent", "about": on }))
     });
     let mut lines: Vec<_> = earned.chain(spent).collect();
+    // Stable: of two at the same moment the later one, which comes first above, stays first.
     lines.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let lines: Vec<Value> = lines.into_iter().take(LINES_MAX).map(|(_, line)| line).collect();
     Ok(json!({ "points": usable_points(asked, customer), "lines": lines }))
