@@ -220,7 +220,12 @@ async function harm({ demo, pages, step }) {
       await pages[page].setViewportSize({ width: 390, height: 780 });
       if (path !== null) await pages[page].goto(`${demo.urls.desk}${path}`);
       await pages[page].waitForTimeout(800);
-      hold(await pages[page].evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is too wide for a phone`);
+      const beyond = await pages[page].evaluate(() => {
+        if (document.documentElement.scrollWidth <= innerWidth) return [];
+        const wide = [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth);
+        return wide.slice(0, 5).map((one) => `${one.tagName}#${one.id}.${one.className}`);
+      });
+      hold(beyond.length === 0, `${name} is too wide for a phone: ${beyond.join(" ")}`);
     });
   }
 }
