@@ -189,27 +189,37 @@ impl Desk {
         if let Some(seq) = self.store.desk_answer(case_id, answer_id).await? {
             return Ok(seq);
         }
-        let on_their_way = self.on_their_way(case_id).await?;
-        let said = self
-            .change(case_id, |case, conversation| {
-                with_agent(case, session)?;
-                let ledger = &conversation.ledger;
-                ledger
-                    .draw(Sender::Agent, true, self.now())
-                    .map_err(|_| refusal(conversation, self.now()))?;
-                if u32::from(ledger.left(self.now())) <= on_their_way {
-                    return Err(DeskError::WindowSpent);
-                }
-                let entry = self.entry(session, conversation, content, "queued");
-                let seq = entry.seq;
-                let mut writes = self.speak.say(&case.account, case.follower, Sender::Agent, seq, message)?;
-                writes.extend(with(&entry)?);
-                writes.push(self.store.append_message(conversation, &entry)?);
-                writes.push(self.store.note_answer(case_id, &session.name, self.now()));
-                writes.push(self.store.insert_desk_answer(case_id, answer_id, seq));
-                Ok((writes, seq))
-            })
-            .await;
+        let mut on_their_way = self.on_their_way(case_id).await?;
+        let said = loop {
+            let said = self
+                .change(case_id, |case, conversation| {
+                    with_agent(case, session)?;
+                    let ledger = &conversation.ledger;
+                    ledger
+                        .draw(Sender::Agent, true, self.now())
+                        .map_err(|_| refusal(conversation, self.now()))?;
+                    if u32::from(ledger.left(self.now())) <= on_their_way {
+                        return Err(DeskError::WindowSpent);
+                    }
+                    let entry = self.entry(session, conversation, content, "queued");
+                    let seq = entry.seq;
+                    let mut writes =
+                        self.speak.say(&case.account, case.follower, Sender::Agent, seq, message)?;
+                    writes.extend(with(&entry)?);
+                    writes.push(self.store.append_message(conversation, &entry)?);
+                    writes.push(self.store.note_answer(case_id, &session.name, self.now()));
+                    writes.push(self.store.insert_desk_answer(case_id, answer_id, seq));
+                    Ok((writes, seq))
+                })
+                .await;
+            // What was booked between the two reads counted twice: as on its way, and in the ledger.
+            let Err(DeskError::WindowSpent) = said else { break said };
+            let still = self.on_their_way(case_id).await?;
+            if still >= on_their_way {
+                break said;
+            }
+            on_their_way = still;
+        };
         match said {
             // The same request arrived on two ways at once: the other one stands.
             Err(DeskError::Repeated) => {
