@@ -184,7 +184,7 @@ async fn a_place_that_was_sent_and_a_district_that_was_typed_find_branches() {
     let sent =
         json!({ "action": "location", "latitude": "30.201000", "longitude": "122.102000", "label": "云台" });
     let asked = follower.ask(sent).await;
-    has(&follower.answer_after(asked).await, &["离您最近的网点", "云台支行", "米）", "apis.map.qq.com"]);
+    has(&follower.answer_after(asked).await, &["离您最近的网点", "云台支行", "231米，", "apis.map.qq.com"]);
     has(&follower.say("滨江区").await, &["滨江区的网点", "临江滨江支行"]);
     world.stop().await;
 }
