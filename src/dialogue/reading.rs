@@ -1,6 +1,8 @@
 //! Values out of what people write: amounts in digits, capitals and as spoken, counts, months, days, spans of the day, telephone numbers, and
 //! which line of a list is meant. Pure; whatever is not clear is no value.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 mod hours;
 mod numbers;
 
@@ -167,14 +169,14 @@ pub(super) fn mentioned<'a>(sentence: &str, items: &'a [Item]) -> Option<&'a Ite
 /// Characters of the longest piece that two texts have in common.
 fn longest_shared(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
-    let mut ending = vec![0_usize; other.len() + 1];
+    let mut ending = vec![0_usize; other.len()];
     let mut longest = 0;
     for c in one.chars().take(CHARACTERS_MAX) {
         let mut diagonal = 0;
-        for (at, wanted) in other.iter().enumerate() {
-            let before = ending[at + 1];
-            ending[at + 1] = if c == *wanted { diagonal + 1 } else { 0 };
-            longest = longest.max(ending[at + 1]);
+        for (ends_here, wanted) in ending.iter_mut().zip(&other) {
+            let before = *ends_here;
+            *ends_here = if c == *wanted { diagonal + 1 } else { 0 };
+            longest = longest.max(*ends_here);
             diagonal = before;
         }
     }

@@ -1,5 +1,7 @@
 //! Masks, by characters. Fixed forms, so that the same value always looks the same.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 /// `张*` style: the first character stays, the rest are stars (one at least). Empty stays empty.
 #[must_use]
 pub fn name(name: &str) -> String {
@@ -40,14 +42,14 @@ pub fn chat(text: &str) -> (String, Option<Found>) {
     let mut out = String::with_capacity(text.len());
     let mut found = None;
     let mut at = 0;
-    while at < chars.len() {
-        if digit_of(chars[at]).is_none() {
-            out.push(chars[at]);
+    while let Some(character) = chars.get(at) {
+        if digit_of(*character).is_none() {
+            out.push(*character);
             at += 1;
             continue;
         }
         let run = digit_run(&chars, at);
-        let hidden = classify(&run, &chars[..at]);
+        let hidden = classify(&run, chars.get(..at).unwrap_or_default());
         if let Some(kind) = hidden {
             found = found.or(Some(kind));
             let tail = usize::from(kind == Found::CardNumber) * 4;
@@ -55,7 +57,7 @@ pub fn chat(text: &str) -> (String, Option<Found>) {
             out.push_str(&"*".repeat(digits - tail));
             out.extend(run.digits.iter().skip(digits - tail));
         } else {
-            out.extend(&chars[at..run.end]);
+            out.extend(chars.get(at..run.end).unwrap_or_default());
         }
         at = run.end;
     }

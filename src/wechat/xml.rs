@@ -7,6 +7,8 @@
 //! Accepted: elements in any order, text as CDATA, plain or mixed runs (joined), unknown elements, attributes and
 //! comments (ignored), an element that is absent or empty.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 use std::borrow::Cow;
 
 use quick_xml::Reader;
@@ -154,33 +156,33 @@ impl<'text> Document<'text> {
                 Event::Start(tag) => {
                     let slot = open.get_mut(depth).ok_or(NotRead::TooDeep)?;
                     *slot = document.0.len();
-                    document.push(tag, depth.checked_sub(1).map(|above| open[above]))?;
+                    document.push(tag, top(&open, depth))?;
                     depth += 1;
                 }
                 Event::Empty(tag) => {
                     if depth == DEPTH_MAX {
                         return Err(NotRead::TooDeep);
                     }
-                    document.push(tag, depth.checked_sub(1).map(|above| open[above]))?;
+                    document.push(tag, top(&open, depth))?;
                 }
                 Event::End(_) => depth = depth.checked_sub(1).ok_or(NotRead::NotWellFormed)?,
                 Event::Text(run) => {
                     let run = run.xml10_content();
-                    match depth.checked_sub(1) {
-                        Some(top) => document.append(open[top], run),
+                    match top(&open, depth) {
+                        Some(element) => document.append(element, run),
                         None if run.trim_ascii().is_empty() => {}
                         None => return Err(NotRead::NotWellFormed),
                     }
                 }
                 Event::CData(run) => {
-                    let top = depth.checked_sub(1).ok_or(NotRead::NotWellFormed)?;
-                    document.append(open[top], run.xml10_content());
+                    let element = top(&open, depth).ok_or(NotRead::NotWellFormed)?;
+                    document.append(element, run.xml10_content());
                 }
                 Event::GeneralRef(reference) => {
-                    let top = depth.checked_sub(1).ok_or(NotRead::NotWellFormed)?;
+                    let element = top(&open, depth).ok_or(NotRead::NotWellFormed)?;
                     let character = resolve(&reference)?;
                     document.append(
-                        open[top],
+                        element,
                         Cow::Borrowed(character.encode_utf8(&mut [0; 4])).into_owned().into(),
                     );
                 }
@@ -269,6 +271,11 @@ impl<'document> Element<'document> {
     pub fn text(self) -> &'document str {
         self.document.0.get(self.index).map_or("", |node| &node.text)
     }
+}
+
+/// The innermost of the elements that are open, as an index into the document.
+fn top(open: &[usize], depth: usize) -> Option<usize> {
+    open.get(depth.checked_sub(1)?).copied()
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Result<char, NotRead> {

@@ -1,5 +1,7 @@
 //! Numbers as people write and say them: `5,000.5`, `两万三`, `1.5w`, `伍仟叁佰元贰角壹分`.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 /// Longest text that is looked at, in characters.
 pub(super) const CHARACTERS_MAX: usize = 200;
 /// What stands before a number that is an amount though nothing says 元: 低于100不提醒.
@@ -52,7 +54,7 @@ pub(super) fn numbers(text: &str) -> Option<Vec<Found>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(first) = chars.get(at) {
-        let Some((mut value, used, scaled)) = numeral(&chars[at..]) else {
+        let Some((mut value, used, scaled)) = numeral(chars.get(at..).unwrap_or_default()) else {
             if first.is_ascii_digit() {
                 return None;
             }
@@ -60,14 +62,14 @@ pub(super) fn numbers(text: &str) -> Option<Vec<Found>> {
             continue;
         };
         let mut end = at + used;
-        let before: String = chars[..at].iter().collect();
+        let before: String = chars.get(..at).unwrap_or_default().iter().collect();
         let mut money = scaled || before.ends_with(['¥', '￥']) || before.ends_with("rmb");
-        let rest = |end: usize| -> String { chars[end..].iter().collect() };
+        let rest = |end: usize| -> String { chars.get(end..).unwrap_or_default().iter().collect() };
         if let Some(unit) = ["元", "块钱", "块", "圆"].into_iter().find(|unit| rest(end).starts_with(unit))
         {
             money = true;
             end += unit.chars().count();
-            let (more, used) = small_change(&chars[end..]);
+            let (more, used) = small_change(chars.get(end..).unwrap_or_default());
             (value, end) = (value.checked_add(more)?, end + used);
             // 十二块五以下: what is said behind the yuan is not clear.
             if chars.get(end).is_some_and(|c| digit_of(*c).is_some()) {
@@ -149,7 +151,7 @@ pub(super) fn numeral(chars: &[char]) -> Option<(i64, usize, bool)> {
             if current.is_some() {
                 break;
             }
-            let (value, used) = decimal(&chars[at..])?;
+            let (value, used) = decimal(chars.get(at..).unwrap_or_default())?;
             (current, single) = (Some(value), used == 1);
             at += used;
         } else if let Some(digit) = digit_of(*c) {
