@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use weikefu_model::Vector;
+
 use super::sound::Syllables;
 
 /// What stands for any number.
@@ -38,9 +40,6 @@ pub(super) struct Feature {
     pub(super) view: View,
     pub(super) text: String,
 }
-
-/// Features by number with their weights, the numbers rising; of length 1, or empty.
-pub(super) type Vector = Vec<(u32, f32)>;
 
 /// The features that training texts have, numbered, with their rarity.
 pub(super) struct Vocabulary {
@@ -82,7 +81,7 @@ impl Vocabulary {
         self.features.get(usize::try_from(number).ok()?).map(|(feature, _)| feature)
     }
 
-    /// The text's known features. Unknown ones are left out, but make the known ones weigh less.
+    /// The text's known features, their numbers rising; of length 1, or empty. Unknown ones are left out, but make the known ones weigh less.
     pub(super) fn vector(&self, normalised: &str) -> Vector {
         let mut known: Vector = Vec::new();
         let mut length = 0.0;

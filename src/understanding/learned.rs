@@ -1,8 +1,9 @@
 //! What is learned of the examples: their features, the model over them, and every example again by its features.
 #![expect(clippy::float_arithmetic, reason = "probabilities and similarities, never amounts")]
 
-use super::features::{Feature, Vector, Vocabulary};
-use super::model::{Model, Schedule, softmax};
+use weikefu_model::{Model, Schedule, Vector, softmax};
+
+use super::features::{Feature, Vocabulary};
 
 /// Found by cross-validation: more epochs or fewer features kept change nothing that could be measured.
 const SCHEDULE: Schedule = Schedule { epochs: 16, rate_first: 4.0, rate_last: 0.08, kept: 176 };

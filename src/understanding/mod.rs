@@ -12,7 +12,6 @@ mod explain;
 mod features;
 mod learned;
 mod lexicon;
-mod model;
 mod normal;
 mod reading;
 mod sound;

@@ -2,19 +2,20 @@
 //! features dropped at random. Deterministic: the same vectors in the same order give the same model.
 #![expect(clippy::float_arithmetic, reason = "weights and probabilities, never amounts")]
 
-use super::features::Vector;
+/// An utterance as a row: (feature, weight), each feature once.
+pub type Vector = Vec<(u32, f32)>;
 
 /// How learning goes; found by cross-validation.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Schedule {
+pub struct Schedule {
     /// Times that every example is seen.
-    pub(super) epochs: u32,
+    pub epochs: u32,
     /// The first step; falls linearly.
-    pub(super) rate_first: f32,
+    pub rate_first: f32,
     /// The last step.
-    pub(super) rate_last: f32,
+    pub rate_last: f32,
     /// Share of an example's features that is kept each time, in 1/256.
-    pub(super) kept: u8,
+    pub kept: u8,
 }
 
 /// Of the step, what the bias learns by.
@@ -25,8 +26,8 @@ const GRADIENT_MIN: f32 = 0.000_5;
 const LANES: usize = 8;
 
 /// A trained model.
-#[derive(Clone)]
-pub(super) struct Model {
+#[derive(Clone, Debug)]
+pub struct Model {
     classes: usize,
     width: usize,
     weights: Vec<f32>,
@@ -34,8 +35,9 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Learns (class, vector) pairs.
-    pub(super) fn learn(
+    /// Learns (class, vector) pairs; classes count from 0 to `classes`, features from 0 to `features`.
+    #[must_use]
+    pub fn learn(
         examples: &[(usize, Vector)],
         classes: usize,
         features: usize,
@@ -113,7 +115,8 @@ impl Model {
     }
 
     /// The score of every class before it becomes a probability.
-    pub(super) fn scores(&self, vector: &Vector) -> Vec<f32> {
+    #[must_use]
+    pub fn scores(&self, vector: &Vector) -> Vec<f32> {
         let mut scores = vec![0.0; self.width];
         self.score(vector, &mut scores);
         scores.truncate(self.classes);
@@ -121,7 +124,8 @@ impl Model {
     }
 
     /// How much a feature speaks for a class.
-    pub(super) fn weight(&self, feature: u32, class: usize) -> f32 {
+    #[must_use]
+    pub fn weight(&self, feature: u32, class: usize) -> f32 {
         self.weights.get(feature as usize * self.width + class).copied().unwrap_or(0.0)
     }
 }
@@ -135,7 +139,7 @@ struct Step {
 }
 
 /// Turns the first `classes` scores into probabilities, and the padding into nothing.
-pub(super) fn softmax(scores: &mut [f32], classes: usize) {
+pub fn softmax(scores: &mut [f32], classes: usize) {
     let best = scores.iter().take(classes).copied().fold(f32::MIN, f32::max);
     let mut sum = 0.0;
     for (at, score) in scores.iter_mut().enumerate() {
