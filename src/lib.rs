@@ -6,7 +6,7 @@
 //! domain
 //! clock
 //! config  telemetry  keys  content
-//! wechat  bank  store  render  understanding
+//! wechat  bank  store  render  understanding  hints
 //! catalogue  parts  occasions
 //! outbound  identity  staff
 //! alerts  marketing  desk  dialogue
@@ -29,6 +29,7 @@ pub mod desk;
 pub mod dialogue;
 pub mod doctor;
 pub mod domain;
+pub mod hints;
 pub mod identity;
 pub mod inbound;
 pub mod keys;

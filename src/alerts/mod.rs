@@ -39,6 +39,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::content::{Content, Fault};
 use crate::domain::ids::AccountId;
+use crate::hints::Hints;
 use crate::identity::Identity;
 use crate::occasions::Kindnesses;
 use crate::outbound::Outbound;
@@ -59,6 +60,7 @@ pub struct Alerts {
     /// Makes the links of alerts; without it they lead nowhere.
     pages: Option<Arc<Identity>>,
     wake: tokio::sync::Notify,
+    others: Arc<Hints>,
 }
 
 /// How many notices are pending, as last counted.
@@ -84,13 +86,31 @@ impl Alerts {
         let kindnesses = ArcSwap::from_pointee(Kindnesses::load(content)?);
         let wake = tokio::sync::Notify::new();
         let backlog = Backlog::default();
-        Ok(Self { config, store, outbound, kinds, kindnesses, clock, backlog, pages: None, wake })
+        Ok(Self {
+            config,
+            store,
+            outbound,
+            kinds,
+            kindnesses,
+            clock,
+            backlog,
+            pages: None,
+            wake,
+            others: Arc::default(),
+        })
     }
 
     /// The same with alerts that lead to the page of their transaction.
     #[must_use]
     pub fn leading_to(mut self, pages: Arc<Identity>) -> Self {
         self.pages = Some(pages);
+        self
+    }
+
+    /// The same, telling other instances at once what is theirs to plan.
+    #[must_use]
+    pub fn hinting(mut self, others: Arc<Hints>) -> Self {
+        self.others = others;
         self
     }
 
@@ -136,7 +156,7 @@ impl Alerts {
         self.backlog
             .pending
             .fetch_add(i64::try_from(intake.taken.accepted).unwrap_or(i64::MAX), Ordering::Relaxed);
-        self.wake.notify_one();
+        self.wake();
     }
 
     /// What `TEMPLATESENDJOBFINISH` brings, for the commit of its push. It may come before the send's own answer.
@@ -158,8 +178,14 @@ impl Alerts {
         self.store.pending_notices(i64::try_from(self.config.api.backlog_max).unwrap_or(i64::MAX)).await
     }
 
-    /// A hint after the commit of a receipt.
+    /// A hint after a commit that there are notices to look at, in whosever partitions they are.
     pub fn wake(&self) {
+        self.look_now();
+        self.others.planning();
+    }
+
+    /// The same after another instance's commit.
+    pub fn look_now(&self) {
         self.wake.notify_one();
     }
 }

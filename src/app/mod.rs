@@ -19,6 +19,7 @@ use crate::config::{Config, DeskKind};
 use crate::content::Fault;
 use crate::desk::Desk;
 use crate::dialogue::Robots;
+use crate::hints::{Hint, Hints};
 use crate::identity::Identity;
 use crate::inbound::{Inbound, Limits};
 use crate::marketing::Marketing;
@@ -83,6 +84,9 @@ pub enum AppError {
     /// The client towards WeChat cannot be built.
     #[error(transparent)]
     Wechat(#[from] crate::wechat::api::NotAClient),
+    /// The Redis of hints.
+    #[error(transparent)]
+    Hints(#[from] crate::hints::BadAddress),
     /// Nothing listens.
     #[error(transparent)]
     Serve(#[from] serve::ServeError),
@@ -123,6 +127,7 @@ pub(crate) struct Rooms {
     in_use: Arc<InUse>,
     pub(crate) core: Arc<Core>,
     pub(crate) apis: Arc<Apis>,
+    hints: Arc<Hints>,
 }
 
 impl App {
@@ -166,6 +171,7 @@ impl App {
             tokio::spawn(rooms.desk.clone().fetch_media(stop.clone())),
             tokio::spawn(rooms.desk.clone().watch(stop.clone())),
             tokio::spawn(Gauges::new(rooms.clone()).run(stop.clone())),
+            tokio::spawn(hear_others(rooms.clone(), stop.clone())),
         ];
         Ok(Self { serving, rooms, stop, workers })
     }
@@ -343,6 +349,8 @@ impl Rooms {
         let core = Core::with_operations(&config.core, operations, clock.clone(), random.clone())?;
         let core = Arc::new(core);
         let owner = store.new_id();
+        let hints = config.hints.as_ref().map(|hints| Hints::new(hints, &owner)).transpose()?;
+        let hints = Arc::new(hints.unwrap_or_default());
         let mut apis = Apis::default();
         for account in &config.accounts {
             let shelf =
@@ -355,13 +363,13 @@ impl Rooms {
         let apis = Arc::new(apis);
         let outbound =
             Outbound::new(config.clone(), store.clone(), apis.clone(), clock.clone(), random.clone());
-        let outbound = Arc::new(outbound?);
+        let outbound = Arc::new(outbound?.hinting(hints.clone()));
         let voice = Arc::new(glue::Voice(outbound.clone()));
         let exchange = Arc::new(glue::Exchange(apis.clone()));
         let identity = Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
         let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), &content, clock.clone());
         let alerts = alerts.map_err(|faults| listed(&faults))?;
-        let alerts = Arc::new(alerts.leading_to(identity.clone()));
+        let alerts = Arc::new(alerts.leading_to(identity.clone()).hinting(hints.clone()));
         let marketing = Marketing::new(store.clone(), outbound.clone(), &content, clock.clone());
         let marketing = Arc::new(marketing.map_err(|faults| listed(&faults))?);
         let mut staff =
@@ -378,7 +386,8 @@ impl Rooms {
         let desk = desk
             .leaving(external.map(|account| account.id.clone()))
             .advised_by(Arc::new(advice))
-            .reminding_by(Arc::new(reminder));
+            .reminding_by(Arc::new(reminder))
+            .hinting(hints.clone());
         let desk = Arc::new(desk);
         let bank_api = api::Rooms {
             store: store.clone(),
@@ -421,12 +430,29 @@ impl Rooms {
             in_use,
             core,
             apis,
+            hints,
         })
     }
 }
 
 fn listed(faults: &[impl std::fmt::Display]) -> AppError {
     AppError::Content(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// Looks at once where another instance says that there is something, if a Redis carries such hints.
+async fn hear_others(rooms: Rooms, stop: CancellationToken) {
+    let hear = |hint: Hint| {
+        if hint.parts().any(|part| rooms.outbound.parts().holds(part)) {
+            rooms.outbound.look_now();
+        }
+        if hint.planning {
+            rooms.alerts.look_now();
+        }
+        if hint.desk {
+            rooms.desk.look_now();
+        }
+    };
+    rooms.hints.run(stop, hear).await;
 }
 
 /// Erases what has had its time, and returns conversations that wait for nobody any more.

@@ -155,6 +155,15 @@ pub(super) fn database_url(value: &str) -> Result<Secret, String> {
     }
 }
 
+/// A Redis. Its text may hold a password, so the fault does not repeat it.
+pub(super) fn redis_url(value: &str) -> Result<Secret, String> {
+    Url::parse(value)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host())
+        .map(|_| Secret::new(value.to_owned()))
+        .ok_or_else(|| "must be an address like redis://host:6379 or rediss://:password@host:6379".to_owned())
+}
+
 /// A path, from the working directory when it is relative.
 pub(super) fn path(value: &str) -> Result<PathBuf, String> {
     text(value).map(PathBuf::from)

@@ -9,7 +9,7 @@ use url::Url;
 use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
-    Account, AccountKind, Alerts, Api, Config, Content, Core, Database, DeskKind, Encryption, Events,
+    Account, AccountKind, Alerts, Api, Config, Content, Core, Database, DeskKind, Encryption, Events, Hints,
     KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Sandbox, SecondFactorBy, Server, Staff, Telemetry,
     Tls, form,
 };
@@ -100,9 +100,10 @@ fn root(mut top: Section<'_>) -> Option<Config> {
     let public_url = server.as_ref().map(|server| server.public_url.clone());
     let staff = staff(top.table("staff"), public_url);
     let alerts = alerts(top.table("alerts"));
+    let hints = top.has("hints").then(|| hints(top.table("hints")));
     let telemetry = telemetry(top.table("telemetry"));
     let sandbox = sandbox(top.table("sandbox"));
-    top.know(&["events", "keys"]);
+    top.know(&["events", "hints", "keys"]);
     top.close();
     Some(Config {
         server: server?,
@@ -121,6 +122,10 @@ fn root(mut top: Section<'_>) -> Option<Config> {
         content: content?,
         staff: staff?,
         alerts: alerts?,
+        hints: match hints {
+            Some(hints) => Some(hints?),
+            None => None,
+        },
         telemetry: telemetry?,
         sandbox: sandbox?,
     })
@@ -179,6 +184,13 @@ fn alerts(mut section: Section<'_>) -> Option<Alerts> {
     let silence_ceiling = section.or("silence_ceiling", form::yuan, Alerts::SILENCE_CEILING);
     section.close();
     Some(Alerts { silence_ceiling: silence_ceiling? })
+}
+
+fn hints(mut section: Section<'_>) -> Option<Hints> {
+    let redis_url = section.required_secret("redis_url", form::redis_url);
+    let tls = Tls::read(&mut section);
+    section.close();
+    Some(Hints { redis_url: redis_url?, tls: tls? })
 }
 
 fn telemetry(mut section: Section<'_>) -> Option<Telemetry> {

@@ -47,6 +47,11 @@ impl Config {
         page.staff(&self.staff);
         page.section("alerts");
         page.text("silence_ceiling", self.alerts.silence_ceiling.decimal());
+        if let Some(hints) = &self.hints {
+            page.section("hints");
+            page.text("redis_url", masked_address(hints.redis_url.reveal()));
+            page.tls(&hints.tls);
+        }
         if let Some(url) = &self.telemetry.otlp_url {
             page.section("telemetry");
             page.text("otlp_url", url);

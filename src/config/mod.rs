@@ -52,6 +52,8 @@ pub struct Config {
     pub staff: Staff,
     /// What holds for every customer's alerts.
     pub alerts: Alerts,
+    /// Hints between instances; `None`: each looks by itself only.
+    pub hints: Option<Hints>,
     /// What is told of the server's work besides logs and metrics.
     pub telemetry: Telemetry,
     /// For the sandbox core and the simulator only.
@@ -346,6 +348,15 @@ impl Default for Alerts {
     fn default() -> Self {
         Self { silence_ceiling: Self::SILENCE_CEILING }
     }
+}
+
+/// `[hints]`
+#[derive(Clone, Debug)]
+pub struct Hints {
+    /// `redis://host:6379` or `rediss://…` for TLS; may hold user and password, so never printed whole.
+    pub redis_url: Secret,
+    /// Private CA and client certificate.
+    pub tls: Tls,
 }
 
 /// `[telemetry]`

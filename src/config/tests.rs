@@ -310,3 +310,19 @@ fn staff_sign_in_as_the_bank_says_and_the_provider_s_secret_is_never_shown() {
         assert!(faults.iter().any(|fault| fault.contains(told)), "{wrong}: {faults:?}");
     }
 }
+
+#[test]
+fn hints_need_a_redis_whose_password_is_never_shown() {
+    assert!(parse(WHOLE, &[]).unwrap().hints.is_none());
+    let with = |url: &str| parse(&format!("{WHOLE}\n[hints]\nredis_url = \"{url}\"\n"), &[]);
+    let config = with("rediss://:canary-redis@hints.example:6379").unwrap();
+    let page = config.masked();
+    assert!(page.contains("redis_url = \"rediss://•••@hints.example:6379\""), "{page}");
+    assert!(!format!("{config:?}").contains("canary-redis"));
+    let other = with("rediss://:another@hints.example:6379").unwrap();
+    assert_eq!(config.differences(&other), ["a secret"]);
+    let faults = with("http://canary-redis@hints.example").unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("`hints.redis_url` must be an address like redis://host:6379"), "{faults:?}");
+    assert!(!faults[0].contains("canary"), "{faults:?}");
+}

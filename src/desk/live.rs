@@ -1,13 +1,13 @@
 //! Hints that something changed. A lost hint costs a moment, never a message: screens read again by number.
 //!
 //! What changes here is told at once. What other instances change is found in the database, looked at ten times a
-//! second while a screen is open.
+//! second while a screen is open, and at once where another instance says so.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use super::Desk;
@@ -40,11 +40,12 @@ pub(super) struct Live {
     hints: broadcast::Sender<Hint>,
     /// Who had which conversation when it was looked at last.
     owners: Mutex<HashMap<FollowerKey, String>>,
+    elsewhere: Notify,
 }
 
 impl Live {
     pub(super) fn new() -> Self {
-        Self { hints: broadcast::Sender::new(BEHIND_MAX), owners: Mutex::default() }
+        Self { hints: broadcast::Sender::new(BEHIND_MAX), owners: Mutex::default(), elsewhere: Notify::new() }
     }
 
     pub(super) fn tell(&self, hint: Hint) {
@@ -54,6 +55,10 @@ impl Live {
 
     pub(super) fn listen(&self) -> broadcast::Receiver<Hint> {
         self.hints.subscribe()
+    }
+
+    pub(super) fn look_now(&self) {
+        self.elsewhere.notify_one();
     }
 
     fn has_listeners(&self) -> bool {
@@ -109,6 +114,7 @@ impl Desk {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = self.live.elsewhere.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }

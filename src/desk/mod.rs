@@ -56,6 +56,7 @@ use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::domain::time::UnixMs;
 use crate::domain::window::Sender;
+use crate::hints::Hints;
 use crate::outbound::{Apis, Cause, Outbound};
 use crate::store::{Case, Channel, Conversation, Direction, Message, Store, StoreError, Write};
 use crate::wechat::api::CustomMessage;
@@ -183,6 +184,8 @@ pub struct Desk {
     reminder: Option<Arc<dyn Remind>>,
     /// How many waited in each account, and when they were counted.
     counted: Mutex<HashMap<AccountId, (Instant, u32)>>,
+    /// The other instances.
+    others: Arc<Hints>,
 }
 
 impl Desk {
@@ -207,7 +210,15 @@ impl Desk {
             adviser: None,
             reminder: None,
             counted: Mutex::default(),
+            others: Arc::default(),
         }
+    }
+
+    /// From now on other instances are told at once that something changed.
+    #[must_use]
+    pub fn hinting(mut self, others: Arc<Hints>) -> Self {
+        self.others = others;
+        self
     }
 
     /// From now on customers are told, where WeChat lets nothing through, that an answer waits for them.
@@ -387,12 +398,19 @@ impl Desk {
     pub fn notify(&self, account: &AccountId, follower: FollowerKey) {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
         self.live.tell(Hint { account: account.clone(), follower, owner: None });
+        self.others.desk();
     }
 
     /// After a commit in which a customer said something and nothing else changed: tells the screen of whoever has the
     /// conversation, where that is known here, else every screen.
     pub fn notify_said(&self, account: &AccountId, follower: FollowerKey) {
         self.live.tell(Hint { account: account.clone(), follower, owner: self.live.owner(follower) });
+        self.others.desk();
+    }
+
+    /// After another instance's commit: looks at once for what changed.
+    pub fn look_now(&self) {
+        self.live.look_now();
     }
 
     /// Hints for one screen.

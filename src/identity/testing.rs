@@ -125,6 +125,7 @@ fn config(core: url::Url) -> Config {
         keys: None,
         content: config::Content::default(),
         alerts: config::Alerts::default(),
+        hints: None,
         telemetry: config::Telemetry::default(),
         staff: config::Staff::default(),
         sandbox: config::Sandbox::default(),

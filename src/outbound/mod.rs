@@ -35,6 +35,7 @@ use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::time::UnixMs;
 use crate::domain::trace::TraceId;
 use crate::domain::window::Sender;
+use crate::hints::Hints;
 use crate::parts::Parts;
 use crate::store::{
     Commit, CommitError, Family, Lane, NewOutbox, OutChannel, QuotaDay, QuotaUse, Store, StoreError, Write,
@@ -120,6 +121,7 @@ pub struct Outbound {
     parts: Arc<Parts>,
     messages: Notify,
     events: Notify,
+    others: Arc<Hints>,
     order: AtomicI64,
     gate: Gate,
     /// Rounds of taking, so that the last lane gets its turn.
@@ -168,6 +170,7 @@ impl Outbound {
             parts,
             messages: Notify::new(),
             events: Notify::new(),
+            others: Arc::default(),
             order: AtomicI64::new(0),
             gate: Gate::default(),
             rounds: AtomicU64::new(0),
@@ -176,6 +179,13 @@ impl Outbound {
             rates,
             told_rates: Mutex::default(),
         })
+    }
+
+    /// The same, telling other instances at once what is theirs to send.
+    #[must_use]
+    pub fn hinting(mut self, others: Arc<Hints>) -> Self {
+        self.others = others;
+        self
     }
 
     /// The partitions of this process; other rooms that work by partition share them.
@@ -419,6 +429,14 @@ impl Outbound {
     /// A hint after a commit that there is something to send. Losing it costs at most one poll.
     pub fn wake(&self, part: u8) {
         tracing::trace!(part, "there is something to send");
+        self.look_now();
+        if !self.parts.holds(part) {
+            self.others.outgoing(part);
+        }
+    }
+
+    /// The same after another instance's commit.
+    pub fn look_now(&self) {
         self.messages.notify_one();
         self.events.notify_one();
     }

@@ -307,6 +307,7 @@ pub(crate) fn config(outside: &Url) -> Config {
         keys: None,
         content: config::Content::default(),
         alerts: config::Alerts::default(),
+        hints: None,
         telemetry: config::Telemetry::default(),
         staff: config::Staff::default(),
         sandbox: config::Sandbox::default(),

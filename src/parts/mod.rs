@@ -83,6 +83,13 @@ impl Parts {
         if fresh(&state) { state.held.len() } else { 0 }
     }
 
+    /// Whether a partition is this process's, as of the last round.
+    #[must_use]
+    pub fn holds(&self, part: u8) -> bool {
+        let state = self.state();
+        fresh(&state) && state.held.contains(&part)
+    }
+
     /// How many instances share the work, this one included, as of the last round; 0 before the first.
     #[must_use]
     pub fn alive(&self) -> usize {

@@ -231,6 +231,18 @@ pub const ALL: &[Metric] = &[
         &[LANE],
         "How long the oldest unsettled message has been due.",
     ),
+    metric(
+        "weikefu_hints_connected",
+        Gauge,
+        &[],
+        "Whether Redis carries hints between instances, where one is configured; without it they look by themselves.",
+    ),
+    metric(
+        "weikefu_hints_total",
+        Counter,
+        &[Closed("way", &["said", "heard"])],
+        "Hints between instances that there is something to look at.",
+    ),
     metric("weikefu_parts_held", Gauge, &[], "Partitions of outgoing work that this process holds, of 256."),
     // What the bank tells us.
     metric(

@@ -331,6 +331,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The same bank calling another instance.
+    pub(crate) fn towards(self, base: String) -> Self {
+        Self { base, ..self }
+    }
+
     /// A signed call; gives status and body.
     pub(crate) async fn call(
         &self,

@@ -20,10 +20,11 @@ const EMPTY_NAMES: [&str; 9] =
     ["utils", "util", "helpers", "helper", "managers", "manager", "common", "misc", "shared"];
 
 /// What may be used only in these rooms.
-const CONFINED: [(&str, &[&str]); 8] = [
+const CONFINED: [(&str, &[&str]); 9] = [
     ("actix_web::", &["web", "simulator"]),
     ("sqlx::", &["store"]),
     ("quick_xml::", &["wechat", "simulator"]),
+    ("redis::", &["hints"]),
     ("reqwest::", &["wechat", "bank", "staff", "simulator"]),
     ("println!", &["main"]),
     ("print!", &["main"]),
