@@ -143,17 +143,14 @@ pub(super) enum TakenIn {
     Unavailable(ErrorBody),
 }
 
-/// What a question about one item answers. Only described.
+/// How a call about one thing is refused. Only described.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "a description is never made")]
-pub(super) enum Known {
-    /// Its state and history
-    #[response(status = 200)]
-    State(StateBody),
+pub(super) enum NotTold {
     /// The signature does not fit, or the webhook-id was used
     #[response(status = 401)]
     Unsigned(ErrorBody),
-    /// No such id within 400 days
+    /// There is no such thing, or no longer
     #[response(status = 404)]
     Unknown(ErrorBody),
     /// The database does not answer
@@ -225,6 +222,12 @@ impl From<DeskError> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Store(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Refusal {
+    fn from(error: serde_json::Error) -> Self {
+        StoreError::from(error).into()
     }
 }
 

@@ -4,7 +4,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
-use super::answers::{ErrorBody, Refusal, RejectedBody, TakenBody, TakenIn};
+use super::answers::{NotTold, Refusal, RejectedBody, TakenBody, TakenIn};
 use super::signed::Call;
 use super::{BankApi, body, openapi};
 use crate::domain::card::{Card, CardTail};
@@ -58,7 +58,7 @@ pub(super) async fn post_bindings(
         }
     }
     taken.rejected.sort_by_key(|rejected| rejected.index);
-    let answer = serde_json::to_vec(&taken).unwrap_or_default();
+    let answer = serde_json::to_vec(&taken)?;
     let remember = api.store.remember_call(&call.key, &call.body, 202, Some(&answer))?;
     match api.store.commit(Commit::new(call.lane()).with(remember)).await {
         // Twice at the same moment: both did the same, each item once.
@@ -77,9 +77,7 @@ pub(super) async fn post_bindings(
         ("openid" = String, Path, description = "The follower, percent-encoded")),
     responses(
         (status = 204, description = "Unbound and erased, or never bound"),
-        (status = 401, body = ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
-        (status = 404, body = ErrorBody, description = "No such account"),
-        (status = 503, body = ErrorBody, description = "The database does not answer"),
+        NotTold,
     ))]
 pub(super) async fn delete_binding(
     api: Data<BankApi>,

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use super::BankApi;
-use super::answers::{ErrorBody, Refusal};
+use super::answers::{ErrorBody, NotTold, Refusal};
 use super::signed::Call;
 use crate::desk::{DeskError, Transcript, View, WhyNot, name_outside};
 use crate::domain::binding::Binding;
@@ -195,9 +195,7 @@ pub(super) struct DoneBody {
     params(("account" = String, Path, description = "The configured id of the account")),
     responses(
         (status = 200, body = CasesBody, description = "In the order in which they should be taken"),
-        (status = 401, body = ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
-        (status = 404, body = ErrorBody, description = "No such account with an external desk"),
-        (status = 503, body = ErrorBody, description = "The database does not answer"),
+        NotTold,
     ))]
 pub(super) async fn get_cases(
     api: Data<BankApi>,
@@ -220,9 +218,7 @@ pub(super) async fn get_cases(
     responses(
         (status = 200, body = TalkBody, description = "The case"),
         (status = 400, body = ErrorBody, description = "`after` is no number"),
-        (status = 401, body = ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
-        (status = 404, body = ErrorBody, description = "No such case or account"),
-        (status = 503, body = ErrorBody, description = "The database does not answer"),
+        NotTold,
     ))]
 pub(super) async fn get_case(
     api: Data<BankApi>,
@@ -247,11 +243,9 @@ pub(super) async fn get_case(
         ("seq" = String, Path, description = "The entry's number in the log")),
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "Its bytes"),
-        (status = 401, body = ErrorBody, description = "The signature does not fit, or the webhook-id was used"),
-        (status = 404, body = ErrorBody, description = "No such file"),
         (status = 409, body = ErrorBody, description = "It is being fetched from WeChat; ask again"),
         (status = 410, body = ErrorBody, description = "WeChat had deleted it"),
-        (status = 503, body = ErrorBody, description = "The database does not answer"),
+        NotTold,
     ))]
 pub(super) async fn get_media(
     api: Data<BankApi>,
@@ -417,7 +411,7 @@ async fn act<T: DeserializeOwned>(
         .map_err(|_| Refusal::Unparsable("the body is not the JSON object that this call takes"))?;
     let key = hex::encode(Sha256::digest(call.key.webhook_id.as_bytes()));
     let done = work(Work { api, account: &account, case_id: &case_id, key }, body).await?;
-    let answer = serde_json::to_vec(&done).unwrap_or_default();
+    let answer = serde_json::to_vec(&done)?;
     let remember = api.store.remember_call(&call.key, &call.body, 200, Some(&answer))?;
     match api.store.commit(Commit::new(call.lane()).with(remember)).await {
         // Twice at the same moment: the case changed once.

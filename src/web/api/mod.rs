@@ -135,7 +135,10 @@ async fn post_notices(
 #[utoipa::path(
     get, path = "/api/v1/transactions/{transaction_id}", tag = "transactions", operation_id = "getTransaction",
     params(("transaction_id" = String, Path, description = "The bank's id, percent-encoded")),
-    responses(answers::Known))]
+    responses(
+        (status = 200, body = StateBody, description = "Its state and history; an id is known for 400 days"),
+        answers::NotTold,
+    ))]
 async fn get_transaction(
     api: Data<BankApi>,
     id: Path<String>,
@@ -149,7 +152,10 @@ async fn get_transaction(
 #[utoipa::path(
     get, path = "/api/v1/notices/{notice_id}", tag = "notices", operation_id = "getNotice",
     params(("notice_id" = String, Path, description = "The bank's id, percent-encoded")),
-    responses(answers::Known))]
+    responses(
+        (status = 200, body = StateBody, description = "Its state and history; an id is known for 400 days"),
+        answers::NotTold,
+    ))]
 async fn get_notice(
     api: Data<BankApi>,
     id: Path<String>,
@@ -187,7 +193,7 @@ async fn take_in_call(
     for _ in 0..TRIES_MAX {
         let intake = api.alerts.intake(family, &items).await?;
         let answer = TakenBody::new(family, &intake.taken);
-        let answer = serde_json::to_vec(&answer).unwrap_or_default();
+        let answer = serde_json::to_vec(&answer)?;
         let mut commit = Commit::new(call.lane());
         commit.extend(intake.writes.iter().cloned());
         commit.push(api.store.remember_call(&call.key, &call.body, 202, Some(&answer))?);
