@@ -60,6 +60,9 @@ impl State {
     }
 }
 
+/// The reason of what was perhaps sent: WeChat's answer was lost.
+pub const UNCLEAR: &str = "unclear";
+
 /// A state and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {

@@ -132,6 +132,20 @@ fn config(core: url::Url) -> Config {
     }
 }
 
+/// The room on a database that others use, too, and who listens to it.
+pub(crate) fn room(
+    store: &Store,
+    clock: &Arc<ManualClock>,
+    core: url::Url,
+) -> (Arc<Identity>, Arc<Listener>) {
+    let config = Arc::new(config(core));
+    let core = Core::new(&config.core, clock.clone(), store.random().clone()).unwrap();
+    let listener =
+        Arc::new(Listener { store: store.clone(), told: Mutex::default(), events: Mutex::default() });
+    let (told, wechat) = (listener.clone(), Arc::new(Wechat::default()));
+    (Arc::new(Identity::new(config, store.clone(), Arc::new(core), told, wechat)), listener)
+}
+
 /// The room, its database, and who listens to it.
 pub(crate) struct House {
     pub(crate) test: TestStore,
@@ -143,14 +157,8 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new(test: TestStore, core: url::Url) -> Self {
-        let config = Arc::new(config(core));
         let (store, clock) = (test.store.clone(), test.clock.clone());
-        let core = Core::new(&config.core, clock.clone(), store.random().clone()).unwrap();
-        let listener =
-            Arc::new(Listener { store: store.clone(), told: Mutex::default(), events: Mutex::default() });
-        let wechat = Arc::new(Wechat::default());
-        let identity =
-            Arc::new(Identity::new(config, store.clone(), Arc::new(core), listener.clone(), wechat));
+        let (identity, listener) = room(&store, &clock, core);
         Self { test, clock, store, identity, listener }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::time::UnixMs;
+pub(super) use crate::domain::verdict::UNCLEAR;
 use crate::domain::verdict::{State, Verdict};
 use crate::domain::window::Sender;
 use crate::wechat::api::ApiError;
@@ -164,9 +165,6 @@ pub(super) fn unclear_chat(sender: Sender, repeated: bool, now: UnixMs) -> Next 
         Next::Settle(Verdict::new(State::Failed, UNCLEAR))
     }
 }
-
-/// The reason of a row whose last try was unclear.
-pub(super) const UNCLEAR: &str = "unclear";
 
 /// No window, nothing left, or its time is over: an answer that is owed is said next time, anything else failed.
 pub(super) fn cannot_be_sent(sender: Sender, reason: &str) -> Next {

@@ -52,7 +52,7 @@ statements! {
     DUE_EVENTS = row!("WHERE o.settled = 0 AND o.lane = 4 AND o.due_ms <= $2 AND o.expires_ms > $2 \
         ORDER BY o.due_ms, o.order_no LIMIT $3");
     EXPIRED = row!("WHERE o.settled = 0 AND o.expires_ms <= $2 ORDER BY o.expires_ms LIMIT $3");
-    SETTLE = "UPDATE outbox SET settled = 1, state = v.column4, reason = v.column5, msgid = v.column6, \
+    SETTLE = "UPDATE outbox SET settled = 1, state = v.column4, reason = v.column5, msgid = coalesce(v.column6, outbox.msgid), \
         attempts = v.column7, settled_ms = v.column8, payload_sealed = NULL \
         FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8)) AS v WHERE outbox.outbox_id = v.column1 \
         AND outbox.settled = 0 AND EXISTS (SELECT 1 FROM part_lease l \

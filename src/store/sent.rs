@@ -7,7 +7,7 @@ use super::value::statements;
 use super::{Row, Store, StoreError, Value, Write};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::time::UnixMs;
-use crate::domain::verdict::{State, Verdict, of_receipt};
+use crate::domain::verdict::{State, UNCLEAR, Verdict, of_receipt};
 
 statements! {
     ADD_ATTEMPT = "INSERT INTO attempt (outbox_id, number, at_ms, duration_ms, outcome, errcode) \
@@ -186,7 +186,8 @@ fn sent_row(row: &Row) -> Result<SentRow, StoreError> {
     let bad = |column| StoreError::Decode { statement: SENT_OF.name, column };
     let state = State::parse(row.text(2)?).ok_or_else(|| bad(2))?;
     let verdict = match row.text_opt(7)? {
-        Some(status) if state == State::Sent => of_receipt(status),
+        // A report also settles what became of a message whose answer was lost.
+        Some(status) if state == State::Sent || row.text_opt(3)? == Some(UNCLEAR) => of_receipt(status),
         _ => Verdict { state, reason: row.text_opt(3)?.map(str::to_owned) },
     };
     Ok(SentRow {

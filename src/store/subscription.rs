@@ -17,7 +17,9 @@ statements! {
     ERASE = "DELETE FROM subscription WHERE account = $1 AND fkey = $2";
     JOIN_RESULT = "UPDATE outbox SET msgid = $4 WHERE outbox_id = (SELECT o.outbox_id FROM outbox o \
         WHERE o.account = $1 AND o.fkey = $2 AND o.channel = 'subscription' AND o.client_msg_id = $3 \
-        AND o.state = 'sent' AND o.msgid IS NULL ORDER BY o.order_no LIMIT 1)";
+        AND o.msgid IS NULL AND (o.state = 'sent' \
+        OR (o.settled = 0 AND EXISTS (SELECT 1 FROM intent i WHERE i.intent_id = o.outbox_id))) \
+        ORDER BY o.order_no LIMIT 1)";
 }
 
 /// How much one consent lets be told (WeChat docs, 订阅通知).
@@ -102,7 +104,8 @@ impl Store {
     }
 
     /// Gives the id of WeChat's report to the oldest notice of a template that none was reported on: its send's answer
-    /// names no id (WeChat docs, 发送订阅通知), and a follower's notices leave one after another.
+    /// names no id (WeChat docs, 发送订阅通知), and a follower's notices leave one after another. The report may come before
+    /// that answer, or instead of it.
     #[must_use]
     pub fn join_subscription_result(
         &self,

@@ -1,6 +1,7 @@
 //! What the planner decides, carried out: settings, quiet hours, the second way, clocks that jump.
 
 use super::*;
+use crate::domain::ids::Openid;
 
 #[tokio::test]
 async fn a_threshold_holds_for_the_next_purchase_and_never_for_what_must_be_told() {
@@ -296,5 +297,30 @@ async fn a_late_alert_shows_when_the_purchase_truly_was() {
         assert_eq!(last.body["data"]["time3"]["value"], "2026-11-22 10:00", "{}", bank.world.test.name);
         assert_eq!(bank.swiped("T1").await.0, State::Sent);
         assert_eq!(bank.event_names(), ["fallback"], "the bank was told in time that it is late");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_erased_between_acceptance_and_planning_or_before_the_send_is_not_told() {
+    for bank in banks().await {
+        let name = bank.world.test.name;
+        let (store, clock) = (bank.world.store(), &bank.world.test.clock);
+        let (identity, _) = crate::identity::testing::room(store, clock, bank.world.outside.url.clone());
+        let openid = Openid::parse("o1").unwrap();
+        for (id, is_planned) in [("T1", false), ("T2", true)] {
+            let follower = bank.world.bind("o1", "C10001").await;
+            bank.outbound.parts().tend().await.unwrap();
+            bank.accept(Family::Transaction, &[swipe(id)]).await;
+            if is_planned {
+                assert_eq!(bank.alerts.step().await, 1, "{name}");
+            }
+            assert!(identity.erase("card", &openid).await.unwrap(), "{name}");
+            bank.work().await;
+            assert_eq!(bank.swiped(id).await, suppressed("no_binding"), "{name} {id}");
+            assert!(store.openid(&bank.world.account(), follower).await.unwrap().is_none(), "{name}");
+        }
+        assert!(bank.templates().is_empty() && bank.said().is_empty(), "{name}");
+        // Suppressed is no failure: it was the bank that had him erased.
+        assert_eq!(bank.event_names(), ["delivery", "delivery"], "{name}");
     }
 }
