@@ -334,7 +334,7 @@ impl Alerts {
         let kind = whom.kind();
         let mut values = told.values.clone();
         if template.fields.contains_key(fields::NOTE) {
-            let note = self.note(row, whom.hides_amounts()).await?;
+            let note = self.note(row, told, whom.hides_amounts()).await?;
             values.extend(note.map(|note| (fields::NOTE.to_owned(), note)));
         }
         let order = TemplateOrder {

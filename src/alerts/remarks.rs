@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Alerts;
+use super::told::Told;
 use crate::domain::ids::CustomerId;
 use crate::domain::time::UnixMs;
 use crate::domain::transaction::Transaction;
@@ -71,12 +72,16 @@ impl Alerts {
         self.kindnesses.load().remarks(&surroundings.occasion(None), hide_amounts)
     }
 
-    /// The line of a template for a transaction that is told now, if there is one.
+    /// The line of a template for what is told now, if there is one.
     pub(super) async fn note(
         &self,
         row: &NoticeRow,
+        told: &Told,
         hide_amounts: bool,
     ) -> Result<Option<String>, StoreError> {
+        if let Some(bill) = &told.bill {
+            return Ok(self.kindnesses.load().note_on_bill(&row.kind, bill, row.accepted, hide_amounts));
+        }
         if row.family != Family::Transaction {
             return Ok(None);
         }

@@ -6,7 +6,7 @@ use crate::domain::card::CardTail;
 use crate::domain::ids::CustomerId;
 use crate::domain::notice::Notice;
 use crate::domain::time::UnixMs;
-use crate::domain::transaction::Transaction;
+use crate::domain::transaction::{Bill, Transaction};
 use crate::store::{Family, NoticeRow, StoreError};
 
 /// What a stored item says.
@@ -22,6 +22,8 @@ pub(super) struct Told {
     pub(super) deadline: Option<UnixMs>,
     /// The transaction itself.
     pub(super) transaction: Option<Transaction>,
+    /// The bill that a notice tells of.
+    pub(super) bill: Option<Bill>,
 }
 
 impl Told {
@@ -38,6 +40,7 @@ impl Told {
                     happened: Some(transaction.occurred_ms),
                     deadline: None,
                     transaction: Some(transaction),
+                    bill: None,
                 })
             }
             Family::Notice => {
@@ -50,6 +53,7 @@ impl Told {
                     happened: None,
                     deadline: notice.deadline_ms,
                     transaction: None,
+                    bill: notice.bill,
                 })
             }
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
 use super::time::UnixMs;
-use super::transaction::{Wrong, amount, customer, id, moment, object, optional, present, text};
+use super::transaction::{Bill, Wrong, amount, bill, customer, id, moment, object, optional, present, text};
 
 /// Fields of one notice.
 pub const FIELDS_MAX: usize = 32;
@@ -43,6 +43,9 @@ pub struct Notice {
     /// Until when it is worth telling before the bank falls back; the kind's own deadline where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<UnixMs>,
+    /// The bill that it tells of, so that what is left of it can be reckoned with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bill: Option<Bill>,
 }
 
 impl std::fmt::Debug for Notice {
@@ -78,6 +81,7 @@ impl Notice {
             kind: kind.to_owned(),
             fields,
             deadline_ms: deadline.map(|text| moment(text, "deadline")).transpose()?,
+            bill: present(object_, "bill").map(bill).transpose()?,
         })
     }
 }
@@ -125,6 +129,21 @@ mod tests {
         let fields: Vec<_> =
             notice.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(fields, [("amount", "¥1,234.50"), ("card", "1234"), ("days", "3")]);
+    }
+
+    #[test]
+    fn the_bill_of_a_notice_is_checked_as_that_of_a_transaction() {
+        let mut item = due();
+        assert!(Notice::parse(&item).unwrap().bill.is_none());
+        let left = json!({"value": "3.20", "currency": "CNY"});
+        item["bill"] = json!({"total": left, "remaining": left, "due_date": "2026-12-05"});
+        let notice = Notice::parse(&item).unwrap();
+        assert_eq!(notice.bill.as_ref().unwrap().due_date.to_string(), "2026-12-05");
+        let kept = serde_json::to_vec(&notice).unwrap();
+        assert!(serde_json::from_slice::<Notice>(&kept).unwrap() == notice);
+        item["bill"]["due_date"] = json!("soon");
+        let fault = Notice::parse(&item).unwrap_err().to_string();
+        assert_eq!(fault, "bill.due_date: must be a day such as 2026-12-05");
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub struct Cardholder {
     pub holder: Option<String>,
 }
 
-/// The bill that is to be paid now, as it stands after a transaction.
+/// The bill that is to be paid now, as it stands after a transaction or when a notice tells of it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bill {
     /// All of it.
@@ -342,7 +342,7 @@ fn merchant(value: &Value) -> Result<Merchant, Wrong> {
     })
 }
 
-fn bill(value: &Value) -> Result<Bill, Wrong> {
+pub(super) fn bill(value: &Value) -> Result<Bill, Wrong> {
     let object = object(value, "bill")?;
     let day = text(object, "due_date", "bill.due_date", CODE_CHARS_MAX)?;
     let due_date = jiff::civil::Date::strptime("%Y-%m-%d", day);

@@ -10,7 +10,9 @@ use super::lint::{self, Place};
 use super::text::{self, Interest};
 use super::when::{When, WhenFile};
 use crate::content::{Content, Fault, File};
-use crate::render::{Texts, Words};
+use crate::domain::time::UnixMs;
+use crate::domain::transaction::Bill;
+use crate::render::{Texts, Values, Words};
 use crate::wechat::field::units;
 
 /// Characters of a line of a template, as the platform counts them.
@@ -104,14 +106,24 @@ impl Kindnesses {
     #[must_use]
     pub fn remarks(&self, occasion: &Occasion<'_>, hide_amounts: bool) -> Vec<Remark> {
         let holding = self.rules.iter().filter(|rule| rule.when.holds(occasion));
-        holding.filter_map(|rule| self.remark(rule, occasion, hide_amounts)).collect()
+        let remark = |rule: &Rule| self.remark(rule, &text::values(occasion, rule.interest), hide_amounts);
+        holding.filter_map(remark).collect()
     }
 
-    fn remark(&self, rule: &Rule, occasion: &Occasion<'_>, hide_amounts: bool) -> Option<Remark> {
-        let values = text::values(occasion, rule.interest);
+    /// The line of a template for a notice of this kind about a bill, as it stands at a moment: that of the first rule
+    /// that holds and has one.
+    #[must_use]
+    pub fn note_on_bill(&self, kind: &str, bill: &Bill, at: UnixMs, hide_amounts: bool) -> Option<String> {
+        let mut holding = self.rules.iter().filter(|rule| rule.when.holds_for_bill(kind, bill, at));
+        holding.find_map(|rule| {
+            self.remark(rule, &text::values_of_bill(bill, rule.interest), hide_amounts)?.note
+        })
+    }
+
+    fn remark(&self, rule: &Rule, values: &Values, hide_amounts: bool) -> Option<Remark> {
         let said = |part: Part| {
             let name = part.of(&rule.name);
-            self.texts.render(&name, &values).inspect_err(|fault| {
+            self.texts.render(&name, values).inspect_err(|fault| {
                 tracing::error!(
                     rule = rule.name,
                     %fault,

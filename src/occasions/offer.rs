@@ -222,6 +222,10 @@ impl Offers {
 fn rule(path: &str, file: &File, read: OfferFile, faults: &mut Vec<Fault>) -> Option<Rule> {
     let id = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".toml").to_owned();
     let before = faults.len();
+    if let Some(start) = read.when.of_notices() {
+        let message = "an offer stands beside a transaction, never beside a notice";
+        faults.push(file.fault_at(start, message.to_owned()));
+    }
     let when = When::read(file, read.when, faults);
     let mut found = BTreeSet::new();
     for (text, chars_max) in [(&read.title, TITLE_CHARS_MAX), (&read.text, TEXT_CHARS_MAX)] {

@@ -94,7 +94,7 @@ fn a_few_yuan_short_tells_what_it_would_cost_until_the_last_day() {
         }))
     };
     let (note, words) = first(&payment("3.20", "2026-11-22T23:59:59+08:00"), None, &[]);
-    assert_eq!(note, "距还清本期账单还差¥3.20");
+    assert_eq!(note, "还差¥3.20，逾期日息约¥4.00");
     assert!(words.contains("¥3.20") && words.contains("约每天 ¥4.00"), "{words}");
     assert_eq!(date(2026, 11, 22).to_string(), "2026-11-22");
     for (remaining, at) in [
@@ -104,6 +104,41 @@ fn a_few_yuan_short_tells_what_it_would_cost_until_the_last_day() {
     ] {
         assert_eq!(remarks(&payment(remaining, at), None, &[]), [], "{remaining} {at}");
     }
+}
+
+#[test]
+fn a_reminder_of_a_bill_says_what_is_short_and_what_that_would_cost() {
+    let kindnesses = Kindnesses::load(&Content::built_in()).unwrap();
+    let said = |kind: &str, remaining: &str, day: &str, hides: bool| {
+        let bill = json!({"total": yuan("8000.00"), "remaining": yuan(remaining), "due_date": day});
+        kindnesses.note_on_bill(kind, &serde_json::from_value(bill).unwrap(), NOW, hides)
+    };
+    assert_eq!(said("bill_due", "3.20", "2026-11-22", false).unwrap(), "还差¥3.20，逾期日息约¥4.00");
+    assert_eq!(said("bill_due", "50.00", "2026-12-05", true).unwrap(), "本期账单还差几元未还清");
+    for (kind, remaining, day) in [
+        ("bill_issued", "3.20", "2026-11-22"),
+        ("bill_due", "0.00", "2026-11-22"),
+        ("bill_due", "50.01", "2026-11-22"),
+        ("bill_due", "3.20", "2026-11-21"),
+    ] {
+        assert_eq!(said(kind, remaining, day, false), None, "{kind} {remaining} {day}");
+    }
+}
+
+#[test]
+fn tolerance_and_rate_are_the_banks_own() {
+    let built_in = Content::built_in();
+    let path = "notices/kindnesses/short_of_the_bill.toml";
+    let text = &built_in.file(path).unwrap().text;
+    let own = text.replace("from = \"0.01\"", "from = \"10.01\"").replace("0.05%", "0.035%");
+    let own = own.replace("whole_bill\"", "what_is_left\"");
+    let kindnesses = Kindnesses::load(&built_in.with(path, &own)).unwrap();
+    let said = |remaining: &str| {
+        let bill = json!({"total": yuan("8000.00"), "remaining": yuan(remaining), "due_date": "2026-12-05"});
+        kindnesses.note_on_bill("bill_due", &serde_json::from_value(bill).unwrap(), NOW, false)
+    };
+    assert_eq!(said("10.00"), None, "within the tolerance nothing is short");
+    assert_eq!(said("40.00").unwrap(), "还差¥40.00，逾期日息约¥0.02");
 }
 
 #[test]
@@ -144,6 +179,18 @@ fn every_fault_of_a_rule_names_file_and_line() {
         (whole("好", "amount = { from = \"5\", to = \"1\" }"), 5, "renminbi such as"),
         (whole("好", "hours = \"25:00-26:00\""), 5, "hours such as"),
         (whole("好", "type = [\"purchase\"]"), 5, "did you mean `types`"),
+        (whole("好", "notices = [\"bill\"]"), 5, "no such kind of notice"),
+        (whole("好", "notices = [\"bill_due\"]"), 5, "a rule for notices needs bill_remaining"),
+        (
+            whole("好", "notices = [\"bill_due\"]\nbill_remaining = {}\nchannels = [\"pos\"]"),
+            5,
+            "knows beside it types, hours and weekdays only",
+        ),
+        (
+            whole("{{ amount|money }}", "notices = [\"bill_due\"]\nbill_remaining = {}"),
+            2,
+            "\"amount\" is not always there",
+        ),
         (whole("{{ billed|money }}", "types = [\"purchase\"]"), 2, "\"billed\" is not always there"),
         (whole("{{ balance }}", ""), 2, "the text uses \"balance\""),
         (whole("这是一行放不进模板的话因为它实在是太长了一点", ""), 2, "room for 20 characters"),

@@ -6,7 +6,7 @@ use toml::Spanned;
 use super::Occasion;
 use crate::content::{Fault, File, line_of};
 use crate::domain::money::{Currency, Money};
-use crate::domain::transaction::Transaction;
+use crate::domain::transaction::{Bill, Transaction};
 use crate::render::{Texts, Values};
 
 /// What a text may name.
@@ -74,16 +74,26 @@ pub(super) fn values(occasion: &Occasion<'_>, interest: Option<Interest>) -> Val
         |original| json!({ "amount": original.amount, "merchant": merchant(original).unwrap_or_default() }),
     );
     values.set("original", &original.unwrap_or(Value::Null));
-    values.set("bill", &json!(transaction.bill));
-    if let Some(cost) = interest.and_then(|interest| cost_per_day(transaction, interest)) {
-        values.set("cost_per_day", &cost);
-    }
+    of_bill(&mut values, transaction.bill.as_ref(), interest);
     values
 }
 
+/// What a notice about a bill has to tell.
+pub(super) fn values_of_bill(bill: &Bill, interest: Option<Interest>) -> Values {
+    let mut values = Values::new();
+    of_bill(&mut values, Some(bill), interest);
+    values
+}
+
+fn of_bill(values: &mut Values, bill: Option<&Bill>, interest: Option<Interest>) {
+    values.set("bill", &json!(bill));
+    if let Some(cost) = bill.zip(interest).and_then(|(bill, interest)| cost_per_day(bill, interest)) {
+        values.set("cost_per_day", &cost);
+    }
+}
+
 /// A day's interest, rounded up to the fen.
-fn cost_per_day(transaction: &Transaction, interest: Interest) -> Option<Value> {
-    let bill = transaction.bill.as_ref()?;
+fn cost_per_day(bill: &Bill, interest: Interest) -> Option<Value> {
     let base = if interest.on_whole_bill { &bill.total } else { &bill.remaining };
     let product = i128::from(super::fen(base)?) * i128::from(interest.daily_millionths);
     let fen = i64::try_from((product + 999_999) / 1_000_000).ok()?;

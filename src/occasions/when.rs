@@ -9,8 +9,9 @@ use toml::Spanned;
 use super::{Occasion, fen};
 use crate::content::{Fault, File};
 use crate::domain::money::Money;
+use crate::domain::notice::KINDS;
 use crate::domain::time::UnixMs;
-use crate::domain::transaction::{CHANNELS, Transaction, TransactionType};
+use crate::domain::transaction::{Bill, CHANNELS, Transaction, TransactionType};
 
 /// Longest time within which a transaction counts as repeated.
 const REPEATED_WITHIN_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -22,6 +23,9 @@ pub(super) struct WhenFile {
     /// Types of transactions, as the bank names them.
     #[serde(default)]
     types: Vec<Spanned<String>>,
+    /// Kinds of notices that are no transactions: `bill_due`. Of these only the bill is known.
+    #[serde(default)]
+    notices: Vec<Spanned<String>>,
     /// Types of what it refunds, reverses or releases.
     #[serde(default)]
     original_types: Vec<Spanned<String>>,
@@ -67,10 +71,32 @@ struct AmountFile {
     to: Option<String>,
 }
 
+impl WhenFile {
+    /// Whether it asks for what only a transaction has.
+    fn asks_for_more_than_a_bill(&self) -> bool {
+        let Self { original_types, merchant_categories, cities, countries, channels, .. } = self;
+        let Self { tiers, products, holders, amount, foreign, repeated_within, bill_open, .. } = self;
+        [cities, countries, tiers, products].into_iter().any(|texts| !texts.is_empty())
+            || [original_types, merchant_categories, channels, holders]
+                .into_iter()
+                .any(|texts| !texts.is_empty())
+            || amount.is_some()
+            || foreign.is_some()
+            || repeated_within.is_some()
+            || bill_open.is_some()
+    }
+
+    /// Where it speaks of notices, if it does.
+    pub(super) fn of_notices(&self) -> Option<usize> {
+        self.notices.first().map(|first| first.span().start)
+    }
+}
+
 /// A condition, checked.
 #[derive(Clone, Debug)]
 pub(super) struct When {
     types: Vec<TransactionType>,
+    notices: Vec<String>,
     original_types: Vec<TransactionType>,
     merchant_categories: Vec<RangeInclusive<u16>>,
     cities: Vec<String>,
@@ -91,8 +117,16 @@ pub(super) struct When {
 impl When {
     /// Checks a condition; each fault is added with its place.
     pub(super) fn read(file: &File, read: WhenFile, faults: &mut Vec<Fault>) -> Self {
+        let asks_more = read.asks_for_more_than_a_bill();
         let mut reader = Reader { file, faults };
+        let notices = reader.each(&read.notices, |name| one_of(name, &KINDS), "no such kind of notice");
+        if let Some(first) = read.notices.first().filter(|_| asks_more || read.bill_remaining.is_none()) {
+            let message =
+                "a rule for notices needs bill_remaining, and knows beside it types, hours and weekdays only";
+            reader.faults.push(file.fault_at(first.span().start, message.to_owned()));
+        }
         Self {
+            notices,
             types: reader.types(&read.types),
             original_types: reader.types(&read.original_types),
             merchant_categories: reader.each(&read.merchant_categories, |text| category(text), CATEGORY),
@@ -123,6 +157,10 @@ impl When {
     /// Whether a text of the rule may count on a value: `bill` is there only where the condition asks for it.
     pub(super) fn promises(&self, name: &str) -> bool {
         match name {
+            // Of a notice nothing else is known.
+            "merchant" | "amount" | "billed" | "card" | "type" | "original" if !self.notices.is_empty() => {
+                false
+            }
             "billed" => self.foreign == Some(true),
             "original" => !self.original_types.is_empty(),
             "cost_per_day" => self.bill_remaining.is_some(),
@@ -132,7 +170,14 @@ impl When {
 
     /// Whether it may hold for a transaction of this type.
     pub(super) fn concerns(&self, kind: TransactionType) -> bool {
-        self.types.is_empty() || self.types.contains(&kind)
+        (self.types.is_empty() && self.notices.is_empty()) || self.types.contains(&kind)
+    }
+
+    /// Whether everything holds for a notice about a bill.
+    pub(super) fn holds_for_bill(&self, kind: &str, bill: &Bill, at: UnixMs) -> bool {
+        self.notices.iter().any(|notice| notice == kind)
+            && self.time_fits(at)
+            && self.bill_remaining.as_ref().is_some_and(|range| remains(bill, at, range))
     }
 
     /// Whether everything holds.
@@ -160,7 +205,9 @@ impl When {
             && self.foreign.is_none_or(|wanted| wanted == occasion.is_foreign())
             && self.repeated_within.is_none_or(|within| is_repeated(occasion, within))
             && self.bill_open.is_none_or(|wanted| wanted == may_be_open(transaction))
-            && self.bill_remaining.as_ref().is_none_or(|range| remains(transaction, range))
+            && self.bill_remaining.as_ref().is_none_or(|range| {
+                transaction.bill.as_ref().is_some_and(|bill| remains(bill, transaction.occurred_ms, range))
+            })
     }
 
     fn original_fits(&self, occasion: &Occasion<'_>) -> bool {
@@ -215,11 +262,10 @@ fn may_be_open(transaction: &Transaction) -> bool {
     remaining.is_none_or(|remaining| remaining > 0)
 }
 
-fn remains(transaction: &Transaction, range: &RangeInclusive<i64>) -> bool {
-    transaction.bill.as_ref().is_some_and(|bill| {
-        transaction.occurred_ms.beijing().date() <= bill.due_date
-            && fen(&bill.remaining).is_some_and(|remaining| range.contains(&remaining))
-    })
+/// What is left of a bill, before its last day is over.
+fn remains(bill: &Bill, at: UnixMs, range: &RangeInclusive<i64>) -> bool {
+    at.beijing().date() <= bill.due_date
+        && fen(&bill.remaining).is_some_and(|remaining| range.contains(&remaining))
 }
 
 const CATEGORY: &str = "a merchant category of four digits, or a range such as 3501-3999";

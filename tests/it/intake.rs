@@ -210,6 +210,9 @@ async fn a_reversal_before_its_purchase_is_told_and_so_is_the_purchase() {
 async fn what_the_moment_asks_for_stands_in_the_alert() {
     for engine in Engine::at_hand() {
         let with_note = |text: String, _: &std::path::Path| {
+            let due = "[accounts.notices.bill_due]\ntemplate_id = \"due\"\n\
+                fields = { card = \"character_string1\", note = \"thing2\" }\n\n[core]";
+            let text = text.replacen("[core]", due, 1);
             text.replacen("merchant = \"thing4\" }", "merchant = \"thing4\", note = \"thing5\" }", 1)
         };
         let mut world = World::prepared(engine, with_note).await;
@@ -228,6 +231,23 @@ async fn what_the_moment_asks_for_stands_in_the_alert() {
         post(&world, &abroad).await;
         comes_to(&world, "T3", "delivered").await;
         assert_eq!(note(&told(&phone).await[2]), "US$12.00，折合¥86.40", "{engine:?}");
+        // A reminder of a bill that is a few yuan short says what that would cost.
+        let today = SystemClock.now().beijing().date().to_string();
+        for (id, remaining, expected) in
+            [("N1", "3.20", "还差¥3.20，逾期日息约¥4.00"), ("N2", "800.00", "请按时还款")]
+        {
+            let yuan = |value: &str| json!({ "value": value, "currency": "CNY" });
+            let due = json!({
+                "notice_id": id, "customer_id": "C10001", "kind": "bill_due", "fields": { "card": "1234" },
+                "bill": { "total": yuan("8000.00"), "remaining": yuan(remaining), "due_date": today },
+            });
+            let (status, answer) = world.bank(Method::POST, "/api/v1/notices", &due.to_string()).await;
+            assert_eq!((status, &answer["accepted"]), (202, &json!(1)), "{answer}");
+            until("the reminder", || async {
+                told(&phone).await.iter().any(|values| note(values) == expected).then_some(())
+            })
+            .await;
+        }
         world.stop().await;
     }
 }

@@ -176,7 +176,7 @@ fields = {{ card = "character_string1", event = "thing2", time = "time3" }}
 
 [accounts.notices.bill_due]
 template_id = "demo-bill-due"
-fields = {{ card = "character_string1", amount = "amount2", due_date = "time3" }}
+fields = {{ card = "character_string1", amount = "amount2", due_date = "time3", note = "thing4" }}
 
 [accounts.notices.digest]
 template_id = "demo-digest"

@@ -289,6 +289,8 @@ pub(super) struct Notice {
     /// Past it the bank gets the event `fallback`; the kind's own deadline where absent.
     #[schema(format = DateTime)]
     deadline: Option<String>,
+    /// The bill that it tells of; a reminder can then say what is short, and what that would cost.
+    bill: Option<Bill>,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
