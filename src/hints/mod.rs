@@ -109,13 +109,11 @@ impl Hints {
     async fn speak(&self, line: &Line, mut mouth: line::Mouth) -> Result<(), Lost> {
         loop {
             let hint = std::mem::take(&mut *self.unsaid());
-            if let Err(lost) = line.say(&mut mouth, hint).await {
-                // Said again as part of a look at everything, once Redis is back.
-                return Err(lost);
-            }
+            // What is lost with it is made up for by a look at everything, once Redis is back.
+            line.say(&mut mouth, hint).await?;
             tokio::time::sleep(GATHER).await;
             // An instance with nothing to say is heard by itself all the same.
-            drop(tokio::time::timeout(BEAT, self.came.notified()).await);
+            let _ = tokio::time::timeout(BEAT, self.came.notified()).await;
         }
     }
 
