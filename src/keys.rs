@@ -60,6 +60,9 @@ pub trait Keys: Send + Sync {
     /// # Errors
     /// When no known master key opens it.
     fn unwrap(&self, id: i64, wrapped: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeysError>;
+
+    /// Whether the master key of today wraps it, and not an older one.
+    fn is_current(&self, wrapped: &[u8]) -> bool;
 }
 
 /// Master keys in memory, read from files.
@@ -96,6 +99,10 @@ impl Keys for SoftKeys {
                 Some(Zeroizing::new(<[u8; 32]>::try_from(plain.as_slice()).ok()?))
             })
             .ok_or(KeysError::Unwrap(id))
+    }
+
+    fn is_current(&self, wrapped: &[u8]) -> bool {
+        decrypt(&cipher(&self.current), WRAP_PLACE, wrapped).is_some()
     }
 }
 

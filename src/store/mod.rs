@@ -168,6 +168,7 @@ statements! {
     DATA_KEYS = "SELECT key_id, purpose, wrapped FROM data_key ORDER BY key_id";
     INSERT_DATA_KEY = "INSERT INTO data_key (key_id, purpose, wrapped, created_ms) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (key_id) DO NOTHING";
+    REWRAP_DATA_KEY = "UPDATE data_key SET wrapped = $2 WHERE key_id = $1 AND wrapped = $3";
     PING = "SELECT count(*) FROM data_key";
 }
 
@@ -201,6 +202,7 @@ impl Store {
         database.migrate().await?;
         let writer = Writer::start(&database).await?;
         ensure_data_keys(&writer, keys, &clock, &random).await?;
+        rewrap(&database, &writer, keys).await?;
         let vault = unlock(&database, keys, random.clone()).await?;
         writer.chain_with(audit::ChainKey::of(&vault).ok_or(StoreError::Closed)?);
         Ok(Self {
@@ -355,6 +357,25 @@ async fn ensure_data_keys(
         Err(CommitError::Store(error)) => Err(error),
         Err(CommitError::Conflict(_)) => Err(StoreError::Closed),
     }
+}
+
+/// Wraps anew, with the master key of today, what an older one wraps: then that one is not needed any more. What is
+/// sealed stays as it is.
+async fn rewrap(database: &Database, writer: &Writer, keys: &dyn Keys) -> Result<(), StoreError> {
+    for row in database.fetch(DATA_KEYS, vec![]).await? {
+        let (id, wrapped) = (row.int(0)?, row.blob(2)?);
+        if keys.is_current(wrapped) {
+            continue;
+        }
+        let anew = keys.wrap(&*keys.unwrap(id, wrapped)?)?;
+        let write = Write::new(REWRAP_DATA_KEY, vec![id.into(), anew.into(), wrapped.to_vec().into()]);
+        match writer.commit(Commit::new(0).with(write)).await {
+            Ok(()) => tracing::info!(id, "a data key is under the new master key now"),
+            Err(CommitError::Store(error)) => return Err(error),
+            Err(CommitError::Conflict(_)) => return Err(StoreError::Closed),
+        }
+    }
+    Ok(())
 }
 
 async fn unlock(database: &Database, keys: &dyn Keys, random: SharedRandom) -> Result<Vault, StoreError> {

@@ -153,6 +153,34 @@ async fn an_sqlite_copy_taken_under_traffic_comes_back_whole() {
 }
 
 #[test]
+fn a_master_key_is_rotated_and_the_old_one_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = crate::world::Ports::reserve();
+    let database = format!("sqlite://{}/weikefu.db", folder.path().display());
+    let text = crate::world::configuration_text(&folder, &database, &ports);
+    let old = format!("master_file = \"{}\"", folder.path().join("master.key").display());
+    let new = old.replace("master.key", "new.key");
+    assert!(text.contains(&old));
+    weikefu::keys::create_master(&folder.path().join("new.key"), &weikefu::clock::SystemRandom).unwrap();
+    let with = |keys: &str| {
+        std::fs::write(folder.path().join("w.toml"), text.replace(&old, keys)).unwrap();
+        weikefu(folder.path(), &["user", "list"])
+    };
+    let before = |keys: &str| keys.replace("master_file = ", "previous_files = ");
+    let steps = [
+        ("as it was", old.clone()),
+        ("everybody knows the new one", format!("{old}\n{}", before(&new))),
+        ("it is the one in use", format!("{new}\n{}", before(&old))),
+        ("the old one is gone", new.clone()),
+    ];
+    for (step, keys) in steps {
+        let output = with(&keys);
+        assert!(output.status.success(), "{step}: {}", told(&output));
+    }
+    refused(&with(&old), 1, "no configured master key opens data key");
+}
+
+#[test]
 fn a_database_without_the_key_file_beside_it_is_not_given_a_new_one() {
     let folder = tempfile::tempdir().unwrap();
     let ports = crate::world::Ports::reserve();
