@@ -17,7 +17,24 @@ const NGINX: &str = "/usr/sbin/nginx";
 const PASSWORD: &str = "correct horse battery";
 
 /// A running nginx. Stopped when the test lets go of it.
-struct Nginx(Child);
+pub(crate) struct Nginx(Child);
+
+impl Nginx {
+    /// Starts it with this configuration, which it has found to be good.
+    pub(crate) fn start(file: &Path) -> Self {
+        assert!(Path::new(NGINX).exists(), "{NGINX} is missing: .ci/test packages installs it");
+        let file = file.display().to_string();
+        let tested = Command::new(NGINX).args(["-t", "-c", &file]).output().unwrap();
+        assert!(tested.status.success(), "nginx -t: {}", told(&tested));
+        let arguments = ["-c", &file, "-g", "daemon off; user root;"];
+        Self(Command::new(NGINX).args(arguments).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Reads its configuration again; requests under way end with the one before.
+    pub(crate) fn reload(&self) {
+        signal("HUP", self.0.id());
+    }
+}
 
 impl Drop for Nginx {
     fn drop(&mut self) {
@@ -37,16 +54,21 @@ struct Gateway {
     _nginx: Nginx,
 }
 
-/// `docker/nginx.conf` with the ports, files and servers of this test in place of those of the compose file.
-fn configuration(folder: &Path, gate: &Ports, behind: [u16; 3]) -> PathBuf {
+/// `docker/nginx.conf` with the ports, files and two servers of this test in place of those of the compose file: for
+/// each server the ports of its three zones.
+pub(crate) fn configuration(folder: &Path, gate: &Ports, servers: [[u16; 3]; 2]) -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/nginx.conf");
     let mut text = std::fs::read_to_string(file).unwrap();
     let inside = folder.display();
+    for (server, ports) in (1..).zip(servers) {
+        for (zone, port) in (8080..).zip(ports) {
+            let from = format!("server-{server}:{zone}");
+            assert!(text.contains(&from), "docker/nginx.conf has {from}");
+            text = text.replace(&from, &format!("127.0.0.1:{port}"));
+        }
+    }
     let replacements = [
         ("/tmp/".to_owned(), format!("{inside}/nginx-")),
-        ("server:8080".to_owned(), format!("127.0.0.1:{}", behind[0])),
-        ("server:8081".to_owned(), format!("127.0.0.1:{}", behind[1])),
-        ("server:8082".to_owned(), format!("127.0.0.1:{}", behind[2])),
         ("listen 443 ssl".to_owned(), format!("listen 127.0.0.1:{} ssl", gate.server)),
         ("listen 8443 ssl".to_owned(), format!("listen 127.0.0.1:{} ssl", gate.simulator)),
         ("listen 9443 ssl".to_owned(), format!("listen 127.0.0.1:{} ssl", gate.core)),
@@ -63,9 +85,23 @@ fn configuration(folder: &Path, gate: &Ports, behind: [u16; 3]) -> PathBuf {
     path
 }
 
+/// Makes the gateway's certificate in this folder, and a client that trusts its CA and nobody else.
+pub(crate) fn trusting_client(folder: &Path) -> reqwest::Client {
+    let authority = authority("gateway");
+    let pair = server_pair(&authority, "localhost", NOW);
+    std::fs::write(folder.join("gateway.pem"), &pair.certificate).unwrap();
+    std::fs::write(folder.join("gateway.key"), &pair.key).unwrap();
+    reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([Certificate::from_pem(authority.pem().as_bytes()).unwrap()])
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(WAIT_MAX)
+        .build()
+        .unwrap()
+}
+
 impl Gateway {
     async fn start() -> Self {
-        assert!(Path::new(NGINX).exists(), "{NGINX} is missing: .ci/test packages installs it");
         let (gate, behind) = (Ports::reserve(), Ports::reserve());
         let public = format!("https://localhost:{}", gate.server);
         let mut world = World::prepared(Engine::Sqlite, |text, _| {
@@ -80,33 +116,17 @@ impl Gateway {
         .await;
         world.start_server().await;
         let folder = world.folder.path().to_owned();
-        let authority = authority("gateway");
-        let pair = server_pair(&authority, "localhost", NOW);
-        std::fs::write(folder.join("gateway.pem"), &pair.certificate).unwrap();
-        std::fs::write(folder.join("gateway.key"), &pair.key).unwrap();
-        let server = world.zones().listen.port();
-        let file = configuration(&folder, &gate, [server, behind.simulator, behind.core]);
-        let file = file.display().to_string();
-        let tested = Command::new(NGINX).args(["-t", "-c", &file]).output().unwrap();
-        assert!(tested.status.success(), "nginx -t: {}", told(&tested));
-        let nginx = Command::new(NGINX)
-            .args(["-c", &file, "-g", "daemon off; user root;"])
-            .stderr(Stdio::null())
-            .spawn();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([Certificate::from_pem(authority.pem().as_bytes()).unwrap()])
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(WAIT_MAX)
-            .build()
-            .unwrap();
+        let http = trusting_client(&folder);
+        // One server in both places: where it does not matter which of two answers.
+        let server = [world.zones().listen.port(), behind.simulator, behind.core];
+        let nginx = Nginx::start(&configuration(&folder, &gate, [server, server]));
         let gateway = Self {
             world,
             http,
             public,
             api: format!("https://localhost:{}", gate.simulator),
             staff: format!("https://localhost:{}", gate.core),
-            _nginx: Nginx(nginx.unwrap()),
+            _nginx: nginx,
         };
         until("nginx", async || gateway.status(&format!("{}/", gateway.public)).await).await;
         gateway

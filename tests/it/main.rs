@@ -20,6 +20,7 @@ mod foreign_bot;
 mod foreign_desk;
 mod gate;
 mod gateway;
+mod growth;
 mod hints;
 mod house;
 mod inbound;
