@@ -1,5 +1,5 @@
 // Holds a bill of materials to the schema of CycloneDX 1.6, and says what is in it:
-//   npm install --prefix target/sbom --no-save @cyclonedx/cyclonedx-library@10.3.0 ajv ajv-formats ajv-formats-draft2019
+//   npm install --prefix target/sbom --no-save @cyclonedx/cyclonedx-library@10.3.0 ajv@8 ajv-formats@3 ajv-formats-draft2019@1
 //   node docker/sbom.mjs > weikefu.cdx.json && node docker/sbom-check.mjs weikefu.cdx.json
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
