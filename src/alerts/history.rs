@@ -104,9 +104,14 @@ impl Alerts {
     }
 }
 
-/// What a kind of notice that is no transaction is called.
-fn title(kind: &str) -> &'static str {
+/// What a kind is called; a transaction has a title of its own.
+pub(super) fn title(kind: &str) -> &'static str {
     match kind {
+        "spend" => "消费提醒",
+        "refund" => "退款提醒",
+        "repayment" => "还款到账",
+        "declined" => "交易未成功",
+        "digest" => "免打扰汇总",
         "bill_issued" => "账单已出",
         "bill_due" => "还款提醒",
         "application" => "申请进度",

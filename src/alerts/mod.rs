@@ -26,6 +26,7 @@ mod worker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+pub use consent::Consent;
 pub use history::{PAST_MAX, PastNotice};
 pub use intake::{Intake, Rejected, Taken};
 pub use kinds::{Kind, Kinds};

@@ -242,8 +242,8 @@ impl Alerts {
         let template = account_of.and_then(|account| template_of(account, &row.kind, kind));
         let (paused_until, consented) = match template {
             Some(template) if template.way.needs_consent() => {
-                let consented = self.store.has_consent(account, *follower, &template.template_id).await?;
-                (bound.subscriptions_paused_until, consented)
+                let left = self.store.consent_left(account, *follower, &template.template_id).await?;
+                (bound.subscriptions_paused_until, left > 0)
             }
             _ => (bound.templates_paused_until, true),
         };

@@ -164,7 +164,7 @@ pub struct Account {
     pub desk: DeskKind,
     /// API hosts in order of preference; never empty.
     pub api_base_urls: Vec<Url>,
-    /// Where OAuth pages live.
+    /// Where OAuth pages live, and the JS-SDK of pages where that is not WeChat's own host.
     pub oauth_base_url: Url,
     /// The proxy that calls to WeChat go through (`server.wechat_proxy`), with its user and password if it wants any.
     pub proxy: Option<Secret>,

@@ -7,14 +7,11 @@ use super::places::Places;
 use super::scene::Scene;
 use crate::bank::Operations;
 use crate::bank::operations::BadOperation;
-use crate::domain::alert_settings::{AlertChange, QuietHours};
+use crate::domain::alert_settings::{AlertChange, QuietHours, THRESHOLD_FEN_MAX};
 use crate::domain::binding::Binding;
 use crate::domain::card::Card;
 use crate::domain::complaint::Limit;
 use crate::domain::money::Money;
-
-/// Highest threshold below which nothing is told, in fen: ¥100,000.
-const THRESHOLD_FEN_MAX: i64 = 10_000_000;
 
 /// Answered out of what the house keeps, not out of the scene.
 pub(super) const RECENT_ALERTS: &str = "recent_alerts";
@@ -156,10 +153,9 @@ const EVERY_CARD: &str = "all";
 fn alerts(scene: &Scene<'_>, params: &Value, verified: bool) -> Result<(Value, Vec<Effect>), AskError> {
     let binding = bound(scene)?;
     let change = change(binding, params)?;
-    let before = binding.alerts_of(change.card_id.as_deref().unwrap_or_default()).threshold_fen;
     let ceiling = scene.silence_ceiling;
-    if !verified && change.threshold_fen.is_some_and(|fen| fen > before.max(ceiling.minor())) {
-        let message = format!("起点金额高于{}，需要先验证身份。", ceiling.display());
+    if !verified && binding.is_silenced_by(&change, ceiling) {
+        let message = format!("关闭提醒，或起点金额高于{}，需要先验证身份。", ceiling.display());
         return Err(refused("step_up_required", &message));
     }
     let changed = binding.with(&change);

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::ToSpan as _;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::time::UnixMs;
 
 const MINUTES_OF_DAY: u16 = 24 * 60;
+/// Highest threshold, in fen: 100,000 yuan.
+pub const THRESHOLD_FEN_MAX: i64 = 10_000_000;
 
 /// A span of each day in Beijing in which what can wait waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +124,7 @@ pub struct CardAlerts {
 }
 
 /// A wish to change settings; what is `None` stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertChange {
     /// Of one card; `None`: of every card, and no card keeps its own.
     pub card_id: Option<String>,
@@ -133,7 +135,13 @@ pub struct AlertChange {
     /// Below this nothing is told, in fen.
     pub threshold_fen: Option<i64>,
     /// `Some(None)`: no quiet hours any more.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "named")]
     pub quiet: Option<Option<QuietHours>>,
+}
+
+/// Tells what is named as `null` from what is not named.
+fn named<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Option<QuietHours>>, D::Error> {
+    Option::deserialize(reader).map(Some)
 }
 
 #[cfg(test)]
@@ -145,6 +153,16 @@ mod tests {
     /// 2026-11-22 10:00 in Beijing.
     const NOW: UnixMs = UnixMs(1_795_312_800_000);
     const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_change_reads_back_as_it_was_written() {
+        let quiet = QuietHours::parse("22:00-08:00");
+        for quiet in [None, Some(None), Some(quiet)] {
+            let change = AlertChange { on: Some(false), quiet, ..AlertChange::default() };
+            let written = serde_json::to_string(&change).unwrap();
+            assert_eq!(serde_json::from_str::<AlertChange>(&written).unwrap(), change, "{written}");
+        }
+    }
 
     #[test]
     fn quiet_hours_end_in_the_morning_on_whichever_side_of_midnight_one_asks() {

@@ -3,6 +3,7 @@
 use super::alert_settings::{AlertChange, AlertSettings, CardAlerts};
 use super::card::{Card, CardTail};
 use super::ids::CustomerId;
+use super::money::Money;
 use super::secret::Personal;
 use super::time::UnixMs;
 
@@ -82,6 +83,17 @@ impl Binding {
         self.cards.iter().any(|card| self.alerts_of(&card.card_id).on)
     }
 
+    /// Whether a change silences more than the bank lets pass without a one-time code: a card that was told of, or what
+    /// costs more than the ceiling. A thief would do that first.
+    #[must_use]
+    pub fn is_silenced_by(&self, change: &AlertChange, ceiling: Money) -> bool {
+        let changed = self.with(change);
+        let every = self.cards.iter().map(|card| card.card_id.as_str()).chain([""]);
+        every.map(|id| (self.alerts_of(id), changed.alerts_of(id))).any(|(before, after)| {
+            (before.on && !after.on) || after.threshold_fen > before.threshold_fen.max(ceiling.minor())
+        })
+    }
+
     /// The binding with a change made. A change of a card that is not his changes nothing.
     #[must_use]
     pub fn with(&self, change: &AlertChange) -> Self {
@@ -156,6 +168,28 @@ mod tests {
         let all = changed.with(&of(None, Some(true), None));
         assert_eq!((all.alerts_of("K2").on, all.alerts_of("K2").threshold_fen), (true, 10_000));
         assert_eq!(two.with(&of(Some("K9"), Some(false), None)), two, "not his card");
+    }
+
+    #[test]
+    fn what_silences_a_card_or_more_than_the_ceiling_is_told_apart() {
+        let two = binding(&[("K1", "1234"), ("K2", "5678")]);
+        let ceiling = Money::of_fen(50_000);
+        // Every card is told from 1000 yuan on, but K2 from the first fen.
+        let raised = two.with(&of(None, None, Some(100_000))).with(&of(Some("K2"), None, Some(0)));
+        for (before, change, expected) in [
+            (&two, of(None, None, Some(50_000)), false),
+            (&two, of(None, None, Some(50_001)), true),
+            (&two, of(Some("K2"), None, Some(50_001)), true),
+            (&two, of(Some("K9"), None, Some(50_001)), false),
+            (&two, of(Some("K1"), Some(false), None), true),
+            (&two, of(Some("K1"), Some(true), None), false),
+            (&raised, of(Some("K1"), None, Some(100_000)), false),
+            (&raised, of(None, None, Some(100_000)), true),
+            (&raised, of(None, None, Some(60_000)), true),
+            (&raised.with(&of(None, Some(false), None)), of(None, Some(false), None), false),
+        ] {
+            assert_eq!(before.is_silenced_by(&change, ceiling), expected, "{change:?}");
+        }
     }
 
     #[test]

@@ -129,32 +129,6 @@ impl Identity {
         Ok(writes)
     }
 
-    /// Changes the settings of alerts of whoever is bound, on his own page. `false`: nobody is bound any more.
-    ///
-    /// # Errors
-    /// When the database fails, or the binding changes again and again.
-    pub async fn change_alerts(
-        &self,
-        account: &AccountId,
-        follower: FollowerKey,
-        change: &AlertChange,
-    ) -> Result<bool, IdentityError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let Some(binding) = self.store.binding(account, follower).await? else { return Ok(false) };
-            let mut commit = Commit::new(follower.part());
-            commit.extend(self.alerts_writes(account, follower, &binding, change)?);
-            match self.store.commit(commit).await {
-                Ok(()) => {
-                    self.announce.wake(follower.part());
-                    return Ok(true);
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(error)) => return Err(error.into()),
-            }
-        }
-        Err(IdentityError::Contended)
-    }
-
     /// Ends everything that is known about a follower who left: binding, drafts, applications, sessions, the log,
     /// waiting questions, pushes in work, what waits to be sent to him, his openid. The caller empties the
     /// conversation that it saves in the same commit.

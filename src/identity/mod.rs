@@ -36,7 +36,7 @@ pub use pin::PinWord;
 pub use progress::{Progress, ProgressStage};
 pub use purchase::LookedAt;
 pub use session::{Arrival, Opening, Refusal, Visit};
-pub use step_up::{StepUpFault, StepUpPage, StepUpStage};
+pub use step_up::{Changed, StepUpFault, StepUpPage, StepUpStage};
 
 use crate::bank::{Call, Context, Core, CoreError};
 use crate::clock;

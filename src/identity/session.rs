@@ -98,7 +98,7 @@ impl PageState {
                 if self.step_up.as_ref().is_some_and(|before| before.goes_on(about, &ticket.nonce)) {
                     return false;
                 }
-                self.step_up = Some(StepUpPage::new(about, &ticket.nonce, None));
+                self.step_up = Some(StepUpPage::new(about, &ticket.nonce));
                 true
             }
             Page::Purchase => {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ATTEMPTS_MAX, Challenge, CoreFault, Identity, IdentityError, Page, Question, Visit};
+use crate::domain::alert_settings::AlertChange;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::domain::step_up::{Proof, StepUp};
@@ -29,6 +30,9 @@ pub struct StepUpPage {
     pub(super) nonce: [u8; 16],
     /// The page that asked for it, by its name in the address; `None`: the chat.
     pub(super) back: Option<String>,
+    /// What that page does once the code was right.
+    #[serde(default)]
+    pub(super) act: Option<AlertChange>,
     /// Where it stands.
     pub stage: StepUpStage,
 }
@@ -69,13 +73,19 @@ pub enum StepUpStage {
 
 impl StepUpPage {
     /// `about`: the scope, after `pin:` where a PIN is wanted.
-    pub(super) fn new(about: &str, nonce: &[u8; 16], back: Option<Page>) -> Self {
-        let back = back.map(|page| page.path().to_owned());
+    pub(super) fn new(about: &str, nonce: &[u8; 16]) -> Self {
         let (scope, proof) = match about.strip_prefix(PIN) {
             Some(scope) => (scope, Proof::Pin),
             None => (about, Proof::Otp),
         };
-        Self { scope: scope.to_owned(), proof, nonce: *nonce, back, stage: StepUpStage::Begin }
+        Self {
+            scope: scope.to_owned(),
+            proof,
+            nonce: *nonce,
+            back: None,
+            act: None,
+            stage: StepUpStage::Begin,
+        }
     }
 
     /// Whether this is what a link asks for, so that opening the link again goes on where it was left.
@@ -113,6 +123,20 @@ pub enum StepUpFault {
     Core(CoreFault),
 }
 
+/// What became of a change that a page asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// It holds.
+    Now,
+    /// It holds once a code was right.
+    AfterCode,
+    /// Nobody is bound.
+    NotBound,
+}
+
+/// What a code counts for that the page of alert settings wants: the service that leads there.
+const ALERTS_SCOPE: &str = "alert_preferences";
+
 pub(super) type Outcome<T> = Result<Result<T, StepUpFault>, IdentityError>;
 
 impl Identity {
@@ -128,21 +152,45 @@ impl Identity {
         self.store.step_up(account, follower).await
     }
 
-    /// A page of ours wants a code for an act of its own; afterwards the browser returns to `back`. The handler then
-    /// sends the browser to [`Page::StepUp`].
+    /// Changes the settings of alerts of whoever is bound, on his own page. What silences more than the bank lets pass
+    /// without a code waits in the session for one; the handler then sends the browser to [`Page::StepUp`], from where it
+    /// returns when that is done.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn want_step_up(
+    /// When the database fails, or the binding changes again and again.
+    pub async fn change_alerts_on_page(
         &self,
         visit: &mut Visit,
-        scope: &str,
-        back: Page,
-    ) -> Result<(), IdentityError> {
-        let mut nonce = [0; 16];
-        self.store.random().fill(&mut nonce);
-        visit.state.step_up = Some(StepUpPage::new(scope, &nonce, Some(back)));
-        self.save_visit(visit).await
+        change: AlertChange,
+    ) -> Result<Changed, IdentityError> {
+        let (account, follower) = (visit.account().clone(), visit.follower());
+        let proved = self.store.step_up(&account, follower).await?;
+        let is_proved = proved.is_some_and(|proved| proved.covers(ALERTS_SCOPE, Proof::Otp, self.now()));
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(binding) = self.store.binding(&account, follower).await? else {
+                return Ok(Changed::NotBound);
+            };
+            if !is_proved && binding.is_silenced_by(&change, self.config.alerts.silence_ceiling) {
+                let mut nonce = [0; 16];
+                self.store.random().fill(&mut nonce);
+                let back = Some(Page::Alerts.path().to_owned());
+                let page = StepUpPage::new(ALERTS_SCOPE, &nonce);
+                visit.state.step_up = Some(StepUpPage { back, act: Some(change), ..page });
+                self.save_visit(visit).await?;
+                return Ok(Changed::AfterCode);
+            }
+            let mut commit = Commit::new(follower.part());
+            commit.extend(self.alerts_writes(&account, follower, &binding, &change)?);
+            match self.store.commit(commit).await {
+                Ok(()) => {
+                    self.announce.wake(follower.part());
+                    return Ok(Changed::Now);
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(IdentityError::Contended)
     }
 
     /// What this visit's one-time code is wanted for, and where that stands.
@@ -221,7 +269,7 @@ impl Identity {
         self.settle_step_up(visit, &page, &customer).await
     }
 
-    /// One commit: the proof, the question to go on with, what the page shows.
+    /// One commit: the proof, the question to go on with or what the page wanted done, what the page shows.
     pub(super) async fn settle_step_up(
         &self,
         visit: &mut Visit,
@@ -231,9 +279,9 @@ impl Identity {
         let (account, follower) = (visit.account().clone(), visit.follower());
         for _ in 0..ATTEMPTS_MAX {
             let binding = self.store.binding(&account, follower).await?;
-            if binding.is_none_or(|binding| binding.customer != *customer) {
+            let Some(binding) = binding.filter(|binding| binding.customer == *customer) else {
                 return Ok(Err(StepUpFault::NotBound));
-            }
+            };
             let wish = self.pending_wish(&account, follower).await?;
             let wish = wish.filter(|wish| page.back.is_none() && is_for(wish, &page.scope));
             let proved = StepUp::new(page.proof, &page.scope, self.now());
@@ -246,6 +294,9 @@ impl Identity {
                 Some(follower),
                 Some(&page.scope),
             )?);
+            if let Some(change) = &page.act {
+                commit.extend(self.alerts_writes(&account, follower, &binding, change)?);
+            }
             if let Some(wish) = &wish {
                 commit.push(self.store.insert_resume(&account, follower, wish, self.now() + PAGE_FIRST)?);
             }
@@ -255,6 +306,7 @@ impl Identity {
             match self.store.commit(commit).await {
                 Ok(()) => {
                     visit.session.version += 1;
+                    self.announce.wake(follower.part());
                     return Ok(Ok(wish));
                 }
                 Err(CommitError::Conflict(_)) => {

@@ -41,7 +41,7 @@ use crate::store::{
     Commit, CommitError, Family, Lane, NewOutbox, OutChannel, QuotaDay, QuotaUse, Store, StoreError, Write,
 };
 use crate::telemetry::trace;
-use crate::wechat::api::{Api, CustomMessage, Quota};
+use crate::wechat::api::{Api, CustomMessage, PageConfig, Quota};
 
 /// WeChat's API, account by account.
 pub type Apis = BTreeMap<AccountId, Arc<Api>>;
@@ -424,6 +424,14 @@ impl Outbound {
     pub async fn quota_use(&self, account: &AccountId, channel: OutChannel) -> Result<QuotaUse, StoreError> {
         let day = day_of(self.clock.now());
         self.store.quota_use(&QuotaDay { account: account.clone(), channel, day }).await
+    }
+
+    /// What a page of the account needs for WeChat's JS-SDK, signed; `None` where WeChat does not let it for now, which
+    /// its own log tells.
+    pub async fn page_config(&self, account: &AccountId, page_url: &str) -> Option<PageConfig> {
+        let mut nonce = [0_u8; 8];
+        self.random.fill(&mut nonce);
+        self.apis.get(account)?.page_config(page_url, hex::encode(nonce)).await.ok()
     }
 
     /// A hint after a commit that there is something to send. Losing it costs at most one poll.

@@ -82,19 +82,19 @@ impl Store {
         Write::one(USE, args, Conflict::Stale)
     }
 
-    /// Whether a follower's consent covers one more notice of a template.
+    /// How many more notices of a template a follower's consent covers; any number where it is for long and this is one.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn has_consent(
+    pub async fn consent_left(
         &self,
         account: &AccountId,
         follower: FollowerKey,
         template_id: &str,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<i64, StoreError> {
         let args = vec![account.as_str().into(), follower.into(), template_id.into()];
         let left = self.fetch_one(LEFT, args).await?.map(|row| row.int(0)).transpose()?;
-        Ok(left.is_some_and(|left| left > 0))
+        Ok(left.unwrap_or(0))
     }
 
     /// Forgets a follower's consents: WeChat ends them when he leaves.

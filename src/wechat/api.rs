@@ -6,6 +6,7 @@ mod connection;
 mod error;
 mod media;
 mod oauth;
+mod page;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ pub use connection::{CallbackCheck, Ping};
 pub use error::{ApiError, Fault};
 pub use media::{Media, MediaFile, MediaKind, NotUploadable, content_type_of};
 pub use oauth::{Scope, Visitor};
+pub use page::PageConfig;
+use page::Ticket;
 pub use send::{
     CustomMessage, CustomSend, MenuItem, MiniProgram, SubscriptionNotice, TemplateMessage, Typing,
 };
@@ -46,6 +49,7 @@ pub struct Api {
     oauth_base: Url,
     transport: Transport,
     tokens: Tokens,
+    ticket: tokio::sync::Mutex<Option<Ticket>>,
     clock: SharedClock,
     call_timeout: Duration,
 }
@@ -68,6 +72,7 @@ impl Api {
             oauth_base: account.oauth_base_url.clone(),
             transport: Transport::new(&account.api_base_urls, account.proxy.as_ref(), clock.clone())?,
             tokens: Tokens::new(account.id.clone(), owner, shelf, clock.clone()),
+            ticket: tokio::sync::Mutex::default(),
             clock,
             call_timeout: CALL_TIMEOUT,
         })

@@ -57,6 +57,19 @@ async function story({ demo, pages, step }) {
     const card = await phone.card("128.50");
     hold(card.includes("星河超市"), `the alert names the merchant: ${card}`);
   });
+  await step("subscription-asked", pages.phone, async () => {
+    await phone.say("消息设置");
+    await phone.tapLink("打开提醒设置");
+    const text = await phone.pageText("订阅通知");
+    hold(text.includes("未订阅"), `nothing is consented to yet: ${text}`);
+    await phone.press("订阅这些通知");
+    await pages.phone.locator("#sheet", { hasText: "申请向您发送通知" }).waitFor();
+  });
+  await step("subscription-allowed", pages.phone, async () => {
+    await pages.phone.locator("#sheet button", { hasText: "允许" }).click();
+    await phone.pageText("还可通知您1次");
+    await phone.closePage();
+  });
   await step("application", pages.phone, async () => {
     await phone.tapMenu("办卡", "申请信用卡");
     await phone.tapLink("申请");

@@ -42,6 +42,13 @@ async fn event(world: &World, kind: &str) -> Value {
     .await
 }
 
+/// The code that the sandbox core last sent to a phone.
+pub(crate) async fn newest_code(world: &World, phone: &str) -> String {
+    let messages = world.get(&format!("{}/sandbox/sms?phone={phone}", world.core_url)).await;
+    let text = messages[0]["text"].as_str().unwrap().to_owned();
+    text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_customer_settles_in_chat_or_on_the_page_holds_for_his_next_purchase() {
     for engine in Engine::at_hand() {
@@ -70,13 +77,11 @@ async fn what_a_customer_settles_in_chat_or_on_the_page_holds_for_his_next_purch
         for part in ["尾号1234", "value=\"200\"", "低于您设的起点金额，未发送"] {
             assert!(browser.html.contains(part), "{engine:?}: {part}: {}", browser.html);
         }
-        let card = |threshold: &'static str| [("card_id", "K1"), ("on", ""), ("threshold", threshold)];
-        assert_eq!(
-            browser.send("/h5/card/alerts/card", &card("501")).await,
-            422,
-            "{engine:?}: above the ceiling"
-        );
-        assert!(browser.html.contains("本页最高可设¥500.00"), "{engine:?}: {}", browser.html);
+        let card = |threshold: &'static str| [("card_id", "K1"), ("on", "yes"), ("threshold", threshold)];
+        for nonsense in ["-1", "100000.01", "abc", ""] {
+            assert_eq!(browser.send("/h5/card/alerts/card", &card(nonsense)).await, 422, "{nonsense}");
+            assert!(browser.html.contains("请填写0元到10万元之间的金额"), "{engine:?}: {}", browser.html);
+        }
         browser.takes("/h5/card/alerts/card", &card("0")).await;
         browser
             .takes("/h5/card/alerts/quiet", &[("quiet", "yes"), ("from", "22:00"), ("until", "08:00")])
@@ -90,6 +95,54 @@ async fn what_a_customer_settles_in_chat_or_on_the_page_holds_for_his_next_purch
         assert_eq!(quiet["data"]["cards"][0]["threshold"], "0.00", "{engine:?}: {quiet}");
         purchase(&world, "dear", "500.00").await;
         settled(&world, "dear", &["delivered"]).await;
+        world.stop().await;
+    }
+}
+
+/// The settings of his only card, as the last event told the bank.
+async fn card_settings(world: &World) -> Value {
+    event(world, "alerts_changed").await["data"]["cards"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_the_page_silence_above_the_ceiling_takes_a_code_and_is_then_done_at_once() {
+    for engine in Engine::at_hand() {
+        let world = World::start(engine).await;
+        let follower = world.follower("甲").await;
+        world.bind(&follower.openid, "C10001").await;
+        let mut page =
+            Browser::new(world.http.clone(), &world.server_url, &world.simulator_url, &follower.openid);
+        assert_eq!(page.open("/h5/card/alerts").await, 200, "{engine:?}");
+        let up_to = [("card_id", "K1"), ("on", "yes"), ("threshold", "500")];
+        page.takes("/h5/card/alerts/card", &up_to).await;
+        assert!(page.html.contains("value=\"500\""), "{engine:?}: up to the ceiling without a code");
+        // Above it the page asks who that is, and has changed nothing yet.
+        let above = [("card_id", "K1"), ("on", "yes"), ("threshold", "500.01")];
+        page.takes("/h5/card/alerts/card", &above).await;
+        assert!(page.html.contains("办理“提醒设置”前"), "{engine:?}: {}", page.html);
+        page.takes("/h5/card/step-up/send", &[]).await;
+        assert_eq!(page.send("/h5/card/step-up/verify", &[("code", "000000")]).await, 422, "{engine:?}");
+        assert_eq!(card_settings(&world).await["threshold"], "500.00", "{engine:?}");
+        let code = newest_code(&world, "13800138001").await;
+        page.takes("/h5/card/step-up/verify", &[("code", &code)]).await;
+        assert!(page.html.contains("value=\"500.01\""), "{engine:?}: back, and done: {}", page.html);
+        until("the event", async || (card_settings(&world).await["threshold"] == "500.01").then_some(()))
+            .await;
+        purchase(&world, "below", "500.00").await;
+        assert_eq!(reason(&settled(&world, "below", &["suppressed"]).await), "below_threshold");
+        // The code counts for this page for ten minutes: off without another one, and on again without any.
+        page.takes("/h5/card/alerts/card", &[("card_id", "K1"), ("threshold", "0")]).await;
+        assert!(page.html.contains("name=\"on\" value=\"yes\"><span>"), "{engine:?}: {}", page.html);
+        purchase(&world, "off", "9000.00").await;
+        assert_eq!(reason(&settled(&world, "off", &["suppressed"]).await), "alerts_off", "{engine:?}");
+        // Another browser of another follower has proved nothing.
+        let other = world.follower("乙").await;
+        world.bind(&other.openid, "C10002").await;
+        let mut page =
+            Browser::new(world.http.clone(), &world.server_url, &world.simulator_url, &other.openid);
+        assert_eq!(page.open("/h5/card/alerts").await, 200, "{engine:?}");
+        page.takes("/h5/card/alerts/card", &[("card_id", "K1"), ("threshold", "0")]).await;
+        assert!(page.html.contains("确认是您本人"), "{engine:?}: {}", page.html);
         world.stop().await;
     }
 }

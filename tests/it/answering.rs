@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::alerts::newest_code;
 use crate::pages::Browser;
 use crate::world::{Engine, Follower, World, client, until};
 
@@ -64,18 +65,12 @@ async fn event(world: &World, kind: &str) -> Value {
     until("the event", async || events(world, kind).await.into_iter().next()).await
 }
 
-async fn newest_code(world: &World) -> String {
-    let messages = world.get(&format!("{}/sandbox/sms?phone=13800138002", world.core_url)).await;
-    let text = messages[0]["text"].as_str().unwrap().to_owned();
-    text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
-}
-
 /// Takes the one-time code on the page of a link.
 async fn prove(world: &World, follower: &Follower<'_>, link: &str) -> Browser {
     let mut page = browser(world, follower);
     assert_eq!(page.open(link).await, 200, "{}", page.html);
     page.takes("/h5/card/step-up/send", &[]).await;
-    let code = newest_code(world).await;
+    let code = newest_code(world, "13800138002").await;
     page.takes("/h5/card/step-up/verify", &[("code", &code)]).await;
     page
 }

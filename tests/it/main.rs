@@ -13,6 +13,7 @@ mod architecture;
 mod backup;
 mod bad_input;
 mod command_line;
+mod consent;
 mod crash;
 mod doctor;
 mod first_floor;

@@ -182,6 +182,11 @@ fields = {{ card = "character_string1", amount = "amount2", due_date = "time3", 
 template_id = "demo-digest"
 fields = {{ result = "thing1", amount = "amount2", card = "thing3", time = "time4" }}
 
+[accounts.notices.card_mailed]
+template_id = "demo-card-mailed"
+way = "subscribe"
+fields = {{ product = "thing1", tracking_no = "character_string2" }}
+
 [accounts.notices.application]
 template_id = "demo-application"
 fields = {{ application_no = "character_string1", product = "thing2", stage = "phrase3", next_step = "thing4" }}

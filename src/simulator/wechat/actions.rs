@@ -16,6 +16,8 @@ use super::xml::Writer;
 use crate::domain::time::UnixMs;
 
 const TEXT_CHARS_MAX: usize = 2048;
+/// Notices that one question asks for.
+const NOTICES_ASKED_MAX: usize = 5;
 const SUBSCRIBE_SCENES: [&str; 13] = [
     "ADD_SCENE_SEARCH",
     "ADD_SCENE_ACCOUNT_MIGRATION",
@@ -78,6 +80,8 @@ pub(crate) enum Action {
     TapTemplate { entry: u64 },
     /// Answers the question whether a subscription notice may come.
     Subscribe { template_id: String, accept: bool, scene: Option<u8> },
+    /// Answers it for several notices that were asked for together: one push tells of all.
+    SubscribeEach { choices: Vec<NoticeChoice> },
     /// An agent of the platform's own takes him over, after which his messages no longer reach the server.
     AgentAccepts { kf_account: String },
     /// That agent closes the session.
@@ -191,8 +195,10 @@ impl Platform {
             }
             Action::Client { .. } => Err(Refusal::Value("客户端应为 1、2 或 3")),
             Action::Subscribe { template_id, accept, scene } => {
-                actor.subscribe(&mut state, template_id, accept, scene.unwrap_or(1))
+                let scene = scene.unwrap_or(1);
+                actor.subscribe(&mut state, vec![NoticeChoice { template_id, accept, scene }])
             }
+            Action::SubscribeEach { choices } => actor.subscribe(&mut state, choices),
             Action::Event(event) if !event.is_writable() => Err(Refusal::Value("事件名或字段名不能写进 XML")),
             Action::Event(event) => {
                 let entry = self.push_event(&mut state, account, openid, &event);
@@ -337,26 +343,29 @@ impl Actor<'_> {
         Ok(self.push(state, Act { draft, scene: Scene::Event, msg_id: None, kind, xml }))
     }
 
-    fn subscribe(
-        &self,
-        state: &mut State,
-        template_id: String,
-        accept: bool,
-        scene: u8,
-    ) -> Result<Done, Refusal> {
-        let is_long_term = state.accounts[self.account].notices.is_long_term(&template_id);
-        let is_long_term = is_long_term.ok_or(Refusal::Unknown("没有这个订阅通知模板"))?;
+    fn subscribe(&self, state: &mut State, list: Vec<NoticeChoice>) -> Result<Done, Refusal> {
+        if !(1..=NOTICES_ASKED_MAX).contains(&list.len()) {
+            return Err(Refusal::Value("一次询问 1 到 5 个订阅通知"));
+        }
+        let notices = &state.accounts[self.account].notices;
+        let mut chosen = Vec::with_capacity(list.len());
+        for NoticeChoice { template_id, accept, .. } in &list {
+            let is_long_term = notices.is_long_term(template_id);
+            let is_long_term = is_long_term.ok_or(Refusal::Unknown("没有这个订阅通知模板"))?;
+            chosen.push((template_id.clone(), *accept, is_long_term));
+        }
         self.switch(state, |follower| {
-            let granted = follower.subscriptions.entry(template_id.clone()).or_default();
-            *granted = match (accept, is_long_term) {
-                (true, true) => 1,
-                (true, false) => granted.saturating_add(1),
-                (false, true) => 0,
-                (false, false) => *granted,
-            };
+            for (template_id, accept, is_long_term) in chosen {
+                let granted = follower.subscriptions.entry(template_id).or_default();
+                *granted = match (accept, is_long_term) {
+                    (true, true) => 1,
+                    (true, false) => granted.saturating_add(1),
+                    (false, true) => 0,
+                    (false, false) => *granted,
+                };
+            }
         });
-        let event =
-            PlatformEvent::SubscribeMsgPopupEvent { list: vec![NoticeChoice { template_id, accept, scene }] };
+        let event = PlatformEvent::SubscribeMsgPopupEvent { list };
         let entry = self.platform.push_event(state, self.account, self.openid, &event);
         Ok(Done { entry, open: None })
     }

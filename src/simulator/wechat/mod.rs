@@ -34,6 +34,7 @@ mod recording;
 mod replay;
 mod reply;
 mod samples;
+mod sdk;
 mod settings;
 mod settings_file;
 #[cfg(test)]
@@ -127,6 +128,7 @@ impl Simulator {
                 .app_data(data.clone())
                 .configure(control::routes)
                 .configure(pages::routes)
+                .configure(sdk::routes)
                 .route("/connect/oauth2/authorize", web::get().to(oauth::authorize))
                 .route("/cgi-bin/showqrcode", web::get().to(api::qrcode::show))
                 .route("/mp/subscribemsg", web::get().to(api::one_time::ask))

@@ -14,6 +14,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("phone.js", include_str!("../../../templates/pages/phone/phone.js")),
     ("bubbles.js", include_str!("../../../templates/pages/phone/bubbles.js")),
     ("inspector.js", include_str!("../../../templates/pages/phone/inspector.js")),
+    ("subscribe.js", include_str!("../../../templates/pages/phone/subscribe.js")),
     ("events.js", include_str!("../../../templates/pages/phone/events.js")),
     ("knobs.js", include_str!("../../../templates/pages/phone/knobs.js")),
     ("panel.js", include_str!("../../../templates/pages/phone/panel.js")),

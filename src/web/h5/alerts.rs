@@ -1,18 +1,22 @@
 //! The settings of alerts, and what was told of late.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Form, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use super::pages::{self, Notice};
+use super::pages::{self, AlertsPage, Notice};
 use super::{Guest, LinkQuery, admit, failure, see_other, welcome};
 use crate::alerts::Alerts;
-use crate::domain::alert_settings::{AlertChange, QuietHours};
-use crate::domain::binding::Binding;
+use crate::domain::alert_settings::{AlertChange, QuietHours, THRESHOLD_FEN_MAX};
 use crate::domain::money::Money;
 use crate::identity::checks::FieldFault;
-use crate::identity::{Identity, IdentityError, Page};
+use crate::identity::{Changed, Identity, IdentityError, Page};
+
+/// WeChat may take this long to let the page be signed.
+const SDK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What was chosen.
 #[derive(Default, Deserialize)]
@@ -36,25 +40,46 @@ pub(super) async fn show(
     query: Query<LinkQuery>,
 ) -> HttpResponse {
     match welcome(&identity, &request, &account, Page::Alerts, query.t.as_deref()).await {
-        Ok(guest) => page(&identity, &alerts, &guest, vec![]).await,
+        Ok(guest) => page(&identity, &alerts, &guest, &request, vec![]).await,
         Err(response) => response,
     }
 }
 
 /// The page as it stands, with what went wrong.
-async fn page(identity: &Identity, alerts: &Alerts, guest: &Guest, faults: Vec<FieldFault>) -> HttpResponse {
-    let binding = match identity.binding(guest.visit.account(), guest.visit.follower()).await {
+async fn page(
+    identity: &Identity,
+    alerts: &Alerts,
+    guest: &Guest,
+    request: &HttpRequest,
+    faults: Vec<FieldFault>,
+) -> HttpResponse {
+    let (account, follower) = (guest.visit.account(), guest.visit.follower());
+    let binding = match identity.binding(account, follower).await {
         Ok(Some(binding)) => binding,
         Ok(None) => return Notice::not_bound(&guest.frame).respond(StatusCode::FORBIDDEN),
         Err(error) => return failure(&guest.frame, &IdentityError::Store(error)),
     };
-    match alerts.history(&binding).await {
-        Ok(past) => {
-            let ceiling = identity.config().alerts.silence_ceiling;
-            pages::alerts(&guest.frame, &binding, &past, ceiling, faults)
-        }
-        Err(error) => failure(&guest.frame, &IdentityError::Store(error)),
-    }
+    let read = futures::future::try_join(alerts.history(&binding), alerts.consents(account, follower));
+    let (past, consents) = match read.await {
+        Ok(read) => read,
+        Err(error) => return failure(&guest.frame, &IdentityError::Store(error)),
+    };
+    let config = identity.config();
+    let base = config.server.public_url.as_str().trim_end_matches('/');
+    let url = format!("{base}{}", request.uri());
+    // The rest of the page does not wait for a WeChat that does not answer.
+    let sdk = match consents.is_empty() {
+        true => None,
+        false => tokio::time::timeout(SDK_TIMEOUT, alerts.page_config(account, &url)).await.ok().flatten(),
+    };
+    let page = AlertsPage {
+        binding: &binding,
+        past: &past,
+        ceiling: config.alerts.silence_ceiling,
+        consents: &consents,
+        sdk: sdk.as_ref(),
+    };
+    pages::alerts(&guest.frame, &page, faults)
 }
 
 pub(super) async fn submit(
@@ -66,50 +91,38 @@ pub(super) async fn submit(
 ) -> HttpResponse {
     let (account, step) = path.into_inner();
     let chosen = form.into_inner();
-    let guest = match admit(&identity, &request, &account, &chosen.csrf).await {
+    let mut guest = match admit(&identity, &request, &account, &chosen.csrf).await {
         Ok(guest) => guest,
         Err(response) => return response,
     };
-    let (account, follower) = (guest.visit.account(), guest.visit.follower());
-    let binding = match identity.binding(account, follower).await {
-        Ok(Some(binding)) => binding,
-        Ok(None) => return Notice::not_bound(&guest.frame).respond(StatusCode::FORBIDDEN),
-        Err(error) => return failure(&guest.frame, &IdentityError::Store(error)),
-    };
-    let ceiling = identity.config().alerts.silence_ceiling;
     let change = match step.as_str() {
-        "card" => of_card(&binding, &chosen, ceiling),
+        "card" => of_card(&chosen),
         "quiet" => of_quiet(&chosen),
         _ => return Notice::not_found().respond(StatusCode::NOT_FOUND),
     };
     match change {
-        Err(fault) => page(&identity, &alerts, &guest, vec![fault]).await,
-        Ok(change) => match identity.change_alerts(account, follower, &change).await {
-            Ok(_) => see_other(&guest.frame, "alerts"),
+        Err(fault) => page(&identity, &alerts, &guest, &request, vec![fault]).await,
+        Ok(change) => match identity.change_alerts_on_page(&mut guest.visit, change).await {
+            Ok(Changed::Now) => see_other(&guest.frame, Page::Alerts.path()),
+            Ok(Changed::AfterCode) => see_other(&guest.frame, Page::StepUp.path()),
+            Ok(Changed::NotBound) => Notice::not_bound(&guest.frame).respond(StatusCode::FORBIDDEN),
             Err(error) => failure(&guest.frame, &error),
         },
     }
 }
 
-/// A change of one card. What silences more than the bank lets pass without a code is left to the chat, which asks for
-/// one.
-fn of_card(binding: &Binding, chosen: &Chosen, ceiling: Money) -> Result<AlertChange, FieldFault> {
-    let fault = |text: String| FieldFault { field: "threshold", text };
+/// A change of one card.
+fn of_card(chosen: &Chosen) -> Result<AlertChange, FieldFault> {
     let threshold = chosen.threshold.trim().trim_end_matches('元');
-    let amount = Money::parse(threshold, "CNY").ok().filter(|amount| amount.minor() >= 0);
-    let amount = amount.ok_or_else(|| fault("请填写金额，例如 100；填 0 表示每一笔都提醒".to_owned()))?;
-    let before = binding.alerts_of(&chosen.card_id);
-    let raises = amount.minor() > before.threshold_fen;
-    if raises && amount.minor() > ceiling.minor() {
-        let most = ceiling.display();
-        return Err(fault(format!("本页最高可设{most}；更高的金额请回到对话，回复“提醒起点”办理")));
-    }
+    let amount = Money::parse(threshold, "CNY").ok().map(Money::minor);
+    let amount = amount.filter(|fen| (0..=THRESHOLD_FEN_MAX).contains(fen));
+    let text = "请填写0元到10万元之间的金额，例如 100；填 0 表示每一笔都提醒".to_owned();
+    let threshold_fen = amount.ok_or(FieldFault { field: "threshold", text })?;
     Ok(AlertChange {
         card_id: Some(chosen.card_id.clone()),
-        // Off is not to be had here: a forged or careless form must not silence a card.
-        on: (chosen.on == "yes").then_some(true),
+        on: Some(chosen.on == "yes"),
         hide_amounts: Some(chosen.hide_amounts == "yes"),
-        threshold_fen: Some(amount.minor()),
+        threshold_fen: Some(threshold_fen),
         quiet: None,
     })
 }

@@ -12,7 +12,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use askama::Template;
 
-pub(super) use alerts::alerts;
+pub(super) use alerts::{AlertsPage, alerts};
 pub(super) use apply::{Step, done as apply_done, progress};
 pub(super) use bind::{code as bind_code, done as bind_done, start as bind_start};
 pub(super) use purchase::{PurchasePage, purchase};
@@ -25,6 +25,7 @@ use super::ASSETS_VERSION;
 use crate::config::Account;
 use crate::identity::checks::FieldFault;
 use crate::identity::{ApplyFault, BindFault, CoreFault, Identity, Refusal};
+use crate::wechat::api::PageConfig;
 
 /// What every page of an account has around it.
 #[derive(Clone)]
@@ -75,6 +76,16 @@ impl Frame {
 
 /// Renders a page and gives it the headers that every page has.
 fn respond(frame: &Frame, status: StatusCode, page: &impl Template) -> HttpResponse {
+    respond_using(frame, status, page, None)
+}
+
+/// The same for a page that uses WeChat's JS-SDK, whose tags are drawn in frames of WeChat's.
+fn respond_using(
+    frame: &Frame,
+    status: StatusCode,
+    page: &impl Template,
+    sdk: Option<&PageConfig>,
+) -> HttpResponse {
     let html = match page.render() {
         Ok(html) => html,
         Err(error) => {
@@ -82,9 +93,13 @@ fn respond(frame: &Frame, status: StatusCode, page: &impl Template) -> HttpRespo
             return HttpResponse::InternalServerError().finish();
         }
     };
+    let (script, frames) = match sdk {
+        Some(config) => (config.sdk.as_str(), "frame-src https://*.qq.com; "),
+        None => ("", ""),
+    };
     let policy = format!(
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
-         base-uri 'none'; frame-ancestors {}",
+        "default-src 'none'; style-src 'self'; script-src 'self' {script}; img-src 'self'; form-action 'self'; \
+         {frames}base-uri 'none'; frame-ancestors {}",
         frame.ancestors
     );
     HttpResponse::build(status)

@@ -2,6 +2,7 @@
 
 import { bubble, make, paintInitials, timeLine } from "/phone/static/bubbles.js";
 import { EVENTS } from "/phone/static/events.js";
+import { answerPage } from "/phone/static/subscribe.js";
 import { forget, inspect, reveal, showAllowance, startInspector } from "/phone/static/inspector.js";
 
 const ENTRIES_MAX = 2000;
@@ -433,6 +434,8 @@ window.addEventListener("message", (event) => {
   }
   if (event.data?.kind === "phone.close") {
     closePage();
+  } else if (event.data?.kind === "phone.config" || event.data?.kind === "phone.subscribe") {
+    answerPage(frame, event.data, { account, accountName, openSheet, closeSheet, act });
   } else if (event.data?.kind === "phone.who" && event.origin === location.origin) {
     event.source.postMessage({ kind: "phone.user", account, openid }, location.origin);
   }

@@ -86,6 +86,12 @@ impl Notices {
         Self(taken_over.map(notice).collect())
     }
 
+    /// What a page of the account may offer.
+    pub(crate) fn offered(&self) -> Vec<Value> {
+        let view = |notice: &Notice| json!({ "id": notice.id, "title": notice.title, "is_long_term": notice.is_long_term });
+        self.0.iter().map(view).collect()
+    }
+
     /// Whether the account has this template, and whether one acceptance is for long.
     pub(crate) fn is_long_term(&self, id: &str) -> Option<bool> {
         self.0.iter().find(|notice| notice.id == id).map(|notice| notice.is_long_term)

@@ -41,6 +41,11 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
+    /// The ticket that signs pages, while it lasts.
+    pub(crate) fn ticket(&self, now: UnixMs) -> Option<&str> {
+        self.ticket.as_ref().filter(|ticket| now < ticket.until).map(|ticket| ticket.text.as_str())
+    }
+
     /// All tokens end now.
     pub(crate) fn expire(&mut self, now: UnixMs) {
         for token in self.stable.iter_mut().chain(&mut self.classic).chain(&mut self.former) {

@@ -29,6 +29,31 @@ addEventListener("pageshow", () => {
 // The summary of what is wrong is read first; its links lead to the fields.
 document.querySelector(".alert")?.focus();
 
+// Consent to notices is WeChat's to ask for. Where it cannot draw its button, the hint beside it stays.
+for (const box of document.querySelectorAll("[data-sdk]")) {
+  const { sdk, appId, timestamp, nonce, signature, back } = box.dataset;
+  const script = document.createElement("script");
+  script.src = sdk;
+  script.addEventListener("load", () => {
+    wx.config({
+      debug: false, appId, timestamp: Number(timestamp), nonceStr: nonce, signature,
+      jsApiList: ["closeWindow"], openTagList: ["wx-open-subscribe"],
+    });
+    wx.ready(() => { box.querySelector("[data-old]").hidden = true; });
+  });
+  const tellOld = () => { box.querySelector("[data-old]").hidden = false; };
+  document.addEventListener("WeixinOpenTagsError", tellOld);
+  for (const tag of box.querySelectorAll("wx-open-subscribe")) {
+    // WeChat tells the bank itself; a moment later the page shows what it heard.
+    tag.addEventListener("success", () => {
+      box.querySelector("[data-chosen]").hidden = false;
+      setTimeout(() => location.assign(back), 1500);
+    });
+    tag.addEventListener("error", tellOld);
+  }
+  document.head.append(script);
+}
+
 // Inside WeChat the page can close itself.
 const offerClosing = () => {
   for (const button of document.querySelectorAll("[data-close]")) {
