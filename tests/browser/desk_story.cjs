@@ -151,7 +151,7 @@ async function story({ demo, pages, step }) {
     await pages.two.locator("#looking", { hasText: demo.staff.admin.name }).waitFor();
   });
   await step("robot-suggests", pages.two, async () => {
-    await customer.say("客服电话");
+    await customer.say("账单日和还款日有什么区别");
     await pages.two.locator("#guesses .guess").first().waitFor();
     const offered = await pages.two.locator("#guesses .guess span").first().innerText();
     await pages.two.locator("#answer").press("Alt+1");
@@ -230,8 +230,76 @@ async function harm({ demo, pages, step }) {
   }
 }
 
-const windows = { phone: [420, 860], one: [1440, 900], two: [1440, 900], boss: [1440, 900] };
+/** An agent without a mouse, from the door to the end of a case; the page speaks English. */
+async function byKeys({ demo, pages, step }) {
+  const page = pages.keys;
+  const [first] = demo.agents;
+  const customer = await Customer.follow(new URL(demo.urls.phone).origin, "李女士");
+  const type = (text) => page.keyboard.type(text);
+  const press = (key) => page.keyboard.press(key);
+  const focused = (id) => page.waitForFunction((wanted) => document.activeElement?.id === wanted, id);
+  await step("signed-in-by-keys", page, async () => {
+    await page.goto(`${demo.urls.desk}/sign-in?lang=en`);
+    await focused("name");
+    await type(first.name);
+    await press("Tab");
+    await type(first.password);
+    await press("Enter");
+    await page.locator("#queue").waitFor();
+  });
+  await step("answered-by-keys", page, async () => {
+    await customer.say("转人工");
+    await page.locator("#queue .entry").waitFor();
+    await press("Alt+n");
+    await page.locator("#composer").waitFor();
+    await press("Alt+r");
+    await focused("answer");
+    await type("Hello, how can I help?");
+    await press("Enter");
+    await customer.wait((entry) => entry.text === "Hello, how can I help?");
+  });
+  await step("passed-on-and-taken-back-by-keys", page, async () => {
+    await press("Alt+t");
+    await page.locator("#transfer-dialog[open]").waitFor();
+    const skills = await page.locator("#transfer-dialog [data-skill]").allInnerTexts();
+    hold(skills.includes("Fraud"), `the groups are in English: ${skills}`);
+    for (const skill of skills.slice(skills.indexOf(await focusedText(page)))) {
+      if (skill === "Fraud") break;
+      await press("Tab");
+    }
+    hold((await focusedText(page)) === "Fraud", "Tab walks through the groups");
+    await press("Enter");
+    await page.locator("#nothing").waitFor();
+    await page.locator("#queue .entry", { hasText: "Fraud" }).waitFor();
+    await press("Alt+n");
+    await page.locator("#composer").waitFor();
+  });
+  await step("ended-by-keys", page, async () => {
+    await press("Alt+e");
+    await page.locator("#finish-dialog[open]").waitFor();
+    await press("Enter");
+    await page.locator("#nothing").waitFor();
+    await customer.wait((entry) => JSON.stringify(entry).includes("满意吗"));
+  });
+  await step("nothing-is-left-in-chinese", page, async () => {
+    const shown = await page.evaluate(() => {
+      const names = [...document.querySelectorAll("[placeholder], [title], [aria-label]")]
+        .flatMap((one) => [one.placeholder, one.title, one.ariaLabel]);
+      // What the bank's own files call things is theirs; a language's own name is written in it.
+      return [document.body.innerText.replaceAll("中文", ""), ...names].join("\n");
+    });
+    const chinese = shown.match(/[\u4e00-\u9fff][^\n]*/g) ?? [];
+    hold(chinese.length === 0, `the English desk says: ${chinese.join(" | ")}`);
+  });
+}
+
+function focusedText(page) {
+  return page.evaluate(() => document.activeElement?.innerText);
+}
+
+const windows = { phone: [420, 860], one: [1440, 900], two: [1440, 900], boss: [1440, 900], keys: [1440, 900] };
 play({ windows, waitMs: WAIT_MS }, async (stage) => {
   await story(stage);
+  await byKeys(stage);
   await harm(stage);
 });
