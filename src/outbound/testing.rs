@@ -12,14 +12,12 @@ use url::Url;
 use super::{Apis, Outbound};
 use crate::clock::SystemRandom;
 use crate::config::{self, Config};
-use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
-use crate::domain::card::{Card, CardTail};
-use crate::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
-use crate::domain::secret::{Personal, Secret};
+use crate::domain::ids::{AccountId, FollowerKey, Openid};
+use crate::domain::secret::Secret;
 use crate::domain::time::UnixMs;
 use crate::domain::window::UserAction;
-use crate::store::testing::TestStore;
+use crate::store::testing::{self, TestStore};
 use crate::store::{Commit, Store, Write};
 use crate::wechat::api::Api;
 use crate::wechat::token::MemoryShelf;
@@ -203,19 +201,10 @@ impl World {
     ) -> FollowerKey {
         let follower = self.meet(openid).await;
         let binding = Binding {
-            customer: CustomerId::parse(customer).unwrap(),
-            name_masked: Personal::new(""),
-            cards: vec![Card {
-                card_id: "K1".to_owned(),
-                tail: CardTail::parse("1234").unwrap(),
-                product: "金卡".to_owned(),
-            }],
-            default_card: "K1".to_owned(),
             alerts,
             hide_amounts,
-            settings: AlertSettings::default(),
-            bound: UnixMs(1),
             source: BindingSource::Import,
+            ..testing::bound(customer, "", UnixMs(1))
         };
         self.commit(vec![self.store().add_binding(&self.account(), follower, &binding).unwrap()]).await;
         follower

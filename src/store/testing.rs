@@ -8,7 +8,11 @@ use zeroize::Zeroizing;
 
 use super::{Statement, Store, Write};
 use crate::clock::{ManualClock, SeededRandom, SharedRandom, SystemRandom};
-use crate::domain::secret::Secret;
+use crate::domain::alert_settings::AlertSettings;
+use crate::domain::binding::{Binding, BindingSource};
+use crate::domain::card::{Card, CardTail};
+use crate::domain::ids::CustomerId;
+use crate::domain::secret::{Personal, Secret};
 use crate::domain::time::UnixMs;
 use crate::keys::SoftKeys;
 
@@ -92,4 +96,23 @@ async fn fresh_postgres() -> Option<String> {
         .await
         .expect("a database of its own");
     Some(format!("{server}/{name}"))
+}
+
+/// Somebody who bound himself on the page, with one card: 金卡, tail 1234.
+pub(crate) fn bound(customer: &str, name_masked: &str, bound: UnixMs) -> Binding {
+    Binding {
+        customer: CustomerId::parse(customer).expect("a customer's reference"),
+        name_masked: Personal::new(name_masked),
+        cards: vec![Card {
+            card_id: "K1".to_owned(),
+            tail: CardTail::parse("1234").expect("four digits"),
+            product: "金卡".to_owned(),
+        }],
+        default_card: "K1".to_owned(),
+        alerts: true,
+        hide_amounts: false,
+        settings: AlertSettings::default(),
+        bound,
+        source: BindingSource::Page,
+    }
 }

@@ -1,6 +1,6 @@
 //! A database arrives whole on the other engine, whatever stops it on the way.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
@@ -119,6 +119,16 @@ async fn a_database_arrives_whole_on_either_engine() {
     }
 }
 
+/// An export of many followers, from the embedded database.
+async fn exported() -> (tempfile::TempDir, PathBuf) {
+    let test = stores().await.swap_remove(0);
+    fill(&test).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    export(&test.url(), &out, START, |_| {}).await.unwrap();
+    (folder, out)
+}
+
 /// Imports until this many rows have been told, and is dropped there, as by `kill`.
 async fn stopped_after(url: &Secret, from: &Path, rows_max: u64) -> bool {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -141,11 +151,7 @@ async fn stopped_after(url: &Secret, from: &Path, rows_max: u64) -> bool {
 
 #[tokio::test]
 async fn an_import_that_was_stopped_goes_on_where_it_stood() {
-    let test = stores().await.swap_remove(0);
-    fill(&test).await;
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    export(&test.url(), &out, START, |_| {}).await.unwrap();
+    let (folder, out) = exported().await;
     for target in empty_databases(&folder).await {
         let mut stops = 0;
         while stopped_after(&target, &out, 300).await {
@@ -166,11 +172,7 @@ async fn an_import_that_was_stopped_goes_on_where_it_stood() {
 
 #[tokio::test]
 async fn other_rows_another_key_a_damaged_line_and_half_an_export_are_refused() {
-    let test = stores().await.swap_remove(0);
-    fill(&test).await;
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    export(&test.url(), &out, START, |_| {}).await.unwrap();
+    let (folder, out) = exported().await;
     for target in empty_databases(&folder).await {
         let other_key = import(&target, &out, &keys(41), |_| {}).await;
         assert!(matches!(other_key, Err(TransferError::OtherKey(_))));

@@ -1,26 +1,10 @@
 //! Beyond the mask: who may look, and what is kept of it.
 
 use super::*;
-use crate::domain::alert_settings::AlertSettings;
-use crate::domain::binding::{Binding, BindingSource};
-use crate::domain::card::{Card, CardTail};
+use crate::store::testing;
 
 async fn bound(test: &TestStore) {
-    let binding = Binding {
-        customer: CustomerId::parse("C10001").unwrap(),
-        name_masked: Personal::new("张*"),
-        cards: vec![Card {
-            card_id: "K1".to_owned(),
-            tail: CardTail::parse("1234").unwrap(),
-            product: "金卡".to_owned(),
-        }],
-        default_card: "K1".to_owned(),
-        alerts: true,
-        hide_amounts: false,
-        settings: AlertSettings::default(),
-        bound: test.store.clock().now(),
-        source: BindingSource::Page,
-    };
+    let binding = testing::bound("C10001", "张*", test.store.clock().now());
     let write = test.store.add_binding(&AccountId::new("card"), who(), &binding).unwrap();
     test.store.commit(Commit::new(0).with(write)).await.unwrap();
 }

@@ -8,33 +8,14 @@ use zeroize::Zeroizing;
 
 use super::bank::CODE;
 use super::world::{Browser, World, card, worlds};
-use crate::domain::alert_settings::AlertSettings;
-use crate::domain::binding::{Binding, BindingSource};
-use crate::domain::card::{Card, CardTail};
-use crate::domain::ids::CustomerId;
-use crate::domain::secret::Personal;
 use crate::domain::step_up::Proof;
 use crate::identity::Page;
-use crate::store::{Commit, Consent, Conversation};
+use crate::store::{Commit, Consent, Conversation, testing};
 
 /// A follower who is bound and has asked for something that needs a code.
 async fn bound(world: &World, openid: &str, wish: &str) {
     let follower = world.follower(openid);
-    let binding = Binding {
-        customer: CustomerId::parse("C10001").unwrap(),
-        name_masked: Personal::new("张**"),
-        cards: vec![Card {
-            card_id: "K1".to_owned(),
-            tail: CardTail::parse("1234").unwrap(),
-            product: "金卡".to_owned(),
-        }],
-        default_card: "K1".to_owned(),
-        alerts: true,
-        hide_amounts: false,
-        settings: AlertSettings::default(),
-        bound: world.identity.now(),
-        source: BindingSource::Page,
-    };
+    let binding = testing::bound("C10001", "张**", world.identity.now());
     let consent = Consent { text_hash: "00".to_owned(), at: world.identity.now() };
     let mut conversation = Conversation::fresh(card(), follower);
     let dialogue = json!({ "pending_wish": { "service": wish } }).to_string().into_bytes();
