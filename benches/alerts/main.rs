@@ -15,6 +15,8 @@ mod fill;
 mod outside;
 #[path = "../load/process.rs"]
 mod process;
+#[path = "../settings.rs"]
+mod settings;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -392,29 +394,22 @@ fn took(batches: &[Batch]) -> Vec<u32> {
 }
 
 fn configuration(database: &str, folder: &Path, outside: &str) -> String {
-    let master = folder.join("master");
     let fields = r#"{ card = "character_string1", amount = "amount2", time = "time3", merchant = "thing4" }"#;
-    format!(
+    let account = format!(
         r#"
-[server]
-listen = "127.0.0.1:0"
-public_url = "https://wx.bank.example"
-
-[database]
-url = "{database}"
-
-[[accounts]]
-id = "card"
-name = "示例银行信用卡"
 original_id = "{}"
 app_id = "wxalerts01234567"
 app_secret = "alerts-test-secret"
 token = "{}"
 encryption = "plain"
-kind = "service"
 api_base_url = "{outside}"
 oauth_base_url = "{outside}"
-
+"#,
+        outside::ORIGINAL_ID,
+        outside::TOKEN,
+    );
+    let more = format!(
+        r#"
 [accounts.notices.spend]
 template_id = "spend"
 fields = {fields}
@@ -423,23 +418,14 @@ fields = {fields}
 template_id = "declined"
 fields = {fields}
 
-[core]
-base_url = "http://127.0.0.1:9"
-secret = "whsec_bG9hZC10ZXN0LWNvcmUtc2VjcmV0LWxvYWQtdGVzdC0="
-
 [api]
 secrets = ["{}"]
 
 [events]
 url = "{outside}/events"
 secret = "whsec_bG9hZC10ZXN0LWV2ZW50cy1zZWNyZXQtbG9hZC10ZXN0"
-
-[keys]
-master_file = "{}"
 "#,
-        outside::ORIGINAL_ID,
-        outside::TOKEN,
         bank::SECRET,
-        master.display()
-    )
+    );
+    settings::configuration(database, folder, &account, &more)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
 use serde_json::Value;
 
@@ -131,7 +131,7 @@ impl Agent {
                 self.refresh(&heard).await?;
             }
         }
-        Ok(())
+        bail!("its stream ended")
     }
 
     async fn refresh(&self, heard: &Heard) -> anyhow::Result<()> {

@@ -19,6 +19,8 @@ mod outside;
 #[expect(dead_code, reason = "what it uses is not measured here")]
 #[path = "../load/process.rs"]
 mod process;
+#[path = "../settings.rs"]
+mod settings;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -142,6 +144,7 @@ async fn talk(load: &Load, customers: &Customers, agents: Vec<Arc<Agent>>) -> an
     let count = load.rate * load.seconds;
     let began = Instant::now();
     let mut pushes = JoinSet::new();
+    let mut taken = 0;
     for number in 1..=count {
         let due = began + Duration::from_micros((number - 1) * 1_000_000 / load.rate);
         tokio::time::sleep_until(due.into()).await;
@@ -150,18 +153,24 @@ async fn talk(load: &Load, customers: &Customers, agents: Vec<Arc<Agent>>) -> an
         heard.left(number);
         pushes.spawn(async move { customers.say(whose, &format!("M{number}"), number).await });
         while let Some(ended) = pushes.try_join_next() {
-            ended??;
+            taken += u64::from(ended??);
         }
     }
     while let Some(ended) = pushes.join_next().await {
-        ended??;
+        taken += u64::from(ended??);
     }
-    heard.all_shown(count, PATIENCE).await?;
+    tokio::select! {
+        shown = heard.all_shown(taken, PATIENCE) => shown?,
+        Some(page) = pages.join_next() => page?.context("an agent's page broke")?,
+    }
     pages.abort_all();
+    let refused = count - taken;
+    ensure!(load.no_bounds || refused == 0, "{refused} customers were told that the house is busy");
     let ways = heard.ways();
     let p99 = quantile(&ways, 0.99);
     tell!(
-        "{} agents, {} messages/s for {} s: from WeChat's push to the agent's screen p50 {:.0} ms, p99 {p99:.0} ms, longest {:.0} ms",
+        "{} agents, {} messages/s for {} s: from WeChat's push to the agent's screen p50 {:.0} ms, p99 {p99:.0} ms, longest {:.0} ms; \
+         {refused} were told that the house is busy",
         load.agents,
         load.rate,
         load.seconds,
@@ -222,8 +231,9 @@ struct Customers {
 }
 
 impl Customers {
-    /// One push in plain mode, to an instance that is not always the agent's.
-    async fn say(&self, customer: usize, text: &str, number: u64) -> anyhow::Result<()> {
+    /// One push in plain mode, to an instance that is not always the agent's. Tells whether it was taken: under too much
+    /// load the customer is told so instead.
+    async fn say(&self, customer: usize, text: &str, number: u64) -> anyhow::Result<bool> {
         let base = &self.bases[(customer / 2) % self.bases.len()];
         let (timestamp, nonce) = (seconds().to_string(), number.to_string());
         let mut parts = [outside::TOKEN, timestamp.as_str(), nonce.as_str()];
@@ -241,9 +251,10 @@ impl Customers {
              <Content><![CDATA[{text}]]></Content><MsgId>{message}</MsgId></xml>",
             outside::ORIGINAL_ID
         );
-        let status = self.client.post(url).body(body).send().await?.status();
+        let response = self.client.post(url).body(body).send().await?;
+        let status = response.status();
         ensure!(status.is_success(), "a push was answered {status}");
-        Ok(())
+        Ok(response.text().await? == "success")
     }
 }
 
@@ -289,42 +300,25 @@ fn serve(folder: &Path, number: usize, database: &str, wechat: &str) -> anyhow::
 }
 
 fn configuration(database: &str, folder: &Path, wechat: &str) -> String {
-    format!(
+    let account = format!(
         r#"
-[server]
-listen = "127.0.0.1:0"
-public_url = "http://127.0.0.1"
-
-[staff]
-second_factor = []
-
-[database]
-url = "{database}"
-
-[[accounts]]
-id = "card"
-name = "示例银行信用卡"
 original_id = "{}"
 app_id = "wxdeskload012345"
 app_secret = "desk-test-secret"
 token = "{}"
 encryption = "plain"
-kind = "service"
 api_base_url = "{wechat}"
 oauth_base_url = "{wechat}"
-
-[core]
-base_url = "http://127.0.0.1:9"
-secret = "whsec_bG9hZC10ZXN0LWNvcmUtc2VjcmV0LWxvYWQtdGVzdC0="
-
-[api]
-secrets = ["whsec_ZGVzay1sb2FkLXRlc3QtYXBpLXNlY3JldC1sb2FkLXRlc3Q="]
-
-[keys]
-master_file = "{}"
 "#,
         outside::ORIGINAL_ID,
         outside::TOKEN,
-        folder.join("master").display()
-    )
+    );
+    let more = r#"
+[staff]
+second_factor = []
+
+[api]
+secrets = ["whsec_ZGVzay1sb2FkLXRlc3QtYXBpLXNlY3JldC1sb2FkLXRlc3Q="]
+"#;
+    settings::configuration(database, folder, &account, more)
 }

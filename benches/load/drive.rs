@@ -177,8 +177,7 @@ impl Road {
         let answer = tokio::time::timeout(REPLY_WITHIN, connection.exchange(&self.pushes[at].request)).await;
         let failure = match answer {
             Ok(Ok(body)) => {
-                let micros = u32::try_from(from.elapsed().as_micros()).unwrap_or(u32::MAX);
-                self.answers.borrow_mut()[at] = Some((body, micros));
+                self.answers.borrow_mut()[at] = Some((body, super::figures::micros(from.elapsed())));
                 return true;
             }
             Ok(Err(error)) => error.to_string(),

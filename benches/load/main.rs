@@ -6,10 +6,14 @@
 #![expect(clippy::float_arithmetic, reason = "figures for people")]
 
 mod drive;
+#[path = "../alerts/figures.rs"]
+mod figures;
 mod fill;
 mod floors;
 mod process;
 mod push;
+#[path = "../settings.rs"]
+mod settings;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -19,6 +23,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 use drive::{Pace, Slice, drive};
+use figures::quantile;
 use floors::Floor;
 use process::Server;
 use push::{Maker, Push};
@@ -397,13 +402,6 @@ impl Target {
     }
 }
 
-/// In milliseconds, of sorted microseconds.
-fn quantile(sorted: &[u32], share: f64) -> f64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-    let at = ((sorted.len().saturating_sub(1)) as f64 * share).round() as usize;
-    f64::from(sorted.get(at).copied().unwrap_or_default()) / 1e3
-}
-
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
@@ -414,43 +412,25 @@ fn millis(duration: Duration) -> f64 {
 }
 
 fn configuration(database: &str, folder: &Path) -> String {
-    let master = folder.join("master");
-    format!(
+    let account = format!(
         r#"
-[server]
-listen = "127.0.0.1:0"
-public_url = "https://wx.bank.example"
-
-[database]
-url = "{database}"
-
-[[accounts]]
-id = "card"
-name = "示例银行信用卡"
 original_id = "{}"
 app_id = "{}"
 app_secret = "load-test-secret"
 token = "{}"
 encoding_aes_key = "{}"
 encryption = "safe"
-kind = "service"
 api_base_url = "http://127.0.0.1:9"
 oauth_base_url = "http://127.0.0.1:9"
-
-[core]
-base_url = "http://127.0.0.1:9"
-secret = "whsec_bG9hZC10ZXN0LWNvcmUtc2VjcmV0LWxvYWQtdGVzdC0="
-
-[api]
-secrets = ["whsec_bG9hZC10ZXN0LWFwaS1zZWNyZXQtbG9hZC10ZXN0LS0="]
-
-[keys]
-master_file = "{}"
 "#,
         push::ORIGINAL_ID,
         push::APP_ID,
         push::TOKEN,
         push::AES_KEY,
-        master.display()
-    )
+    );
+    let more = r#"
+[api]
+secrets = ["whsec_bG9hZC10ZXN0LWFwaS1zZWNyZXQtbG9hZC10ZXN0LS0="]
+"#;
+    settings::configuration(database, folder, &account, more)
 }
