@@ -175,8 +175,12 @@ impl Adviser for Advice {
         let Some(account) = self.config.account(account.as_str()) else { return vec![] };
         let robots = self.robots.load();
         let robot = robots.of(&account.id);
-        let candidates = robot.understanding().rank(text).candidates;
-        let services = candidates.iter().filter_map(|candidate| robot.catalogue().get(&candidate.id));
+        let ranked = robot.understanding().rank(text);
+        // What none of our services means is nothing that the robot could answer: it is not offered to be sent.
+        if ranked.decision == Decision::Refuse {
+            return vec![];
+        }
+        let services = ranked.candidates.iter().filter_map(|candidate| robot.catalogue().get(&candidate.id));
         let guesses = services.filter_map(|service| {
             let said = dialogue::Said::Key(service.id().to_owned());
             let reachable = !service.needs_binding() || binding.is_some();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Desk;
-use super::actions::DeskError;
+use super::error::DeskError;
 use crate::domain::binding::Binding;
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::transaction::Transaction;

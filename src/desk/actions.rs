@@ -4,10 +4,11 @@
 use serde_json::{Value, json};
 
 use super::Desk;
+use super::by::{By, Receipt};
+use super::error::DeskError;
 use super::tend::SYSTEM;
-use super::wording::Objection;
 use crate::domain::case::{CaseState, CloseReason};
-use crate::domain::conversation::{DoesNotApply, Happening};
+use crate::domain::conversation::Happening;
 use crate::domain::ids::CustomerId;
 use crate::domain::mask;
 use crate::domain::secret::Personal;
@@ -24,77 +25,6 @@ use crate::wechat::text::{NotSendable, Text};
 const TRIES_MAX: usize = 16;
 /// Longest key of an answer.
 const ANSWER_ID_BYTES_MAX: usize = 64;
-
-/// Why an action did not happen.
-#[derive(Debug, thiserror::Error)]
-pub enum DeskError {
-    /// No case has this id, or the reader may not see it.
-    #[error("there is no such case")]
-    NoSuchCase,
-    /// Another agent has it.
-    #[error("another agent has the case")]
-    Taken,
-    /// The case is not, or not any more, with this agent.
-    #[error("the case is not with you")]
-    NotYours,
-    /// The case is over, or the customer left the queue.
-    #[error("the case is over")]
-    Over,
-    /// WeChat lets nobody write: the customer has not written within 48 hours.
-    #[error("the message window is closed")]
-    WindowClosed,
-    /// The messages of this window are used up or on their way.
-    #[error("no messages are left in the window")]
-    WindowSpent,
-    /// An answer without words.
-    #[error("the answer is empty")]
-    Empty,
-    /// Longer than WeChat takes.
-    #[error("the answer has more than {} bytes", Text::BYTES_MAX)]
-    TooLong,
-    /// He has as many cases as he may.
-    #[error("you have as many cases as you may have")]
-    Full,
-    /// The case is of a group that he does not serve.
-    #[error("the case is of another group")]
-    OtherGroup,
-    /// Only supervisors may.
-    #[error("only supervisors may do this")]
-    NotAllowed,
-    /// Whom the case shall go to is not signed in, or does not serve its account.
-    #[error("this agent cannot take the case now")]
-    NotThere,
-    /// The window is open: say it, instead of leaving it for later.
-    #[error("the message window is open")]
-    WindowOpen,
-    /// The text says what agents must not say.
-    #[error("the text holds what must not be said")]
-    Objected(Objection),
-    /// The file is of no kind or size that can be sent.
-    #[error("the file cannot be sent")]
-    Unsendable,
-    /// WeChat did not take or give the file.
-    #[error("WeChat did not do it")]
-    Wechat,
-    /// A reason, group or key that does not exist.
-    #[error("unknown choice")]
-    UnknownChoice,
-    /// Too many changes at the same time.
-    #[error("too many changes at the same time")]
-    Busy,
-    /// The browser sent the same answer twice.
-    #[error("the answer was sent already")]
-    Repeated,
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<DoesNotApply> for DeskError {
-    fn from(_: DoesNotApply) -> Self {
-        Self::Over
-    }
-}
 
 /// An answer that is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,21 +46,28 @@ impl Desk {
     ///
     /// # Errors
     /// [`DeskError::Taken`] when another agent was first, [`DeskError::Full`] when he has as many as he may.
-    pub async fn claim(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
+    pub async fn claim(&self, by: impl Into<By<'_>>, case_id: &str) -> Result<(), DeskError> {
+        let By { session, receipt } = by.into();
         self.reachable(session, case_id).await?;
         let agent = self.agent(&session.name).await?;
-        self.take(&session.name, &agent, case_id).await
+        self.take(&session.name, &agent, case_id, receipt).await
     }
 
     /// The same for an agent who is known to serve the account, by his own doing or by the desk's.
-    pub(super) async fn take(&self, name: &str, agent: &DeskAgent, case_id: &str) -> Result<(), DeskError> {
+    pub(super) async fn take(
+        &self,
+        name: &str,
+        agent: &DeskAgent,
+        case_id: &str,
+        receipt: Receipt<'_>,
+    ) -> Result<(), DeskError> {
         let customer = self.customer_of(case_id).await?;
         let has = self.store.agents_cases(name, CaseState::WithAgent, agent.capacity.max(1)).await?;
         let is_full = u32::try_from(has.len()).unwrap_or(u32::MAX) >= agent.capacity;
         self.change(case_id, |case, conversation| {
             let is_his = case.claimed_by.as_deref() == Some(name);
             if case.state == CaseState::WithAgent && is_his {
-                return Ok((vec![], ()));
+                return Ok((receipt.writes(None)?, ()));
             }
             let happening = match case.state {
                 CaseState::Waiting => Happening::Claim,
@@ -138,7 +75,7 @@ impl Desk {
                 CaseState::WithAgent | CaseState::WrapUp => return Err(DeskError::Taken),
                 CaseState::Closed | CaseState::Rated => return Err(DeskError::Over),
             };
-            if !agent.serves(&case.skill) {
+            if !self.may_take(agent, case) {
                 return Err(DeskError::OtherGroup);
             }
             if is_full {
@@ -150,6 +87,7 @@ impl Desk {
             writes.push(self.note(conversation, json!({ "what": "claimed", "agent": name }))?);
             writes.push(self.audited_as(name, "case_claimed", case)?);
             writes.extend(self.speak.event("case_handed_over", &case.account, customer.as_ref(), data)?);
+            writes.extend(receipt.writes(None)?);
             Ok((writes, ()))
         })
         .await
@@ -162,15 +100,17 @@ impl Desk {
     /// When the case is not with this agent, nothing may be sent, or the text does not do.
     pub async fn answer(
         &self,
-        session: &Session,
+        by: impl Into<By<'_>>,
         case_id: &str,
         answer_id: &str,
         text: &str,
     ) -> Result<Answered, DeskError> {
+        let By { session, receipt } = by.into();
         let Worded { text, masked } = self.worded(text)?;
         let content = json!({ "kind": "text", "text": text.reveal() });
         let message = CustomMessage::Text(text);
-        let seq = self.say(session, case_id, answer_id, &message, &content, |_| Ok(vec![])).await?;
+        let along = |entry: &Message| receipt.writes(Some(Answered { seq: entry.seq, masked }));
+        let seq = self.say(session, case_id, answer_id, &message, &content, along).await?;
         Ok(Answered { seq, masked })
     }
 
@@ -270,10 +210,11 @@ impl Desk {
     /// When the case is not with this agent, or the reason is not his to choose.
     pub async fn close(
         &self,
-        session: &Session,
+        by: impl Into<By<'_>>,
         case_id: &str,
         reason: Option<CloseReason>,
     ) -> Result<(), DeskError> {
+        let By { session, receipt } = by.into();
         if reason.is_some_and(|reason| !reason.is_agents_choice()) {
             return Err(DeskError::UnknownChoice);
         }
@@ -283,7 +224,9 @@ impl Desk {
             if !is_owner(case, session) {
                 return Err(DeskError::NotYours);
             }
-            self.closing(case, conversation, reason, &session.name, customer.as_ref())
+            let mut writes = self.closing(case, conversation, reason, &session.name, customer.as_ref())?;
+            writes.extend(receipt.writes(None)?);
+            Ok((writes, ()))
         })
         .await
     }
@@ -292,7 +235,8 @@ impl Desk {
     ///
     /// # Errors
     /// When the case is not with this agent.
-    pub async fn return_to_bot(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
+    pub async fn return_to_bot(&self, by: impl Into<By<'_>>, case_id: &str) -> Result<(), DeskError> {
+        let By { session, receipt } = by.into();
         self.reachable(session, case_id).await?;
         let customer = self.customer_of(case_id).await?;
         self.change(case_id, |case, conversation| {
@@ -304,6 +248,7 @@ impl Desk {
             writes.push(self.note(conversation, json!({ "what": "returned", "agent": session.name }))?);
             writes.push(self.audited(session, "case_returned", case)?);
             writes.extend(self.over(case, reason, customer.as_ref())?);
+            writes.extend(receipt.writes(None)?);
             Ok((writes, ()))
         })
         .await
@@ -313,7 +258,8 @@ impl Desk {
     ///
     /// # Errors
     /// When the case is not with this agent, or there is no such group.
-    pub async fn transfer(&self, session: &Session, case_id: &str, skill: &str) -> Result<(), DeskError> {
+    pub async fn transfer(&self, by: impl Into<By<'_>>, case_id: &str, skill: &str) -> Result<(), DeskError> {
+        let By { session, receipt } = by.into();
         if self.files.load().groups.get(skill).is_none() {
             return Err(DeskError::UnknownChoice);
         }
@@ -323,6 +269,7 @@ impl Desk {
             with_agent(case, session)?;
             let mut writes = self.requeue(case, conversation, skill, customer.as_ref())?;
             writes.push(self.audited(session, "case_transferred", case)?);
+            writes.extend(receipt.writes(None)?);
             Ok((writes, ()))
         })
         .await
@@ -390,7 +337,7 @@ impl Desk {
         reason: Option<CloseReason>,
         actor: &str,
         customer: Option<&CustomerId>,
-    ) -> Result<(Vec<Write>, ()), DeskError> {
+    ) -> Result<Vec<Write>, DeskError> {
         let mut writes = Vec::new();
         match case.state {
             CaseState::WithAgent => {
@@ -406,7 +353,7 @@ impl Desk {
             CaseState::WrapUp if reason.is_some() => {
                 writes.push(self.store.end_case(case, CaseState::Closed, reason, self.now()));
             }
-            CaseState::WrapUp => return Ok((writes, ())),
+            CaseState::WrapUp => return Ok(writes),
             CaseState::CallBack | CaseState::Waiting => return Err(DeskError::NotYours),
             CaseState::Closed | CaseState::Rated => return Err(DeskError::Over),
         }
@@ -418,7 +365,7 @@ impl Desk {
             }
             writes.extend(self.over(case, reason, customer)?);
         }
-        Ok((writes, ()))
+        Ok(writes)
     }
 
     pub(super) fn requeue(

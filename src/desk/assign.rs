@@ -1,14 +1,15 @@
 //! Who gets whom: the next case of an agent who asks, and cases that come by themselves.
 //!
-//! Among the groups that somebody serves the queue's order decides, so that waiting wins over urgency in the end and
-//! nobody starves. A returning customer waits a little for the agent who knows him. Cases come to the agent with the
+//! Among the groups that somebody serves the queue's order decides, so that waiting wins over urgency in the end; who
+//! has waited too long for his group is anybody's. So nobody starves. A returning customer waits a little for the agent who knows him. Cases come to the agent with the
 //! fewest, and of those to the one who got his last the longest ago.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::actions::DeskError;
-use super::{Desk, external};
+use super::by::Receipt;
+use super::error::DeskError;
+use super::{Desk, Group, external};
 use crate::domain::case::{CaseState, Priority};
 use crate::domain::ids::AccountId;
 use crate::domain::time::UnixMs;
@@ -56,7 +57,7 @@ impl Desk {
                 return Ok(None);
             }
             for case in candidates {
-                match self.take(&session.name, &agent, &case.case_id).await {
+                match self.take(&session.name, &agent, &case.case_id, Receipt::default()).await {
                     Ok(()) => return Ok(Some(case.case_id)),
                     // Another agent, or the customer himself, was quicker.
                     Err(DeskError::Taken | DeskError::Over | DeskError::OtherGroup) => {}
@@ -93,13 +94,29 @@ impl Desk {
         name: &str,
     ) -> Result<Vec<Case>, StoreError> {
         let files = self.files();
-        let mut cases = Vec::new();
-        for group in files.groups.iter().filter(|group| agent.serves(&group.id)) {
-            for state in [CaseState::CallBack, CaseState::Waiting] {
-                cases.extend(self.store.next_cases(account, state, &group.id, name, CONSIDERED).await?);
-            }
-        }
+        let his = |group: &&Group| agent.serves(&group.id) || group.anyone_after.is_some();
+        let queues = files.groups.iter().filter(his).flat_map(|group| {
+            let next = |state| self.store.next_cases(account, state, &group.id, name, CONSIDERED);
+            [next(CaseState::CallBack), next(CaseState::Waiting)]
+        });
+        let mut cases = futures::future::try_join_all(queues).await?.concat();
+        cases.retain(|case| self.may_take(agent, case));
         Ok(cases)
+    }
+
+    /// Whether an agent may take a case: it is of his groups, or it has waited for its own longer than that group lets
+    /// anybody wait, in hours in which the group could have taken it.
+    #[must_use]
+    pub fn may_take(&self, agent: &DeskAgent, case: &Case) -> bool {
+        if agent.serves(&case.skill) {
+            return true;
+        }
+        let files = self.files();
+        let Some(after) = files.groups.get(&case.skill).and_then(|group| group.anyone_after) else {
+            return false;
+        };
+        let since = self.now() - after;
+        case.queued <= since && files.hours.is_open(&case.account, since)
     }
 
     /// The agent for whom a new case waits a little: who talked to the customer last, if he is there.
@@ -155,7 +172,7 @@ impl Desk {
         let mut waiting = self.waiting_for(account, &person.agent, &person.name).await?;
         waiting.sort_by(|one, other| (one.rank, &one.case_id).cmp(&(other.rank, &other.case_id)));
         for case in kept.into_iter().chain(waiting) {
-            match self.take(&person.name, &person.agent, &case.case_id).await {
+            match self.take(&person.name, &person.agent, &case.case_id, Receipt::default()).await {
                 Ok(()) => {
                     person.cases += 1;
                     person.claimed = Some(self.now());

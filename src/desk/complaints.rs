@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Desk;
-use super::actions::DeskError;
+use super::error::DeskError;
 use crate::domain::complaint::Limit;
 use crate::domain::ids::{AccountId, CustomerId};
 use crate::domain::mask;

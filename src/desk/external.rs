@@ -5,7 +5,7 @@
 //! staff name can have, so that an agent of one house never has, sees or gets a case of the other.
 
 use super::Desk;
-use super::actions::DeskError;
+use super::error::DeskError;
 use crate::domain::ids::AccountId;
 use crate::domain::secret::Secret;
 use crate::staff::{Reach, Role, Session};

@@ -23,6 +23,8 @@ pub struct Group {
     pub english: String,
     /// The first answer is promised within this.
     pub answer_within: Duration,
+    /// Who waits longer than this may be taken by anybody, so that nobody waits for ever for a group without people.
+    pub anyone_after: Option<Duration>,
     /// Whether its cases register a complaint.
     pub complaints: bool,
     takes: Vec<String>,
@@ -40,6 +42,8 @@ struct Section {
     #[serde(default)]
     takes: Vec<String>,
     answer_within_s: Spanned<u32>,
+    #[serde(default)]
+    anyone_after_s: Option<Spanned<u32>>,
     #[serde(default)]
     complaints: bool,
 }
@@ -81,6 +85,15 @@ impl Groups {
                     "nobody can answer within 0 seconds".to_owned(),
                 );
             }
+            if let Some(after) = section
+                .anyone_after_s
+                .as_ref()
+                .filter(|after| after.get_ref() < section.answer_within_s.get_ref())
+            {
+                let message =
+                    "anyone_after_s is shorter than answer_within_s: the group would not get its own cases";
+                return fault(after.span().start, message.to_owned());
+            }
             let taken =
                 section.takes.iter().find(|code| groups.iter().any(|group| group.takes.contains(code)));
             if let Some(code) = taken {
@@ -91,6 +104,9 @@ impl Groups {
                 name: section.name,
                 english: section.english,
                 answer_within: Duration::from_secs(u64::from(*section.answer_within_s.get_ref())),
+                anyone_after: section
+                    .anyone_after_s
+                    .map(|after| Duration::from_secs(u64::from(after.into_inner()))),
                 complaints: section.complaints,
                 takes: section.takes,
             });
@@ -147,6 +163,7 @@ mod tests {
             ("", 1, "general"),
             (&format!("{general}[B-1]\nname = 'b'\nenglish = 'b'\nanswer_within_s = 1\n"), 5, "B-1"),
             (&general.replace("= 1", "= 0"), 4, "0 seconds"),
+            (&format!("{}anyone_after_s = 5\n", general.replace("= 1", "= 9")), 5, "shorter"),
             (&format!("{general}takez = ['a']\n"), 5, "takes"),
         ] {
             let fault = Groups::parse(&file(text)).unwrap_err();

@@ -123,7 +123,9 @@ impl Desk {
     /// What changed since the last look; where it did, cases that wait may find their agent, or an agent is free again.
     async fn look_and_assign(&self, found: &mut Found) -> Result<Vec<Hint>, StoreError> {
         let changed = self.look(found).await?;
-        let accounts: HashSet<&AccountId> = changed.iter().map(|hint| &hint.account).collect();
+        // Where an owner stays, only something was said: nobody waits for it and nobody is free by it.
+        let moved = changed.iter().filter(|hint| hint.owner.is_none());
+        let accounts: HashSet<&AccountId> = moved.map(|hint| &hint.account).collect();
         for account in accounts {
             self.assign(account).await?;
         }

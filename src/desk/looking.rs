@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Desk;
+use crate::domain::time::UnixMs;
 use crate::domain::window::UserAction;
 use crate::staff::Session;
 use crate::store::{Commit, CommitError, Conversation, StoreError, Write};
@@ -13,6 +14,8 @@ const LOOKING_FOR: Duration = Duration::from_secs(20);
 const NOTED_EVERY: Duration = Duration::from_secs(8);
 /// Whoever was silent for so long turns to the bot anew when he writes.
 const CONTACT_GAP: Duration = Duration::from_secs(30 * 60);
+/// Turns of somebody who has followed and now does the first thing after it.
+const FOLLOWED_AND_THIS: i64 = 2;
 
 impl Desk {
     /// Notes that somebody reads a case, and tells who else does.
@@ -44,7 +47,10 @@ impl Desk {
         let now = self.now();
         let ledger = &conversation.ledger;
         let last = ledger.message.granted.max(ledger.tap.granted);
-        let anew = conversation.case_id.is_none() && now.since(last) >= CONTACT_GAP;
+        // Following opens a window too, but whoever has only followed has not turned to the bot yet.
+        let only_followed = conversation.turn <= FOLLOWED_AND_THIS && ledger.message.granted == UnixMs(0);
+        let silent = only_followed || now.since(last) >= CONTACT_GAP;
+        let anew = conversation.case_id.is_none() && silent;
         anew.then(|| self.store.begin_contact(&conversation.account, conversation.follower, now))
     }
 }

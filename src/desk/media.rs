@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Desk;
-use super::actions::{DeskError, check_answer_id, with_agent};
+use super::actions::{Answered, check_answer_id, with_agent};
+use super::by::By;
+use super::error::DeskError;
 use crate::staff::Session;
 use crate::store::{Commit, CommitError, Conversation, Message, StoreError, StoredMedia, WantedMedia, Write};
 use crate::wechat::api::{CustomMessage, Media, MediaFile, MediaKind, Typing, content_type_of};
@@ -69,11 +71,12 @@ impl Desk {
     /// As for an answer; [`DeskError::Unsendable`] for what is no picture that WeChat takes.
     pub async fn send_picture(
         &self,
-        session: &Session,
+        by: impl Into<By<'_>>,
         case_id: &str,
         answer_id: &str,
         bytes: Bytes,
     ) -> Result<i64, DeskError> {
+        let By { session, receipt } = by.into();
         check_answer_id(answer_id)?;
         let case = self.reachable(session, case_id).await?;
         if let Some(seq) = self.store.desk_answer(case_id, answer_id).await? {
@@ -98,7 +101,9 @@ impl Desk {
                 due: entry.at,
                 tries: 0,
             };
-            Ok(vec![self.store.put_media(&sent, content_type, &bytes)?])
+            let mut writes = vec![self.store.put_media(&sent, content_type, &bytes)?];
+            writes.extend(receipt.writes(Some(Answered { seq: entry.seq, masked: false }))?);
+            Ok(writes)
         })
         .await
     }
@@ -157,9 +162,9 @@ impl Desk {
             None => return Ok(false),
         };
         let write = match outcome {
-            Ok(Media::File { bytes, .. }) => match content_type_of(&bytes) {
+            Ok(Media::File { bytes, content_type }) => match kept_as(&bytes, &content_type) {
                 Some(content_type) => self.store.keep_media(wanted, content_type, &bytes)?,
-                // No picture and no voice by its first bytes, whatever it is called.
+                // No picture and no voice, whatever it is called.
                 None => self.store.lose_media(wanted),
             },
             Ok(Media::VideoAt(_)) => self.store.lose_media(wanted),
@@ -179,6 +184,32 @@ impl Desk {
             }
             Err(CommitError::Conflict(_)) => Ok(false),
             Err(CommitError::Store(error)) => Err(error),
+        }
+    }
+}
+
+/// What a customer's file is, by its first bytes. Speex, the other form of WeChat's voices, begins with nothing of its
+/// own: what WeChat calls a voice is kept as bytes, to be downloaded and never shown.
+fn kept_as(bytes: &[u8], called: &str) -> Option<&'static str> {
+    let is_called_voice = ["voice/", "audio/"].iter().any(|kind| called.starts_with(kind));
+    content_type_of(bytes).or(is_called_voice.then_some("application/octet-stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_decide_what_a_file_is_and_an_unknown_voice_is_only_bytes() {
+        for (bytes, called, kept) in [
+            (&b"\x89PNG\r\n\x1A\n"[..], "text/html", Some("image/png")),
+            (b"#!AMR\n", "image/png", Some("audio/amr")),
+            (b"\x1a\x00speex", "voice/speex", Some("application/octet-stream")),
+            (b"<script>", "audio/x-speex", Some("application/octet-stream")),
+            (b"<script>", "text/html", None),
+            (b"<svg/>", "image/svg+xml", None),
+        ] {
+            assert_eq!(kept_as(bytes, called), kept, "{called}");
         }
     }
 }

@@ -9,7 +9,9 @@ pub mod hours;
 mod about;
 mod actions;
 mod assign;
+mod by;
 mod complaints;
+mod error;
 mod external;
 mod files;
 mod groups;
@@ -25,6 +27,7 @@ mod said;
 mod supervise;
 mod tend;
 mod view;
+mod voice;
 mod wording;
 
 use std::collections::{HashMap, HashSet};
@@ -37,7 +40,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub use about::{About, Adviser, Guess, Said};
-pub use actions::{Answered, DeskError};
+pub use actions::Answered;
+pub use by::{By, Remember};
+pub use error::DeskError;
 pub use external::name_outside;
 pub use files::DeskFiles;
 pub use groups::{Group, Groups};
@@ -48,6 +53,7 @@ pub use report::{Containment, Figures, GroupOnWall, REPORT_DAYS_MAX, Report};
 pub use reveal::Purpose;
 pub use tend::Tended;
 pub use view::{Allowance, Listed, Transcript, View, WhyNot};
+pub use voice::playable;
 pub use wording::Objection;
 
 use crate::domain::case::{CaseState, CloseReason, Priority};

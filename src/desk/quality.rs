@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Desk;
-use super::actions::DeskError;
+use super::error::DeskError;
 use super::supervise::supervisor;
 use crate::domain::case::Score;
 use crate::domain::ids::AccountId;

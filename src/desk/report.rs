@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
-use super::actions::DeskError;
+use super::error::DeskError;
 use super::supervise::supervisor;
 use super::{Desk, Groups};
 use crate::domain::case::CaseState;

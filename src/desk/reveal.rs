@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::Desk;
-use super::actions::DeskError;
+use super::error::DeskError;
 use crate::domain::binding::Binding;
 use crate::domain::case::CaseState;
 use crate::staff::Session;

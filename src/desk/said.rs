@@ -4,7 +4,9 @@
 use serde_json::json;
 
 use super::Desk;
-use super::actions::{Answered, DeskError, Worded, check_answer_id, with_agent};
+use super::actions::{Answered, Worded, check_answer_id, with_agent};
+use super::by::By;
+use super::error::DeskError;
 use super::supervise::supervisor;
 use crate::domain::case::CaseState;
 use crate::domain::mask;
@@ -70,11 +72,12 @@ impl Desk {
     /// [`DeskError::WindowOpen`] when they could be said now; else as for an answer.
     pub async fn leave_words(
         &self,
-        session: &Session,
+        by: impl Into<By<'_>>,
         case_id: &str,
         answer_id: &str,
         text: &str,
     ) -> Result<Answered, DeskError> {
+        let By { session, receipt } = by.into();
         check_answer_id(answer_id)?;
         let Worded { text, masked } = self.worded(text)?;
         self.reachable(session, case_id).await?;
@@ -100,6 +103,7 @@ impl Desk {
                     self.store.insert_desk_answer(case_id, answer_id, entry.seq),
                 ];
                 writes.extend(reminder.iter().filter(|_| is_first).cloned());
+                writes.extend(receipt.writes(Some(Answered { seq: entry.seq, masked }))?);
                 Ok((writes, entry.seq))
             })
             .await;

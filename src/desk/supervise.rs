@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::actions::{DeskError, step, with_agent};
+use super::actions::{step, with_agent};
+use super::by::By;
+use super::error::DeskError;
 use super::{Desk, external};
 use crate::domain::case::{CaseState, Priority};
 use crate::domain::conversation::Happening;
@@ -21,20 +23,20 @@ impl Desk {
     ///
     /// # Errors
     /// [`DeskError::NotThere`] when he cannot have it now.
-    pub async fn hand_over(&self, session: &Session, case_id: &str, to: &str) -> Result<(), DeskError> {
+    pub async fn hand_over(&self, by: impl Into<By<'_>>, case_id: &str, to: &str) -> Result<(), DeskError> {
+        let by = by.into();
+        let session = by.session;
         let case = self.reachable(session, case_id).await?;
         with_agent(&case, session)?;
         if external::is_outside(&session.name) {
             let to = external::outside_name(to)?;
-            return self
-                .give(session, case_id, &to, "case_transferred", |case| with_agent(case, session))
-                .await;
+            return self.give(by, case_id, &to, "case_transferred", |case| with_agent(case, session)).await;
         }
         let person = self.present().await?.into_iter().find(|person| person.name == to);
         let person = person.filter(|person| Reach::parse(&person.accounts).covers(&case.account));
         let person = person.filter(|person| person.cases < person.agent.capacity && to != session.name);
         let Some(person) = person else { return Err(DeskError::NotThere) };
-        self.give(session, case_id, &person.name, "case_transferred", |case| with_agent(case, session)).await
+        self.give(by, case_id, &person.name, "case_transferred", |case| with_agent(case, session)).await
     }
 
     /// A supervisor takes a case over from whoever has it, his capacity notwithstanding.
@@ -44,7 +46,7 @@ impl Desk {
     pub async fn take_over(&self, session: &Session, case_id: &str) -> Result<(), DeskError> {
         supervisor(session)?;
         self.reachable(session, case_id).await?;
-        self.give(session, case_id, &session.name, "case_taken_over", |case| match case.state {
+        self.give(session.into(), case_id, &session.name, "case_taken_over", |case| match case.state {
             CaseState::WithAgent if case.claimed_by.as_deref() == Some(&session.name) => {
                 Err(DeskError::Taken)
             }
@@ -57,7 +59,7 @@ impl Desk {
 
     async fn give(
         &self,
-        session: &Session,
+        By { session, receipt }: By<'_>,
         case_id: &str,
         to: &str,
         action: &str,
@@ -74,6 +76,7 @@ impl Desk {
             writes.push(self.note(conversation, note)?);
             writes.push(self.audited(session, action, case)?);
             writes.extend(self.speak.event("case_handed_over", &case.account, customer.as_ref(), data)?);
+            writes.extend(receipt.writes(None)?);
             Ok((writes, ()))
         })
         .await

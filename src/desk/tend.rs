@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Desk;
-use super::actions::{DeskError, step};
+use super::actions::step;
+use super::error::DeskError;
 use crate::domain::case::{CaseState, CloseReason};
 use crate::domain::conversation::Happening;
 use crate::domain::ids::{AccountId, CustomerId};
@@ -126,7 +127,7 @@ impl Desk {
             CaseState::WrapUp => CloseReason::NotNoted,
             _ => CloseReason::NoAnswer,
         };
-        Ok(self.closing(case, conversation, Some(reason), SYSTEM, customer)?.0)
+        self.closing(case, conversation, Some(reason), SYSTEM, customer)
     }
 
     fn promise(

@@ -1,6 +1,6 @@
 //! What agents see: lists, one conversation, and what may still be said in it.
 
-use super::actions::DeskError;
+use super::error::DeskError;
 use super::{Desk, said};
 use crate::domain::binding::Binding;
 use crate::domain::case::CaseState;

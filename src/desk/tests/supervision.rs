@@ -55,6 +55,31 @@ async fn a_hand_over_or_coming_again_within_a_day_is_not_contained() {
 }
 
 #[tokio::test]
+async fn who_has_just_followed_turns_to_the_bot_with_his_first_words() {
+    for test in stores().await {
+        let desk = desk(&test, ALWAYS);
+        let who = follower(1);
+        let day = test.store.clock().now().beijing().date();
+        let mut conversation = test.store.conversation(&account(), who).await.unwrap();
+        // Following is his first turn and opens a window, and is no contact.
+        conversation.turn = 1;
+        conversation.ledger.grant(UserAction::Tap, test.store.clock().now());
+        let commit = Commit::new(0).with(test.store.save_conversation(conversation).unwrap());
+        test.store.commit(commit).await.unwrap();
+        for _ in 0..3 {
+            test.clock.advance(Duration::from_secs(20));
+            let mut conversation = test.store.conversation(&account(), who).await.unwrap();
+            conversation.turn += 1;
+            let commit = Commit::new(0).with(test.store.save_conversation(conversation).unwrap());
+            test.store.commit(commit).await.unwrap();
+            turns_to_the_bot(&test, &desk, who, None).await;
+        }
+        let report = desk.report(&boss(), &account(), day, day).await.unwrap();
+        assert_eq!(report.contained.contacts, 1, "{}", test.name);
+    }
+}
+
+#[tokio::test]
 async fn a_whisper_is_for_the_agent_whom_it_names_and_for_supervisors() {
     for test in stores().await {
         let desk = desk(&test, ALWAYS);
@@ -151,5 +176,32 @@ async fn who_never_wrote_cannot_be_written_to_and_the_agent_is_told_so() {
         assert_eq!(view.allowance.why_not, Some(WhyNot::NotYet), "{}", test.name);
         assert!(matches!(desk.answer(&mine, &case_id, "k", "您好").await, Err(DeskError::WindowClosed)));
         desk.leave_words(&mine, &case_id, "k", "请致电我们").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_wall_tells_who_waits_too_long_and_who_soon_will() {
+    for test in stores().await {
+        let desk = desk(&test, ALWAYS);
+        let card = async || {
+            let wall = desk.wall(&boss(), &account()).await.unwrap();
+            let card = wall.into_iter().find(|group| group.group == "card").unwrap();
+            assert_eq!(card.answer_within, Duration::from_secs(180));
+            (card.now.waiting, card.now.at_risk, card.now.overdue)
+        };
+        assert!(matches!(desk.wall(&agent("agent01"), &account()).await, Err(DeskError::NotAllowed)));
+        waiting_case(&test, &desk, follower(1)).await;
+        test.clock.advance(Duration::from_secs(100));
+        waiting_case(&test, &desk, follower(2)).await;
+        // Three quarters of what was promised are over for the first.
+        test.clock.advance(Duration::from_secs(40));
+        assert_eq!(card().await, (2, 1, 0), "{}", test.name);
+        test.clock.advance(Duration::from_secs(60));
+        assert_eq!(card().await, (2, 0, 1), "{}", test.name);
+        test.clock.advance(Duration::from_secs(60));
+        assert_eq!(card().await, (2, 1, 1), "{}", test.name);
+        let first = test.store.conversation(&account(), follower(1)).await.unwrap().case_id.unwrap();
+        desk.claim(&agent("agent01"), &first).await.unwrap();
+        assert_eq!(card().await, (1, 1, 0), "{}", test.name);
     }
 }

@@ -16,13 +16,13 @@ use utoipa::ToSchema;
 use super::BankApi;
 use super::answers::{ErrorBody, NotTold, Refusal};
 use super::signed::Call;
-use crate::desk::{DeskError, Transcript, View, WhyNot, name_outside};
+use crate::desk::{Answered, By, DeskError, Remember, Transcript, View, WhyNot, name_outside};
 use crate::domain::binding::Binding;
 use crate::domain::case::CloseReason;
 use crate::domain::ids::AccountId;
 use crate::outbound::rfc3339;
 use crate::staff::Session;
-use crate::store::{Case, Commit, CommitError, Conflict, Message, StoredMedia};
+use crate::store::{Case, Message, StoredMedia};
 use crate::web::desk::log_entry;
 
 /// One case.
@@ -305,8 +305,9 @@ act_path!(
     ByAgent,
     "Take a case. Of any number of calls at once one wins; taking what one has is fine.",
     async |work: Work<'_>, body: ByAgent| {
-        work.api.desk.claim(&work.agent(&body.agent)?, work.case_id).await?;
-        Ok(work.done())
+        let agent = work.agent(&body.agent)?;
+        work.api.desk.claim(work.by(&agent), work.case_id).await?;
+        Ok(None)
     }
 );
 act_path!(
@@ -321,15 +322,15 @@ act_path!(
         match (body.text, body.image_base64) {
             (Some(text), None) => {
                 let said = match body.for_next_time {
-                    true => desk.leave_words(&agent, work.case_id, key, &text).await?,
-                    false => desk.answer(&agent, work.case_id, key, &text).await?,
+                    true => desk.leave_words(work.by(&agent), work.case_id, key, &text).await?,
+                    false => desk.answer(work.by(&agent), work.case_id, key, &text).await?,
                 };
-                Ok(DoneBody { seq: Some(said.seq), masked: Some(said.masked), ..work.done() })
+                Ok(Some(said))
             }
             (None, Some(image)) if !body.for_next_time => {
                 let bytes = STANDARD.decode(image).map_err(|_| DeskError::Unsendable)?;
-                let seq = desk.send_picture(&agent, work.case_id, key, bytes.into()).await?;
-                Ok(DoneBody { seq: Some(seq), ..work.done() })
+                let seq = desk.send_picture(work.by(&agent), work.case_id, key, bytes.into()).await?;
+                Ok(Some(Answered { seq, masked: false }))
             }
             _ => Err(DeskError::Empty),
         }
@@ -344,11 +345,11 @@ act_path!(
     async |work: Work<'_>, body: Transfer| {
         let agent = work.agent(&body.agent)?;
         match (body.skill, body.to_agent) {
-            (Some(skill), None) => work.api.desk.transfer(&agent, work.case_id, &skill).await?,
-            (None, Some(to)) => work.api.desk.hand_over(&agent, work.case_id, &to).await?,
+            (Some(skill), None) => work.api.desk.transfer(work.by(&agent), work.case_id, &skill).await?,
+            (None, Some(to)) => work.api.desk.hand_over(work.by(&agent), work.case_id, &to).await?,
             _ => return Err(DeskError::UnknownChoice),
         }
-        Ok(work.done())
+        Ok(None)
     }
 );
 act_path!(
@@ -359,8 +360,9 @@ act_path!(
     "End a case. The customer is asked what he thought of it where the window allows.",
     async |work: Work<'_>, body: Closing| {
         let reason = CloseReason::parse(&body.reason).ok_or(DeskError::UnknownChoice)?;
-        work.api.desk.close(&work.agent(&body.agent)?, work.case_id, Some(reason)).await?;
-        Ok(work.done())
+        let agent = work.agent(&body.agent)?;
+        work.api.desk.close(work.by(&agent), work.case_id, Some(reason)).await?;
+        Ok(None)
     }
 );
 act_path!(
@@ -370,8 +372,9 @@ act_path!(
     ByAgent,
     "Give the customer back to the bot and end the case.",
     async |work: Work<'_>, body: ByAgent| {
-        work.api.desk.return_to_bot(&work.agent(&body.agent)?, work.case_id).await?;
-        Ok(work.done())
+        let agent = work.agent(&body.agent)?;
+        work.api.desk.return_to_bot(work.by(&agent), work.case_id).await?;
+        Ok(None)
     }
 );
 
@@ -382,6 +385,8 @@ struct Work<'a> {
     case_id: &'a str,
     /// The same call twice says one thing.
     key: String,
+    /// Remembers the call and its answer.
+    remember: &'a Remember<'a>,
 }
 
 impl Work<'_> {
@@ -389,18 +394,18 @@ impl Work<'_> {
         self.api.desk.outsider(self.account, name)
     }
 
-    fn done(&self) -> DoneBody {
-        DoneBody { case_id: self.case_id.to_owned(), seq: None, masked: None }
+    fn by<'a>(&'a self, agent: &'a Session) -> By<'a> {
+        By::call(agent, self.remember)
     }
 }
 
-/// A signed call that changes a case: its answer is remembered, and a repeat gets it.
+/// A signed call that changes a case: its answer is committed with what it changes, and a repeat gets it.
 async fn act<T: DeserializeOwned>(
     api: &BankApi,
     (account, case_id): (String, String),
     request: &HttpRequest,
     payload: Payload,
-    work: impl AsyncFnOnce(Work<'_>, T) -> Result<DoneBody, DeskError>,
+    work: impl AsyncFnOnce(Work<'_>, T) -> Result<Option<Answered>, DeskError>,
 ) -> Result<HttpResponse, Refusal> {
     let call = Call::read(api, request, payload).await?;
     let account = external(api, &account)?;
@@ -410,15 +415,20 @@ async fn act<T: DeserializeOwned>(
     let body = serde_json::from_slice(&call.body)
         .map_err(|_| Refusal::Unparsable("the body is not the JSON object that this call takes"))?;
     let key = hex::encode(Sha256::digest(call.key.webhook_id.as_bytes()));
-    let done = work(Work { api, account: &account, case_id: &case_id, key }, body).await?;
-    let answer = serde_json::to_vec(&done)?;
-    let remember = api.store.remember_call(&call.key, &call.body, 200, Some(&answer))?;
-    match api.store.commit(Commit::new(call.lane()).with(remember)).await {
-        // Twice at the same moment: the case changed once.
-        Ok(()) | Err(CommitError::Conflict(Conflict::Duplicate)) => {
-            Ok(HttpResponse::Ok().content_type("application/json").body(answer))
-        }
-        Err(error) => Err(error.into()),
+    let done = |said: Option<Answered>| DoneBody {
+        case_id: case_id.clone(),
+        seq: said.map(|said| said.seq),
+        masked: said.map(|said| said.masked),
+    };
+    let remember = |said| {
+        let answer = serde_json::to_vec(&done(said))?;
+        api.store.remember_call(&call.key, &call.body, 200, Some(&answer))
+    };
+    let work = work(Work { api, account: &account, case_id: &case_id, key, remember: &remember }, body);
+    match work.await {
+        Ok(said) => Ok(HttpResponse::Ok().json(done(said))),
+        // Sent twice at the same moment: the other one did it.
+        Err(error) => call.seen(api).await?.ok_or_else(|| error.into()),
     }
 }
 

@@ -112,7 +112,7 @@ async fn queue(request: HttpRequest, rooms: Rooms) -> Answer {
         whole.more |= listed.more;
     }
     // Supervisors see every group; agents what they may take.
-    whole.cases.retain(|case| session.role.sees_every_case() || agent.serves(&case.skill));
+    whole.cases.retain(|case| session.role.sees_every_case() || rooms.desk.may_take(&agent, case));
     whole.cases.sort_by_key(|case| case.rank);
     let most = usize::try_from(Desk::LIST_MAX).unwrap_or(usize::MAX);
     whole.more |= whole.cases.len() > most;

@@ -1,7 +1,7 @@
 //! Pictures and voices at the desk. They leave as attachments in a sandbox, so that no file of a customer is ever a page.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{Bytes, Json, Path, Query};
+use actix_web::web::{self, Bytes, Json, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
@@ -10,9 +10,22 @@ use super::api::{Answer, Rooms, done};
 use super::guard::{self, DeskFailure};
 use super::guarded;
 use super::words::Language;
+use crate::desk::playable;
 use crate::store::StoredMedia;
 
-pub(super) async fn show(request: HttpRequest, rooms: Rooms, path: Path<(String, i64)>) -> Answer {
+#[derive(Deserialize)]
+pub(super) struct Form {
+    /// Just the bytes that were sent, also where no browser can play them.
+    #[serde(default)]
+    as_sent: bool,
+}
+
+pub(super) async fn show(
+    request: HttpRequest,
+    rooms: Rooms,
+    path: Path<(String, i64)>,
+    form: Query<Form>,
+) -> Answer {
     let session = guard::reading(&request, &rooms.staff).await?;
     let (case_id, seq) = path.into_inner();
     let found = rooms.desk.media(&session, &case_id, seq).await;
@@ -20,15 +33,33 @@ pub(super) async fn show(request: HttpRequest, rooms: Rooms, path: Path<(String,
     match found.map_err(|error| DeskFailure::of(&request, &error))? {
         StoredMedia::Wanted => refused(StatusCode::CONFLICT, "media_wanted"),
         StoredMedia::Lost => refused(StatusCode::GONE, "media_lost"),
-        StoredMedia::Kept { content_type, bytes } => Ok(HttpResponse::Ok()
-            .insert_header((header::CONTENT_TYPE, content_type))
-            .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{seq}\"")))
-            .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .insert_header(("cross-origin-resource-policy", "same-origin"))
-            // A log that is drawn again need not be sent again; nobody between may keep it.
-            .insert_header((header::CACHE_CONTROL, "private, max-age=600"))
-            .body(bytes.to_vec())),
+        StoredMedia::Kept { content_type, bytes } => {
+            let (content_type, bytes) = match form.as_sent {
+                true => (content_type, bytes.to_vec()),
+                false => played(content_type, bytes.to_vec()).await,
+            };
+            Ok(HttpResponse::Ok()
+                .insert_header((header::CONTENT_TYPE, content_type))
+                .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{seq}\"")))
+                .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
+                .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .insert_header(("cross-origin-resource-policy", "same-origin"))
+                // A log that is drawn again need not be sent again; nobody between may keep it.
+                .insert_header((header::CACHE_CONTROL, "private, max-age=600"))
+                .body(bytes))
+        }
+    }
+}
+
+/// A voice as a browser plays it; everything else, and a voice that cannot be decoded, as it is.
+async fn played(content_type: String, bytes: Vec<u8>) -> (String, Vec<u8>) {
+    if content_type != "audio/amr" {
+        return (content_type, bytes);
+    }
+    let voice = bytes.clone();
+    match web::block(move || playable(&voice)).await {
+        Ok(Some(wav)) => ("audio/wav".to_owned(), wav),
+        Ok(None) | Err(_) => (content_type, bytes),
     }
 }
 

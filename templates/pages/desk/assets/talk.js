@@ -100,7 +100,7 @@ function file(kind, address) {
   const box = element('div', 'file');
   const note = element('span', 'small', words.fileWanted);
   const save = element('a', 'small', words.openFile);
-  Object.assign(save, { href: address, download: '' });
+  Object.assign(save, { href: `${address}?as_sent=true`, download: '' });
   const made = element(kind === 'image' ? 'img' : 'audio', kind === 'image' ? 'photo' : '');
   let tries = 0;
   const ask = () => Object.assign(made, { src: `${address}?try=${tries}` });
@@ -121,7 +121,7 @@ function file(kind, address) {
   made.addEventListener('error', async () => {
     const answer = await fetch(address).catch(() => null);
     if (answer?.ok && kind === 'voice') {
-      // It is there, but of a kind that browsers do not play, such as AMR.
+      // It is there, but of a kind that browsers do not play, such as Speex.
       note.hidden = true;
       save.hidden = false;
     } else if (answer?.status === 410) {
