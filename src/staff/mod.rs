@@ -128,7 +128,7 @@ pub struct Staff {
     /// The bank's own sign-in, where there is one.
     sign_on: Option<SignOn>,
     /// Sign-ins at work by address, so that one address cannot use up the pool.
-    busy: Mutex<HashMap<IpAddr, usize>>,
+    busy: Mutex<HashMap<IpAddr, sign_in::Door>>,
 }
 
 impl Staff {

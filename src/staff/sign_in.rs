@@ -1,7 +1,7 @@
 //! The first step of signing in: a name and a password.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::domain::time::UnixMs;
 use crate::store::{Commit, CommitError, Conflict, StaffRow, StoreError};
 
 /// Sign-ins of one address at the same time.
-const BUSY_PER_ADDRESS_MAX: usize = 8;
+const BUSY_PER_ADDRESS_MAX: usize = 32;
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ impl Staff {
         previous: Option<&Secret>,
     ) -> Result<Secret, SignInError> {
         let address = network(address);
-        let _place = self.take_place(address)?;
+        let place = self.take_place(address)?;
         // Nothing that was typed is stored when it cannot be a name: it may be a password in the wrong field.
         let known_form = is_name(name) && password.reveal().len() <= Self::PASSWORD_BYTES_MAX;
         let name = if known_form { name } else { "" };
@@ -71,7 +71,11 @@ impl Staff {
         self.count_attempt(attempt).await?;
         let account = self.store.staff(name).await?;
         let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let fits = self.hasher.fits(password, hash.filter(|hash| !hash.is_empty())).await?;
+        let fits = {
+            // One at a time for each address: whoever guesses leaves the other half of the hashing to everybody else.
+            let _turn = place.turn.lock().await;
+            self.hasher.fits(password, hash.filter(|hash| !hash.is_empty())).await?
+        };
         let Some(account) = account.filter(|_| fits) else {
             let audit = self.audit(name, "sign_in_failed", json!({ "address": address.to_string() }))?;
             self.commit(Commit::new(0).with(audit)).await?;
@@ -163,27 +167,35 @@ impl Staff {
 
     fn take_place(&self, address: IpAddr) -> Result<BusyPlace<'_>, SignInError> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = busy.entry(address).or_default();
-        if *count >= BUSY_PER_ADDRESS_MAX {
+        let door = busy.entry(address).or_default();
+        if door.count >= BUSY_PER_ADDRESS_MAX {
             return Err(SignInError::Busy);
         }
-        *count += 1;
-        Ok(BusyPlace { staff: self, address })
+        door.count += 1;
+        Ok(BusyPlace { staff: self, address, turn: door.turn.clone() })
     }
+}
+
+/// Where people of one address sign in.
+#[derive(Default)]
+pub(super) struct Door {
+    count: usize,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// One sign-in at work; gives its place back when it ends or is given up.
 struct BusyPlace<'a> {
     staff: &'a Staff,
     address: IpAddr,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Drop for BusyPlace<'_> {
     fn drop(&mut self) {
         let mut busy = self.staff.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = busy.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(door) = busy.get_mut(&self.address) {
+            door.count -= 1;
+            if door.count == 0 {
                 busy.remove(&self.address);
             }
         }

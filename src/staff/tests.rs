@@ -69,8 +69,12 @@ async fn sessions_end_by_idleness_by_age_and_by_revocation() {
 
         let revoked = staff.sign_in("agent01", &right(), OFFICE, None).await.unwrap();
         let other_instance = Staff::with_cost(test.store.clone(), HashCost::cheap_for_tests());
+        let began = std::time::Instant::now();
         other_instance.revoke("agent01").await.unwrap();
         assert!(staff.session(&revoked, Activity::Person).await.unwrap().is_none());
+        let over = began.elapsed();
+        println!("{}: revoked on another instance, over here after {over:?}", test.name);
+        assert!(over <= Duration::from_secs(1), "{over:?}");
     }
 }
 
