@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::Rooms;
 use crate::alerts::Kinds;
+use crate::bank::Operations;
 use crate::config::Config;
 use crate::content::{Content, Fault};
 use crate::desk::DeskFiles;
@@ -27,6 +28,7 @@ pub enum Reloaded {
 /// Everything that comes from content, complete and without fault.
 pub(super) struct Edited {
     pub(super) content: Content,
+    pub(super) operations: Operations,
     pub(super) robots: Robots,
     pub(super) kinds: Kinds,
     pub(super) kindnesses: Kindnesses,
@@ -39,14 +41,17 @@ impl Edited {
     pub(super) fn load(config: &Config) -> Result<Self, Vec<Fault>> {
         let content = Content::load(config.content.dir.as_deref())?;
         let mut faults = Vec::new();
+        let operations = Operations::load(&content).map_err(|found| faults.extend(found)).ok();
         let robots = Robots::load(&content, accounts(config)).map_err(|found| faults.extend(found)).ok();
         let kinds = Kinds::load(&content).map_err(|found| faults.extend(found)).ok();
         let kindnesses = Kindnesses::load(&content).map_err(|found| faults.extend(found)).ok();
         let offers = Offers::load(&content).map_err(|found| faults.extend(found)).ok();
         let desk = DeskFiles::load(&content).map_err(|found| faults.extend(found)).ok();
-        match (robots, kinds, kindnesses, offers, desk) {
-            (Some(robots), Some(kinds), Some(kindnesses), Some(offers), Some(desk)) => {
-                Ok(Self { content, robots, kinds, kindnesses, offers, desk })
+        faults.sort();
+        faults.dedup();
+        match (operations, robots, kinds, kindnesses, offers, desk) {
+            (Some(operations), Some(robots), Some(kinds), Some(kindnesses), Some(offers), Some(desk)) => {
+                Ok(Self { content, operations, robots, kinds, kindnesses, offers, desk })
             }
             _ => Err(faults),
         }
@@ -94,6 +99,8 @@ impl Rooms {
             }
             edited.robots.learn();
         }
+        // The robots name operations, so these come first.
+        self.core.set_operations(edited.operations);
         self.desk.set_files(edited.desk);
         self.alerts.set_kinds(edited.kinds);
         self.alerts.set_kindnesses(edited.kindnesses);

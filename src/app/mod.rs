@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::Alerts;
-use crate::bank::{Core, Operations};
+use crate::bank::Core;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::{Config, DeskKind};
 use crate::content::Fault;
@@ -343,9 +343,9 @@ impl Rooms {
         limits: Limits,
     ) -> Result<Self, AppError> {
         let store = open_store(&config, clock.clone(), random.clone()).await?;
-        let Edited { content, robots, desk, .. } = Edited::load(&config).map_err(|faults| listed(&faults))?;
+        let Edited { content, operations, robots, desk, .. } =
+            Edited::load(&config).map_err(|faults| listed(&faults))?;
         let robots = Arc::new(arc_swap::ArcSwap::from_pointee(robots));
-        let operations = Operations::load(&content).map_err(|faults| listed(&faults))?;
         let core = Core::with_operations(&config.core, operations, clock.clone(), random.clone())?;
         let core = Arc::new(core);
         let owner = store.new_id();

@@ -2,9 +2,11 @@
 //! that is down.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use reqwest::redirect::Policy;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -230,7 +232,7 @@ pub struct Core {
     base: String,
     signer: Signer,
     timeout: Duration,
-    operations: Operations,
+    operations: ArcSwap<Operations>,
     breaker: Breaker,
     clock: SharedClock,
     random: SharedRandom,
@@ -267,7 +269,7 @@ impl Core {
             base: settings.base_url.as_str().trim_end_matches('/').to_owned(),
             signer: Signer::new(&settings.secret)?,
             timeout,
-            operations,
+            operations: ArcSwap::from_pointee(operations),
             breaker: Breaker::default(),
             clock,
             random,
@@ -276,8 +278,13 @@ impl Core {
 
     /// The operations that can be called.
     #[must_use]
-    pub fn operations(&self) -> &Operations {
-        &self.operations
+    pub fn operations(&self) -> Arc<Operations> {
+        self.operations.load_full()
+    }
+
+    /// Replaces the operations that can be called; calls under way end with those that they began with.
+    pub fn set_operations(&self, operations: Operations) {
+        self.operations.store(Arc::new(operations));
     }
 
     /// Whether the breaker is open: the core failed 20 times in a row and has not answered since.
@@ -297,7 +304,8 @@ impl Core {
     /// # Errors
     /// See [`CoreError`].
     pub async fn call(&self, operation: &str, call: Call) -> Result<Value, CoreError> {
-        let known = self.operations.get(operation);
+        let operations = self.operations();
+        let known = operations.get(operation);
         let operation = known.ok_or_else(|| CoreError::Unknown { operation: operation.to_owned() })?;
         let started = Instant::now();
         let span = tracing::info_span!(target: SPANS, "core call", operation = operation.name(), outcome = field::Empty);

@@ -1,6 +1,6 @@
 //! The bank at work: one lock around books and journal. Whatever happens is on disk before anyone hears of it.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hmac::{Hmac, KeyInit as _};
@@ -17,7 +17,9 @@ use super::rules::Rules;
 use super::signature::Key;
 use super::swipe::{self, Swipe};
 use super::{Settings, StartError};
+use crate::bank::Operation;
 use crate::clock::{SharedClock, SharedRandom, new_id, new_token};
+use crate::content::Content;
 use crate::domain::time::UnixMs;
 
 /// Books, journal, and what it takes to check who calls.
@@ -29,7 +31,7 @@ pub(super) struct Bank {
     /// Rings when something is owed to the server.
     pub(super) owed: Notify,
     problem: Mutex<Option<String>>,
-    own_operations: BTreeMap<String, Value>,
+    content_dir: Option<PathBuf>,
     /// Its address for browsers, once it listens.
     pub(super) own_url: OnceLock<String>,
     clock: SharedClock,
@@ -102,7 +104,7 @@ impl Bank {
             events_key,
             owed: Notify::new(),
             problem: Mutex::new(None),
-            own_operations: settings.own_operations.clone(),
+            content_dir: settings.content_dir.clone(),
             own_url: OnceLock::new(),
             clock,
             random,
@@ -146,12 +148,14 @@ impl Bank {
         };
         let mut decision = operations::decide(operation, &asked, request.params);
         let mut answer = decision.answer;
-        if let Some(example) = self.own_operations.get(operation)
-            && matches!(&answer, Err(refusal) if refusal.code == "unknown_operation")
+        if answer.as_ref().is_err_and(|refusal| refusal.code == "unknown_operation")
+            && let Some(example) = self.example_of(operation)
         {
-            answer = Ok(example.clone());
+            answer = Ok(example);
         }
-        if let Some(key) = key.filter(|_| !matches!(&answer, Err(refusal) if refusal.code == "bad_request")) {
+        // Asked again with what was missing, it is decided anew.
+        let anew = |refusal: &Refusal| matches!(refusal.code.as_str(), "bad_request" | "step_up_required");
+        if let Some(key) = key.filter(|_| !answer.as_ref().is_err_and(anew)) {
             decision.events.push(Event::Answered { key, request_hash: hash, answer: answer.clone() });
         }
         books.commit(decision.events)?;
@@ -159,6 +163,16 @@ impl Bank {
             books.book.show(sms);
         }
         Ok(answer)
+    }
+
+    /// What an operation that the bank added as a file answers: its example.
+    fn example_of(&self, operation: &str) -> Option<Value> {
+        let content = Content::load(Some(self.content_dir.as_deref()?)).ok()?;
+        let file = content.file(&format!("operations/{operation}.json"))?;
+        let operation = Operation::parse(operation, &file.text);
+        let operation =
+            operation.map_err(|error| tracing::warn!(%error, "an added operation cannot be used"));
+        Some(operation.ok()?.example().result.clone())
     }
 
     /// Swipes a card.

@@ -23,7 +23,6 @@ mod signature;
 mod swipe;
 mod transaction;
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,10 +34,8 @@ use url::Url;
 
 pub use journal::JournalError;
 
-use crate::bank::Operations;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::Config;
-use crate::content::{Content, Fault};
 use crate::domain::secret::Secret;
 
 const JOURNAL_NAME: &str = "sandbox-core.journal";
@@ -91,8 +88,9 @@ pub struct Settings {
     pub server_url: Url,
     /// Its memory.
     pub journal: PathBuf,
-    /// Operations that a bank adds as files, with the example that answers them.
-    pub own_operations: BTreeMap<String, serde_json::Value>,
+    /// The bank's folder of content: an operation that stands there and is not the sandbox's own is answered with its
+    /// example, from the moment it is there.
+    pub content_dir: Option<PathBuf>,
 }
 
 impl Settings {
@@ -105,18 +103,8 @@ impl Settings {
         let addresses =
             base_url.socket_addrs(|| None).map_err(|error| StartError::Address(error.to_string()))?;
         let listen = addresses.first().copied().ok_or_else(|| StartError::Address(base_url.to_string()))?;
-        let faulty = |faults: Vec<Fault>| {
-            StartError::Rules(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        };
-        let content = Content::load(config.content.dir.as_deref()).map_err(faulty)?;
-        let added = content.below("operations").map(|(path, _)| path.to_owned()).collect::<Vec<_>>();
-        let operations = Operations::load(&content).map_err(faulty)?;
-        let is_added = |name: &str| added.iter().any(|path| path.ends_with(&format!("/{name}.json")));
-        let own = operations.iter().filter(|operation| is_added(operation.name()));
         Ok(Self {
-            own_operations: own
-                .map(|operation| (operation.name().to_owned(), operation.example().result.clone()))
-                .collect(),
+            content_dir: config.content.dir.clone(),
             listen,
             core_secret: config.core.secret.clone(),
             api_secret: config.api.secrets.first().cloned(),

@@ -13,6 +13,8 @@ const FILE: &str = include_str!("../../../templates/sandbox/rules.toml");
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rules {
+    /// ISO 18245 codes by what customers call the kind of shop.
+    pub(super) categories: BTreeMap<String, Vec<String>>,
     pub(super) statement: StatementRules,
     pub(super) minimum: MinimumRules,
     pub(super) late: LateRules,
@@ -343,6 +345,14 @@ impl Rules {
     pub(super) fn category_of(&self, name: &str) -> Option<&str> {
         let mut merchants = self.merchants.iter().chain(&self.merchants_abroad);
         merchants.find(|merchant| merchant.name == name).map(|merchant| merchant.mcc.as_str())
+    }
+
+    /// What customers call the kind of a shop.
+    pub(super) fn category_name(&self, merchant: &str) -> &str {
+        let mcc = self.category_of(merchant);
+        let mut named = self.categories.iter();
+        let named = named.find(|(_, codes)| codes.iter().any(|code| Some(code.as_str()) == mcc));
+        named.map_or("其他", |(name, _)| name)
     }
 
     /// Reads the built-in file.

@@ -70,6 +70,7 @@ impl World {
         format!("http://{}{path}", self.running.addr)
     }
 
+    /// Asks for a customer who proved himself with his PIN.
     async fn ask(&self, customer: &str, operation: &str, params: Value) -> Result<Value, CoreError> {
         self.ask_with_key(customer, operation, params, None).await
     }
@@ -81,22 +82,32 @@ impl World {
         params: Value,
         key: Option<&str>,
     ) -> Result<Value, CoreError> {
+        self.ask_by(Some("pin"), customer, operation, params, key).await
+    }
+
+    /// The same by a customer who proved himself with a one-time code only.
+    async fn ask_proved(&self, customer: &str, operation: &str, params: Value) -> Result<Value, CoreError> {
+        self.ask_by(Some("otp"), customer, operation, params, None).await
+    }
+
+    /// The same by a customer who is bound and no more.
+    async fn ask_unproved(&self, customer: &str, operation: &str, params: Value) -> Result<Value, CoreError> {
+        self.ask_by(Some("binding"), customer, operation, params, None).await
+    }
+
+    async fn ask_by(
+        &self,
+        guard: Option<&str>,
+        customer: &str,
+        operation: &str,
+        params: Value,
+        key: Option<&str>,
+    ) -> Result<Value, CoreError> {
         let call = Call {
             customer_id: CustomerId::parse(customer),
             params,
             idempotency_key: key.map(str::to_owned),
-            context: Context::default(),
-        };
-        self.core.call(operation, call).await
-    }
-
-    /// The same by a customer who proved himself with a one-time code.
-    async fn ask_proved(&self, customer: &str, operation: &str, params: Value) -> Result<Value, CoreError> {
-        let call = Call {
-            customer_id: CustomerId::parse(customer),
-            params,
-            idempotency_key: None,
-            context: Context { guard: Some("otp".to_owned()), ..Context::default() },
+            context: Context { guard: guard.map(str::to_owned), ..Context::default() },
         };
         self.core.call(operation, call).await
     }
@@ -133,7 +144,7 @@ async fn open(folder: &TempDir, clock: &Arc<ManualClock>, server_url: &url::Url)
         events_secret: Some(secret.clone()),
         server_url: server_url.clone(),
         journal: folder.path().join("journal"),
-        own_operations: std::collections::BTreeMap::new(),
+        content_dir: None,
     };
     let running = SandboxCore::start(settings, clock.clone(), Arc::new(SeededRandom::new(1))).await.unwrap();
     let base_url = format!("http://{}", running.addr).parse().unwrap();

@@ -42,7 +42,7 @@ pub(super) fn activate(asked: &Asked<'_>, params: Value) -> Result<Decision, Ref
         let message = "这是您在线申请的首张卡，激活前需要到网点面签。";
         return Err(Refusal::new("interview_required", message));
     }
-    super::cards::proved(asked)?;
+    super::proofs::by_code(asked)?;
     let result = json!({ "card": open.json(), "activated_at": rfc3339(asked.now) });
     let customer_id = customer.id.clone();
     Ok(Decision::done(Event::CardActivated { customer_id, card_id }, result))

@@ -1,5 +1,7 @@
 //! Statements and bookings.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::Date;
 use jiff::{Span, ToSpan as _};
 use serde::Deserialize;
@@ -98,7 +100,7 @@ pub(super) fn history(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal
     Ok(json!({ "card": open.json(), "bills": bills }))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Detail {
     card_id: Option<String>,
@@ -157,6 +159,39 @@ pub(super) fn detail(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal>
         "totals": totals,
         "transactions": shown.map(|entry| transaction_json(open.card, entry)).collect::<Vec<_>>(),
     }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Categories {
+    card_id: Option<String>,
+    month: Option<String>,
+}
+
+/// What was spent, by kind of shop.
+pub(super) fn categories(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> {
+    let Categories { card_id, month } = read(params)?;
+    let open = asked.card_named(card_id.as_deref())?;
+    let latest = open.ledgers.iter().filter_map(|ledger| ledger.latest()).map(|latest| latest.date).max();
+    let month = month.or(latest.map(month_of)).unwrap_or_else(|| "unbilled".to_owned());
+    let (from, to) = range(&open, &Detail { month: Some(month), ..Detail::default() })?;
+    let mut categories = Vec::new();
+    for ledger in &open.ledgers {
+        let mut spent: BTreeMap<&str, (i64, u32)> = BTreeMap::new();
+        let of_shops = |kind| matches!(kind, Kind::Purchase | Kind::Refund | Kind::Reversal);
+        let entries = ledger.entries.iter().filter(|entry| (from..=to).contains(&entry.on()));
+        for entry in entries.filter(|entry| of_shops(entry.kind)) {
+            let (minor, count) = spent.entry(asked.book.rules.category_name(&entry.merchant)).or_default();
+            *minor += entry.amount.minor();
+            *count += u32::from(entry.kind == Kind::Purchase);
+        }
+        let mut spent: Vec<_> = spent.into_iter().filter(|(_, (minor, _))| *minor > 0).collect();
+        spent.sort_by_key(|(_, (minor, _))| std::cmp::Reverse(*minor));
+        let row =
+            |(name, (minor, count))| json!({ "name": name, "amount": ledger.amount(minor), "count": count });
+        categories.extend(spent.into_iter().map(row));
+    }
+    Ok(json!({ "card": open.json(), "from": from, "to": to, "categories": categories }))
 }
 
 /// Interest and fees of the latest statement, and how they came about.

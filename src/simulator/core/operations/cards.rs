@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::proofs::by_code;
 use super::{Asked, Decision, OfCard, OpenCard, read};
 use crate::simulator::core::events::{Event, Refusal};
 use crate::simulator::core::transaction::rfc3339;
@@ -28,14 +29,6 @@ fn key(open: &OpenCard<'_>) -> (String, String) {
     (open.customer.id.clone(), open.card.card_id.to_owned())
 }
 
-/// What needs a one-time code is refused without one, whoever calls.
-pub(super) fn proved(asked: &Asked<'_>) -> Result<(), Refusal> {
-    if matches!(asked.guard, Some("otp" | "pin")) {
-        return Ok(());
-    }
-    Err(Refusal::new("step_up_required", "为了您的账户安全，请先用短信验证码确认是您本人。"))
-}
-
 pub(super) fn lock(asked: &Asked<'_>, params: Value) -> Result<Decision, Refusal> {
     let open = named(asked, params)?;
     let before = asked.book.controls(open.customer, open.card).locked_at;
@@ -57,7 +50,7 @@ pub(super) fn unlock(asked: &Asked<'_>, params: Value) -> Result<Decision, Refus
     let Some(locked_at) = controls.locked_at else {
         return Err(Refusal::new("not_locked", "这张卡没有锁定。"));
     };
-    proved(asked)?;
+    by_code(asked)?;
     let moved = asked.book.moved(open.customer, open.card).iter();
     let blocked = moved.filter(|entry| entry.at >= locked_at && entry.declined_for("card_locked")).count();
     let result = json!({ "card": open.json(), "unlocked_at": rfc3339(asked.now), "blocked": blocked });
@@ -91,7 +84,7 @@ pub(super) fn switch_overseas(asked: &Asked<'_>, params: Value) -> Result<Decisi
     let open = asked.card_named(Some(&card_id))?;
     let on = on == "true";
     if on {
-        proved(asked)?;
+        by_code(asked)?;
     }
     let hours = hours.and_then(|hours| hours.parse().ok()).unwrap_or(OVERSEAS_HOURS);
     let until = on.then(|| asked.now + Duration::from_secs(hours * 3600));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cards::{frozen, proved};
+use super::cards::frozen;
+use super::proofs::by_code;
 use super::{Asked, Decision, card_json, read};
 use crate::simulator::core::events::{Event, Refusal};
 use crate::simulator::core::people::{Card, Customer};
@@ -131,7 +132,7 @@ pub(super) fn confirm(asked: &Asked<'_>, params: Value) -> Result<Decision, Refu
     let size =
         find(asked, customer, held).map_or(0, |(_, entry)| asked.book.rules.in_yuan(entry.amount).minor());
     if size >= asked.book.rules.suspicion.ask_code_from() {
-        proved(asked)?;
+        by_code(asked)?;
     }
     let (customer_id, card_id) = (customer.id.clone(), card.card_id.to_owned());
     Ok(Decision::done(Event::HoldLifted { customer_id, card_id }, result(true)))

@@ -15,6 +15,7 @@ mod offers;
 pub(super) mod pin;
 mod plastic;
 mod profile;
+mod proofs;
 mod repayments;
 mod requests;
 mod rewards;
@@ -166,6 +167,7 @@ fn read_of(operation: &str) -> Option<Read> {
         "bill_fee_interest" => bills::costs,
         "bill_date_options" => requests::dates,
         "bill_refund_status" => bills::refunds,
+        "spending_categories" => bills::categories,
         "bill_pending_auth" => bills::holds,
         "limit_cash" => requests::cash,
         "limit_offer" => requests::offer,
@@ -188,6 +190,9 @@ fn read_of(operation: &str) -> Option<Read> {
 
 /// Decides one call.
 pub(super) fn decide(operation: &str, asked: &Asked<'_>, params: Value) -> Decision {
+    if let Err(refusal) = proofs::demand(asked, operation, &params) {
+        return Decision::read(Err(refusal));
+    }
     let decided = match operation {
         "identity_start" => identity::start(asked, params),
         "otp_send" => identity::send(asked, params),

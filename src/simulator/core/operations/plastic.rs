@@ -61,8 +61,10 @@ pub(super) fn replace(asked: &Asked<'_>, params: Value) -> Result<Decision, Refu
         unbilled: false,
         reason: None,
     };
+    let mut card = open.json();
+    card["last4"] = json!(new_last4);
     let result = json!({
-        "card": open.json(),
+        "card": card,
         "new_last4": new_last4,
         "order_no": case.case_no,
         "fee": fee,

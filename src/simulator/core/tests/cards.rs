@@ -34,7 +34,7 @@ async fn a_locked_card_buys_nothing_until_a_code_unlocks_it_also_over_a_restart(
     let refund =
         json!({ "customer_id": "C10002", "type": "refund", "merchant": "星河超市", "amount": yuan("1.00") });
     assert_eq!(world.swipe(refund).await["declined"], false, "what comes back still comes");
-    let unproved = refusal(world.ask("C10002", "card_unlock", card.clone()).await);
+    let unproved = refusal(world.ask_unproved("C10002", "card_unlock", card.clone()).await);
     assert_eq!(unproved.0, "step_up_required");
     let unlocked = world.ask_proved("C10002", "card_unlock", card.clone()).await.unwrap();
     assert_eq!(unlocked["blocked"], 1);
@@ -52,7 +52,7 @@ async fn abroad_a_card_is_declined_until_a_code_opens_it_for_its_hours() {
     assert_eq!(world.swipe(in_yuan).await["decline_reason"], "overseas_off");
     assert_eq!(attempts(&world).await[0], [json!("overseas_off"), json!("open_overseas")]);
     let open = json!({ "card_id": "K1", "on": "true", "hours": "24" });
-    let unproved = refusal(world.ask("C10002", "card_overseas_switch", open.clone()).await);
+    let unproved = refusal(world.ask_unproved("C10002", "card_overseas_switch", open.clone()).await);
     assert_eq!(unproved.0, "step_up_required");
     let opened = world.ask_proved("C10002", "card_overseas_switch", open.clone()).await.unwrap();
     assert_eq!(opened["until"], "2026-11-23T10:00:00+08:00");
@@ -75,7 +75,7 @@ async fn a_suspicious_purchase_holds_the_card_until_its_holder_says_that_it_was_
         assert_eq!(world.swipe(purchase("10.00")).await["decline_reason"], "card_held");
         let it_was_me = json!({ "transaction_id": answer["transaction_id"] });
         if !by_its_own_decision {
-            let unproved = refusal(world.ask("C10002", "fraud_confirm", it_was_me.clone()).await);
+            let unproved = refusal(world.ask_unproved("C10002", "fraud_confirm", it_was_me.clone()).await);
             assert_eq!(unproved.0, "step_up_required");
             assert_eq!(status(&world).await, "held");
         }

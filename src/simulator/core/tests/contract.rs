@@ -3,6 +3,7 @@
 use super::*;
 use crate::bank::operations::CustomerUse;
 use crate::bank::{Effect, Operations, check};
+use crate::domain::step_up::Proof;
 
 #[tokio::test]
 async fn every_read_fits_its_schema_for_every_customer() {
@@ -45,6 +46,58 @@ async fn strangers_and_foreign_cards_are_refused_as_declared() {
 }
 
 #[tokio::test]
+async fn what_a_service_wants_proved_the_bank_wants_proved_too() {
+    let world = World::start().await;
+    let robot = crate::dialogue::Dialogue::load(&crate::content::Content::built_in()).unwrap();
+    let operations = Operations::builtin().unwrap();
+    let mut met = 0;
+    for service in robot.catalogue().iter().filter(|service| service.runs()) {
+        let manifest = &service.manifest;
+        let Some(form) = &manifest.form else { continue };
+        let Some(operation) =
+            form.operation.get_ref().strip_prefix("core:").and_then(|name| operations.get(name))
+        else {
+            continue;
+        };
+        let mut params = operation.example().params.clone();
+        if let Some(part) = form.params.get("part") {
+            params["part"] = json!(part.get_ref());
+        }
+        let less: &[_] = match manifest.proof.get_ref() {
+            Proof::None => continue,
+            Proof::Otp => &[None, Some("binding")],
+            Proof::Pin => &[None, Some("binding"), Some("otp")],
+        };
+        for guard in less {
+            let answer = world.ask_by(*guard, "C10001", operation.name(), params.clone(), None).await;
+            let (code, _) = refusal(answer);
+            // What is not there to be undone is said first.
+            assert!(
+                matches!(
+                    code.as_str(),
+                    "step_up_required" | "not_locked" | "not_lost" | "interview_required"
+                ),
+                "{service:?}: {code}"
+            );
+            assert!(operation.errors().contains_key("step_up_required"), "{}", operation.name());
+            met += 1;
+        }
+    }
+    assert!(met > 40, "{met}");
+}
+
+#[tokio::test]
+async fn what_was_refused_for_want_of_a_proof_is_decided_anew_with_it() {
+    let world = World::start().await;
+    let ask = async |guard| {
+        let params = json!({ "part": "email", "value": "li@example.com" });
+        world.ask_by(Some(guard), "C10002", "profile_update", params, Some("once")).await
+    };
+    assert_eq!(refusal(ask("binding").await).0, "step_up_required");
+    ask("otp").await.unwrap();
+}
+
+#[tokio::test]
 async fn the_gateway_check_passes_on_the_sandbox_and_fails_on_an_outage() {
     let world = World::start().await;
     let settings = config::Core {
@@ -63,7 +116,6 @@ async fn the_gateway_check_passes_on_the_sandbox_and_fails_on_an_outage() {
     let expected = [
         "card_activate",
         "card_cancel_loss",
-        "card_unlock",
         "fraud_confirm",
         "inst_early_settle",
         "otp_verify",

@@ -107,7 +107,7 @@ async fn start_on(journal: &std::path::Path) -> Result<Running, StartError> {
         events_secret: None,
         server_url: "http://127.0.0.1:9".parse().unwrap(),
         journal: journal.to_owned(),
-        own_operations: std::collections::BTreeMap::new(),
+        content_dir: None,
     };
     SandboxCore::start(settings, Arc::new(ManualClock::new(NOW)), Arc::new(SeededRandom::new(1))).await
 }
