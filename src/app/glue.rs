@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::alerts::Alerts;
-use crate::catalogue::Page;
+use crate::catalogue::{Page, Picture};
 use crate::clock::SharedClock;
 use crate::config::{Account, Config};
 use crate::desk::{self, Adviser, Guess};
@@ -140,6 +140,10 @@ pub(super) struct Advice {
 struct NoLinks;
 
 impl Links for NoLinks {
+    fn picture(&self, _: Picture) -> String {
+        String::new()
+    }
+
     fn page(&self, _: Page) -> String {
         String::new()
     }

@@ -12,6 +12,9 @@ use crate::domain::step_up::Proof;
 use crate::render::TextFault;
 use crate::understanding::normalise;
 
+/// Longest headline of a news card: more is not shown.
+const CARD_TITLE_CHARS_MAX: usize = 24;
+
 pub(super) fn check(catalogue: &Catalogue) -> Vec<Fault> {
     let mut faults = owned_twice(catalogue);
     for service in catalogue.iter() {
@@ -120,6 +123,21 @@ impl Found<'_> {
             let message =
                 "the [link] is for followers who are not bound, and binding = true never lets them in";
             self.at(&manifest.binding, message);
+        }
+        if let Some(link) = &manifest.link
+            && let Some(picture) = &link.picture
+        {
+            if manifest.lookup.is_some() || catalogue.wants(self.service, &link.text, "link") {
+                let message = "a card with a picture is the link itself: leave {{ link }} out of its text, and use it \
+                               without a [lookup] beside it";
+                self.at(picture, message);
+            }
+            if link.label.get_ref().chars().count() > CARD_TITLE_CHARS_MAX {
+                self.at(
+                    &link.label,
+                    format!("the headline of a card has at most {CARD_TITLE_CHARS_MAX} characters"),
+                );
+            }
         }
         match (&manifest.direction, &manifest.opposite) {
             (Some(direction), Some(opposite)) => self.opposite(catalogue, direction, opposite),

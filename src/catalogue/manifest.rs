@@ -39,11 +39,13 @@ pub enum Page {
     ApplyProgress,
     /// The settings of alerts.
     Alerts,
+    /// What was spent on what, and the statements, as charts.
+    Spending,
 }
 
 impl Page {
     /// Every page.
-    pub const ALL: [Self; 4] = [Self::Bind, Self::Apply, Self::ApplyProgress, Self::Alerts];
+    pub const ALL: [Self; 5] = [Self::Bind, Self::Apply, Self::ApplyProgress, Self::Alerts, Self::Spending];
 
     /// Its name in templates and manifests.
     #[must_use]
@@ -53,6 +55,25 @@ impl Page {
             Self::Apply => "apply",
             Self::ApplyProgress => "apply_progress",
             Self::Alerts => "alerts",
+            Self::Spending => "spending",
+        }
+    }
+}
+
+/// A picture of ours on a news card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Picture {
+    /// Charts.
+    Spending,
+}
+
+impl Picture {
+    /// Its name in manifests and, with `.png`, in its address.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spending => "spending",
         }
     }
 }
@@ -131,9 +152,21 @@ pub struct Lookup {
     pub rows: Option<Rows>,
     /// What choosing a row opens.
     pub pick: Option<Pick>,
+    /// A page that shows more of it, linked below the answer.
+    pub page: Option<PageLine>,
     /// First words with which the list can be narrowed: param → words, as in `商户 星河超市`.
     #[serde(default)]
     pub filter: BTreeMap<String, Spanned<String>>,
+}
+
+/// `[lookup.page]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageLine {
+    /// The page.
+    pub page: Spanned<Page>,
+    /// The link's words.
+    pub label: Spanned<String>,
 }
 
 /// `[lookup.rows]`
@@ -381,6 +414,9 @@ pub struct Link {
     pub label: Spanned<String>,
     /// What is said; `{{ link }}` is the link.
     pub text: Template,
+    /// The picture of a news card (图文消息), which then is the answer: `label` is its headline, `text` stands below it
+    /// without a link, because a tap anywhere opens the page.
+    pub picture: Option<Spanned<Picture>>,
 }
 
 /// `[escalate]`

@@ -20,7 +20,7 @@ use crate::understanding::{Class, Example};
 pub use knowledge::Entry;
 pub use manifest::{
     Answer, AtOnce, Choice, Direction, Effect, Escalate, Event, EventKind, Facts, Field, FieldKind, Form,
-    Link, Lookup, Manifest, OptionsFrom, Page, Pick, Rows, RowsBy, Template, Urgent,
+    Link, Lookup, Manifest, OptionsFrom, Page, PageLine, Pick, Picture, Rows, RowsBy, Template, Urgent,
 };
 pub use words::words;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::manifest::{FieldKind, Sees, Template};
+use super::manifest::{Field, FieldKind, Sees, Template};
 use super::{Catalogue, Service};
 use crate::bank::Operation;
 use crate::content::Fault;
@@ -13,7 +13,7 @@ use crate::render::Values;
 use crate::wechat::text::Text;
 
 /// How many of the longest results are made, each with other codes and flags.
-const VARIANTS: usize = 8;
+pub const VARIANTS: usize = 8;
 /// Levels of a schema that are followed.
 const DEPTH_MAX: usize = 12;
 
@@ -273,21 +273,27 @@ fn sources<'a>(
     names.into_iter().filter_map(|(name, list)| Some((catalogue.operation(name)?, list))).collect()
 }
 
+/// What may be typed into a field: the shortest or the longest.
+#[must_use]
+pub fn typed(field: &Field, long: bool) -> String {
+    let longest = field.characters_max.as_ref().map_or(20, |most| *most.get_ref());
+    let word = "长".repeat(if long { usize::try_from(longest).unwrap_or(20) } else { 1 });
+    match field.kind {
+        FieldKind::Amount => if long { "9999999999.99" } else { "0.00" }.to_owned(),
+        FieldKind::Count => if long { "999" } else { "1" }.to_owned(),
+        FieldKind::Month => "2026-12".to_owned(),
+        FieldKind::Date => "2026-12-31".to_owned(),
+        FieldKind::Phone => "13800000000".to_owned(),
+        FieldKind::Hours => if long { "22:00-08:00" } else { "off" }.to_owned(),
+        FieldKind::Choice | FieldKind::YesNo | FieldKind::Text => word,
+    }
+}
+
 /// What a form may have gathered, or a lookup may have been given.
 fn given(service: &Service, long: bool) -> Map<String, Value> {
     let manifest = &service.manifest;
     let fields = manifest.form.iter().flat_map(|form| &form.fields).map(|field| {
-        let longest = field.characters_max.as_ref().map_or(20, |most| *most.get_ref());
-        let word = "长".repeat(if long { usize::try_from(longest).unwrap_or(20) } else { 1 });
-        let typed = match field.kind {
-            FieldKind::Amount => if long { "9999999999.99" } else { "0.00" }.to_owned(),
-            FieldKind::Count => if long { "999" } else { "1" }.to_owned(),
-            FieldKind::Month => "2026-12".to_owned(),
-            FieldKind::Date => "2026-12-31".to_owned(),
-            FieldKind::Phone => "13800000000".to_owned(),
-            FieldKind::Hours => if long { "22:00-08:00" } else { "off" }.to_owned(),
-            FieldKind::Choice | FieldKind::YesNo | FieldKind::Text => word,
-        };
+        let typed = typed(field, long);
         let value = field.options.get(usize::from(long)).or(field.options.first());
         let value = value.map_or(typed, |choice| choice.value.clone());
         (field.name.get_ref().clone(), json!(value))

@@ -11,7 +11,7 @@ use crate::domain::transaction::{Transaction, TransactionType};
 /// How far back an alert is context.
 pub(super) const CONTEXT_MINUTES: u64 = 24 * 60;
 /// Alerts that are told of at most.
-const ALERTS_MAX: usize = 10;
+const ALERTS_MAX: usize = 8;
 /// Longest name of a merchant, in characters.
 const MERCHANT_CHARS_MAX: usize = 40;
 /// The reason of a purchase about which the bank waits for its holder's word.

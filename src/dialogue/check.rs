@@ -5,28 +5,15 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::chat::{self, ExampleCore, Met, Run, made_up_account};
-use super::{DeskStatus, Dialogue, DialogueState, Links, Robots, Said, Scene, Step, Wish};
+use super::chat::{self, ExampleCore, Met, Run};
+use super::lengths::too_long;
+use super::{Dialogue, Robots};
 use crate::bank::Operations;
-use crate::catalogue::{Page, Proof, Service, Template, samples};
-use crate::config::Alerts;
+use crate::catalogue::{Proof, Service};
 use crate::content::{Content, Fault, File};
-use crate::domain::alert_settings::AlertSettings;
-use crate::domain::binding::{Binding, BindingSource};
-use crate::domain::card::{Card, CardTail};
-use crate::domain::conversation::Stage;
-use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
-use crate::domain::secret::Personal;
-use crate::domain::time::UnixMs;
+use crate::domain::ids::AccountId;
 use crate::wechat::menu::Menu;
-
-/// Longest link to a page that is reckoned with, in bytes.
-const LINK_BYTES: usize = 300;
-
-/// Questions to operations before a form says something.
-const ASKS_MAX: usize = 4;
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -146,108 +133,6 @@ pub fn menu_faults<'a>(
         }
     }
     faults
-}
-
-/// Answers that would have to be cut for WeChat, found with the longest values that the schemas allow.
-fn too_long(dialogue: &Dialogue) -> Vec<Fault> {
-    let catalogue = dialogue.catalogue();
-    let mut faults = Vec::new();
-    for service in catalogue.iter() {
-        let manifest = &service.manifest;
-        let lookup = manifest.lookup.as_ref();
-        let form = manifest.form.as_ref();
-        let text = lookup.map(|lookup| &lookup.answer).or(form.map(|form| &form.answer));
-        let text = text.or(manifest.answer.as_ref().map(|answer| &answer.text));
-        let text = text.or(manifest.link.as_ref().map(|link| &link.text));
-        let Some(text) = text else { continue };
-        let operation = lookup.and_then(|lookup| catalogue.operation(lookup.operation.get_ref()));
-        let rows_max = lookup.and_then(|lookup| lookup.rows.as_ref()).map_or(20, |rows| *rows.size.get_ref());
-        let rows_max = usize::try_from(rows_max).unwrap_or(20) + 1;
-        let results = operation.map_or(vec![Value::Null], |operation| samples::longest(operation, rows_max));
-        for bound in [true, false] {
-            if results.iter().any(|result| is_cut(dialogue, service, result, bound)) {
-                faults.push(long_fault(service, text));
-                break;
-            }
-        }
-    }
-    faults
-}
-
-fn long_fault(service: &Service, text: &Template) -> Fault {
-    let message = "with the longest values that are allowed the reply grows over WeChat's 2048 bytes; say less, \
-                   show fewer rows, or shorten names with |short(n)";
-    service.file().fault_at(text.span().start, message)
-}
-
-struct LongLinks;
-
-impl Links for LongLinks {
-    fn page(&self, _: Page) -> String {
-        format!("https://{}", "x".repeat(LINK_BYTES))
-    }
-
-    fn step_up(&self, _: &str, _: Proof) -> String {
-        format!("https://{}", "x".repeat(LINK_BYTES))
-    }
-}
-
-fn is_cut(dialogue: &Dialogue, service: &Service, result: &Value, bound: bool) -> bool {
-    let Ok(account) = made_up_account() else { return false };
-    let binding = long_binding().filter(|_| bound);
-    let desk =
-        DeskStatus {
-            open: true, hours: "每天 8:00–22:00".to_owned(), waiting: 888, wait_minutes: Some(88)
-        };
-    let said = Said::Resumed { wish: Wish::of(service.id()) };
-    let state = DialogueState::default();
-    let scene = Scene {
-        account: &account,
-        follower: FollowerKey::new([0; 16]),
-        now: UnixMs(1_795_312_800_000),
-        said: &said,
-        state: &state,
-        stage: Stage::Bot,
-        binding: binding.as_ref(),
-        step_up: None,
-        desk: &desk,
-        links: &LongLinks,
-        reference: "ABCD2345",
-        masked: true,
-        chat_window_open: true,
-        silence_ceiling: Alerts::SILENCE_CEILING,
-    };
-    let mut step = dialogue.decide(&scene);
-    for _ in 0..ASKS_MAX {
-        let ask = match step {
-            Step::Done(outcome) => return outcome.cut,
-            Step::Ask(ask) => ask,
-        };
-        // What a form asks for is not tried out here.
-        if result.is_null() {
-            return false;
-        }
-        step = dialogue.proceed(&scene, ask.then, Ok(result.clone()));
-    }
-    false
-}
-
-pub(super) fn long_binding() -> Option<Binding> {
-    let card = |number: usize| {
-        let tail = CardTail::parse("8888").ok()?;
-        Some(Card { card_id: format!("K{number}"), tail, product: "长".repeat(20) })
-    };
-    Some(Binding {
-        customer: CustomerId::parse("C")?,
-        name_masked: Personal::new("长**"),
-        cards: (0..10).map(card).collect::<Option<_>>()?,
-        default_card: "K0".to_owned(),
-        alerts: true,
-        hide_amounts: true,
-        settings: AlertSettings::default(),
-        bound: UnixMs(0),
-        source: BindingSource::Page,
-    })
 }
 
 fn converse(dialogue: &Dialogue, content: &Content, folder: &Path, report: &mut Report) {

@@ -239,6 +239,14 @@ impl<'a> Turn<'a> {
 
     /// What was written while a form is open. `None`: it is no answer to the question.
     pub(super) fn form_answer(&self, text: &str) -> Option<Action> {
+        let asked = self.state.form.as_ref().and_then(|form| {
+            let service = self.dialogue.catalogue.get(&form.wish.service)?;
+            open_field(form, service.manifest.form.as_ref()?)
+        });
+        let is_free = asked.is_some_and(|field| field.kind == FieldKind::Text);
+        if !is_free && reading::is_negative(text) {
+            return None;
+        }
         let plain = normalise(text);
         let offered = &self.state.offered;
         if let Some(item) = offered.iter().find(|item| normalise(&item.label) == plain) {
@@ -255,8 +263,7 @@ impl<'a> Turn<'a> {
         if NO.contains(&plain.as_str()) {
             return find(&Action::Leave).or(find(&value("false"))).cloned();
         }
-        let service = self.dialogue.catalogue.get(&self.state.form.as_ref()?.wish.service)?;
-        let field = open_field(self.state.form.as_ref()?, service.manifest.form.as_ref()?)?;
+        let field = asked?;
         if let Some(value) = self.read(field, text, false) {
             return Some(Action::Value(value));
         }

@@ -105,6 +105,10 @@ impl Turn<'_> {
             values.set_text("words", words.get_ref());
             hints.push(self.say(Key::filter, &values));
         }
+        if let Some(page) = &lookup.page {
+            let address = self.scene.links.page(*page.page.get_ref());
+            hints.push(crate::wechat::text::link(&address, page.label.get_ref()));
+        }
         if lookup.rows.is_some() {
             let size = lookup.rows.as_ref().map_or(0, |rows| *rows.size.get_ref());
             self.state.more = has_more.then(|| Wish { shown: wish.shown + size, ..wish.clone() });

@@ -1,14 +1,12 @@
 //! What a message means that is neither a tap nor a number nor a word of the dialogue: by itself, or by what was said
 //! just before it (“那上个月呢”). What is not understood at once is kept for review.
 
-use jiff::Span;
-
 use super::compose::{Line, Reply};
 use super::outcome::{Effect, Misheard, MisheardKind, Step};
 use super::state::{Action, Item, Meant, Wish};
 use super::texts::Key;
 use super::turn::Turn;
-use super::{MENU, PERSON};
+use super::{MENU, PERSON, reading};
 use crate::catalogue::{Service, Template};
 use crate::domain::binding::Binding;
 use crate::domain::card::Card;
@@ -72,17 +70,6 @@ const AROUND: [&str; 34] = [
     "啊",
     "份",
     "是",
-];
-/// Words for the months that lie a fixed number back; the longer before the shorter.
-const MONTHS: [(&str, i64); 8] = [
-    ("上上个月", 2),
-    ("上上月", 2),
-    ("上个月", 1),
-    ("上月", 1),
-    ("这个月", 0),
-    ("本月", 0),
-    ("上一期", 1),
-    ("上期", 1),
 ];
 /// Words for the other one of two cards.
 const OTHER_CARD: [&str; 6] = ["另外一张卡", "另外一张", "另一张卡", "另一张", "另外那张", "别的卡"];
@@ -288,27 +275,22 @@ impl Turn<'_> {
         named(card, &format!("第{which}张"))
     }
 
-    /// A month as `2026-10`: `上个月`, `9月`. One without a year is the latest that has begun.
+    /// A month as `2026-10`: `上个月`, `9月`, `去年12月`. One without a year is the latest that has begun.
     fn named_month(&self, text: &str) -> Option<Named> {
         let plain = normalise(text);
-        let today = self.scene.now.beijing().date();
-        let first = today.first_of_month();
-        let found = MONTHS.iter().find(|(words, _)| plain.contains(words));
-        let (words, month) = match found {
-            Some((words, back)) => ((*words).to_owned(), first.checked_sub(Span::new().months(*back)).ok()?),
+        let words = match reading::month_words(&plain) {
+            Some(words) => words.to_owned(),
             None => {
                 let (before, _) = plain.split_once('月')?;
                 let digits = trailing_number(before)?;
-                let month = number(&digits).and_then(|month| i8::try_from(month).ok())?;
-                let this_year = jiff::civil::Date::new(today.year(), month, 1).ok()?;
-                let later = this_year > first;
-                let latest =
-                    if later { this_year.checked_sub(Span::new().years(1)).ok()? } else { this_year };
-                (format!("{digits}月"), latest)
+                let year = before.strip_suffix(digits.as_str()).unwrap_or_default();
+                let year = reading::YEARS.iter().find(|(words, _)| year.ends_with(words));
+                format!("{}{digits}月", year.map_or("", |(words, _)| words))
             }
         };
+        let value = reading::month(&words, self.scene.now.beijing().date())?;
         let rest = plain.replacen(&words, "", 1);
-        Some(Named { name: "month", value: month.strftime("%Y-%m").to_string(), rest })
+        Some(Named { name: "month", value, rest })
     }
 }
 
@@ -317,23 +299,9 @@ fn named_periods(text: &str) -> Option<Named> {
     let plain = normalise(text);
     let (before, _) = plain.split_once('期')?;
     let words = trailing_number(before)?;
-    let value = periods(&words)?.to_string();
+    let value = reading::count(&format!("{words}期"), &["期".to_owned()], true)?.to_string();
     let rest = plain.replacen(&format!("{words}期"), "", 1);
     Some(Named { name: "periods", value, rest })
-}
-
-/// Numbers of instalments in digits or in words.
-fn periods(words: &str) -> Option<usize> {
-    if let Some(tens) = words.strip_suffix('十').filter(|tens| !tens.is_empty()) {
-        return number(tens).map(|tens| tens * 10);
-    }
-    match words.split_once('十') {
-        Some((tens, ones)) if !ones.is_empty() => {
-            let tens = if tens.is_empty() { 1 } else { number(tens)? };
-            Some(tens * 10 + number(ones)?)
-        }
-        _ => number(words),
-    }
 }
 
 /// The number that a text ends with, as it is written.

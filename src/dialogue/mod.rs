@@ -10,6 +10,7 @@ mod compose;
 mod fields;
 mod forms;
 mod house;
+mod lengths;
 mod lookup;
 mod meant;
 mod outcome;

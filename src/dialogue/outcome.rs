@@ -7,6 +7,7 @@ use super::state::{DialogueState, Wish};
 use super::turn::Purpose;
 use crate::catalogue::EventKind;
 use crate::domain::alert_settings::AlertChange;
+use crate::domain::card::Card;
 use crate::domain::case::Rating;
 use crate::domain::secret::Personal;
 use crate::domain::step_up::StepUp;
@@ -154,6 +155,11 @@ pub enum Effect {
     DefaultCard {
         /// One of the binding's cards.
         card_id: String,
+    },
+    /// The core says of his cards what the binding does not: a new tail, another product.
+    Cards {
+        /// The binding's cards as they are now, in their order.
+        cards: Vec<Card>,
     },
     /// His alert settings change.
     Alerts(AlertChange),

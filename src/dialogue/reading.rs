@@ -20,6 +20,20 @@ pub use self::hours::{OFF, hours, hours_label};
 const FEN_MAX: i64 = 10_000_000_000;
 /// Characters that a sentence and a line must have in common.
 const SHARED_MIN: usize = 2;
+/// Words for the months, and for the statements, that lie a fixed number back; the longer before the shorter.
+const MONTHS: [(&str, i64); 9] = [
+    ("上上个月", 2),
+    ("上上月", 2),
+    ("上个月", 1),
+    ("上月", 1),
+    ("这个月", 0),
+    ("本月", 0),
+    ("当月", 0),
+    ("上一期", 1),
+    ("上期", 1),
+];
+/// Words for the years that lie a fixed number back.
+pub(super) const YEARS: [(&str, i16); 3] = [("前年", 2), ("去年", 1), ("今年", 0)];
 /// Words around the one that matters when a line is named: 我要第二笔, 星巴克那笔.
 const AROUND: [&str; 16] = [
     "我要", "我选", "就选", "选择", "选", "要", "就", "的那", "那一", "这一", "那", "这", "笔", "个", "张",
@@ -42,6 +56,24 @@ pub fn amount(text: &str, in_passing: bool) -> Option<String> {
     (0..=FEN_MAX).contains(&one.value).then(|| Money::of_fen(one.value).decimal())
 }
 
+/// Whether a text names a number below nothing, which is no answer to any question: `-5`, `负五百`. A hyphen between digits
+/// is none: `2026-12-31`.
+#[must_use]
+pub fn is_negative(text: &str) -> bool {
+    let is_digit =
+        |c: char| c.is_ascii_digit() || "０１２３４５６７８９一二三四五六七八九十百千万两".contains(c);
+    let mut before = None;
+    let mut signed = false;
+    for c in text.chars().filter(|c| !c.is_whitespace()) {
+        if signed && is_digit(c) {
+            return true;
+        }
+        signed = "-－−负".contains(c) && !before.is_some_and(is_digit);
+        before = Some(c);
+    }
+    false
+}
+
 /// A whole number, followed by one of these units where it stands `in_passing`.
 #[must_use]
 pub fn count(text: &str, units: &[String], in_passing: bool) -> Option<i64> {
@@ -56,13 +88,16 @@ pub fn count(text: &str, units: &[String], in_passing: bool) -> Option<i64> {
     }
 }
 
+/// The words for a month that lies a fixed number back, as they stand in a text.
+pub(super) fn month_words(text: &str) -> Option<&'static str> {
+    MONTHS.iter().map(|(words, _)| *words).find(|words| text.contains(words))
+}
+
 /// A month as `2026-10`; one without a year is the latest that has begun.
 #[must_use]
 pub fn month(text: &str, today: Date) -> Option<String> {
     let back = |months: i64| today.first_of_month().saturating_sub(Span::new().months(months));
-    let named =
-        [("上上个月", 2), ("上上月", 2), ("上个月", 1), ("上月", 1), ("本月", 0), ("这个月", 0), ("当月", 0)];
-    let named = named.into_iter().find(|(words, _)| text.contains(words)).map(|(_, months)| back(months));
+    let named = MONTHS.iter().find(|(words, _)| text.contains(words)).map(|(_, months)| back(*months));
     let date = named.or_else(|| {
         let all = numbers(text)?;
         let month = all.iter().find(|found| found.after.starts_with('月') && found.value % 100 == 0)?;
@@ -72,10 +107,10 @@ pub fn month(text: &str, today: Date) -> Option<String> {
             Some(Ok(year)) if year < 100 => Some(2000 + year),
             Some(Ok(year)) => Some(year),
             Some(Err(_)) => return None,
-            None if month.before.ends_with("前年") => Some(today.year() - 2),
-            None if month.before.ends_with("去年") => Some(today.year() - 1),
-            None if month.before.ends_with("今年") => Some(today.year()),
-            None => None,
+            None => {
+                let named = YEARS.iter().find(|(words, _)| month.before.ends_with(words));
+                named.map(|(_, back)| today.year() - back)
+            }
         };
         let this_year = Date::new(today.year(), number, 1).ok()?;
         match year {
@@ -241,6 +276,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_below_nothing_is_told_from_a_hyphen() {
+        for text in ["-5", "－５", "− 500", "还-5元", "负五百"] {
+            assert!(is_negative(text), "{text}");
+        }
+        for text in ["5", "2026-12-31", "138-0013-8001", "10-12", "-", "", "负责人", "k-pop"] {
+            assert!(!is_negative(text), "{text}");
+        }
+    }
+
+    #[test]
     fn in_passing_only_what_is_marked_counts() {
         let periods = ["期".to_owned()];
         let sentence = "把尾号1234的这笔账单分12期";
@@ -285,6 +330,8 @@ mod tests {
             ("上个月的账单", "2026-10"),
             ("3月", "2026-03"),
             ("去年12月", "2025-12"),
+            ("前年3月", "2024-03"),
+            ("上一期", "2026-10"),
             ("12月", "2025-12"),
             ("2025年八月", "2025-08"),
             ("25年8月", "2025-08"),

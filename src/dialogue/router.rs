@@ -17,6 +17,9 @@ use crate::understanding::{normalise, number};
 const LEAVE: [&str; 10] =
     ["取消", "算了", "返回", "退出", "不办了", "不用了", "不要了", "不查了", "不需要了", "取消办理"];
 const LEAVE_QUEUE: [&str; 8] = ["取消", "算了", "退出", "不用了", "不要了", "取消排队", "退出排队", "不等了"];
+/// Words before another wish while a form is open: 先查下额度; the longer before the shorter.
+const TURN_ASIDE: [&str; 9] =
+    ["先查一下", "先看一下", "先查下", "先看下", "先看看", "先查查", "先查", "先看", "先"];
 const GO_ON: [&str; 6] = ["继续办理", "继续办", "接着办", "接着办理", "回到刚才", "继续刚才的"];
 const MORE: [&str; 6] = ["更多", "下一页", "继续", "还有吗", "more", "下页"];
 
@@ -272,7 +275,9 @@ impl<'a> Turn<'a> {
         if self.correct(text, plain) {
             return self.go_on();
         }
-        let other = self.dialogue.understanding.keyword(plain);
+        let turned_aside = TURN_ASIDE.iter().find_map(|words| plain.strip_prefix(words)).unwrap_or(plain);
+        let understanding = &self.dialogue.understanding;
+        let other = understanding.keyword(plain).or_else(|| understanding.keyword(turned_aside));
         if let Some(id) = other.filter(|id| Some(*id) != self.open_service()) {
             self.put_form_aside();
             return self.start(Wish::of(id));

@@ -1,6 +1,6 @@
 //! What a decision is made from: everything known when a message arrives, read before, as values.
 
-use crate::catalogue::Page;
+use crate::catalogue::{Page, Picture};
 use crate::config::Account;
 use crate::domain::binding::Binding;
 use crate::domain::conversation::Stage;
@@ -107,6 +107,9 @@ pub trait Links {
 
     /// The address of the page that takes a proof for a scope.
     fn step_up(&self, scope: &str, proof: Proof) -> String;
+
+    /// The address of a picture, which everybody may see.
+    fn picture(&self, picture: Picture) -> String;
 }
 
 /// Whether people answer now.

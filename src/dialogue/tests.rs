@@ -1,4 +1,7 @@
 use super::*;
+use crate::catalogue::{Page, Picture, Proof};
+
+mod bad_input;
 
 #[test]
 fn the_built_in_content_has_no_fault() {
@@ -26,18 +29,22 @@ fn dialogue() -> &'static Dialogue {
 struct NoLinks;
 
 impl Links for NoLinks {
-    fn page(&self, page: crate::catalogue::Page) -> String {
+    fn page(&self, page: Page) -> String {
         format!("https://wx.bank.example/{}", page.name())
     }
 
-    fn step_up(&self, _: &str, _: crate::catalogue::Proof) -> String {
+    fn step_up(&self, _: &str, _: Proof) -> String {
         "https://wx.bank.example/step_up".to_owned()
+    }
+
+    fn picture(&self, picture: Picture) -> String {
+        format!("https://wx.bank.example/{}.png", picture.name())
     }
 }
 
 fn with_scene<T>(said: &Said, state: &DialogueState, bound: bool, act: impl FnOnce(&Scene<'_>) -> T) -> T {
     let account = chat::made_up_account().unwrap();
-    let binding = check::long_binding().filter(|_| bound);
+    let binding = lengths::long_binding().filter(|_| bound);
     let desk =
         DeskStatus { open: true, hours: "每天 8:00–22:00".to_owned(), waiting: 3, wait_minutes: Some(5) };
     act(&Scene {

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::compose::{Line, Reply};
@@ -11,9 +12,12 @@ use super::scene::Scene;
 use super::state::{Action, DialogueState, Item, Wish};
 use super::texts::Key;
 use super::{Dialogue, MENU, PERSON, house};
-use crate::catalogue::{Escalate, Link, Page, Proof, Service, Template};
+use crate::catalogue::{Escalate, Link, Page, Picture, Proof, Service, Template};
+use crate::domain::card::Card;
+use crate::domain::secret::Personal;
 use crate::domain::step_up::StepUp;
 use crate::render::{Values, plain};
+use crate::wechat::reply::Article;
 use crate::wechat::text::link;
 
 /// The code by which the core refuses what needs a one-time code first, whatever the service's file says.
@@ -179,13 +183,34 @@ impl<'a> Turn<'a> {
     fn page(self, service: &Service, page: &Link) -> Step {
         let mut values = self.values();
         values.set_markup("link", self.link(page));
-        match self.fill(service, &page.text, &values) {
-            Ok(body) => {
+        match (self.fill(service, &page.text, &values), &page.picture) {
+            (Ok(text), Some(picture)) => self.card(service, page, *picture.get_ref(), text),
+            (Ok(body), None) => {
                 let mut next = self.next(service);
                 next.retain(|line| self.scene.binding.is_some() || !self.guarded(line));
                 self.done(Some(service.id()), Reply { body, next, ..Reply::default() })
             }
-            Err(error) => self.failed(service, error),
+            (Err(error), _) => self.failed(service, error),
+        }
+    }
+
+    /// A card with a picture that opens a page. What must be said besides, a card cannot say: then it is a text.
+    fn card(self, service: &Service, page: &Link, picture: Picture, text: String) -> Step {
+        let links = self.scene.links;
+        let article = Article {
+            title: Personal::new(page.label.get_ref()),
+            description: Personal::new(plain(&text)),
+            picture_url: links.picture(picture),
+            url: Personal::new(links.page(*page.page.get_ref())),
+        };
+        let said_besides = !self.before.is_empty() || self.state.aside.is_some() || self.state.also.is_some();
+        let body = format!("{text}\n{}", self.link(page));
+        let step = self.done(Some(service.id()), Reply { body, ..Reply::default() });
+        match step {
+            Step::Done(outcome) if !said_besides => {
+                Step::Done(Outcome { reply: Some(Say::News(vec![article])), ..outcome })
+            }
+            step => step,
         }
     }
 
@@ -250,6 +275,7 @@ impl<'a> Turn<'a> {
 
     fn with_answer(mut self, what: What, answer: Result<Value, AskError>) -> Step {
         let Some(service) = self.service_of(&what) else { return self.not_understood() };
+        self.effects.extend(answer.as_ref().ok().and_then(|result| self.cards_told(result)));
         match (what, answer) {
             // The core itself decides that binding is not enough here.
             (what, Err(AskError::Refused { code, .. }))
@@ -278,6 +304,18 @@ impl<'a> Turn<'a> {
             (What::Lookup(_), Err(error)) => self.failed(service, error),
             (_, Err(error)) => self.failed_form(service, error),
         }
+    }
+
+    /// What an answer says of his cards, where the binding says otherwise: plastic is replaced under a new tail.
+    fn cards_told(&self, result: &Value) -> Option<Effect> {
+        let told = |id: &str| {
+            let mut named = result["cards"].as_array().into_iter().flatten().chain([&result["card"]]);
+            Card::deserialize(named.find(|card| card["card_id"] == id)?).ok()
+        };
+        let known = &self.scene.binding?.cards;
+        let cards: Vec<Card> =
+            known.iter().map(|card| told(&card.card_id).unwrap_or_else(|| card.clone())).collect();
+        (cards != *known).then_some(Effect::Cards { cards })
     }
 
     /// Params as the operation's schema types them: a manifest's texts write whole numbers as words.

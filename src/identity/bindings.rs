@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{ATTEMPTS_MAX, Identity, IdentityError};
 use crate::domain::alert_settings::{AlertChange, QuietHours};
 use crate::domain::binding::Binding;
+use crate::domain::card::Card;
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey, Openid};
 use crate::domain::money::Money;
 use crate::domain::verdict::{State, Verdict};
@@ -105,6 +106,25 @@ impl Identity {
         Ok(vec![
             self.store.set_default_card(account, follower, &binding.customer, card_id),
             self.store.audit("customer", "default_card", account, Some(follower), Some(card_id))?,
+        ])
+    }
+
+    /// Takes over what the core says of the binding's cards.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn cards_writes(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        binding: &Binding,
+        cards: Vec<Card>,
+    ) -> Result<Vec<Write>, StoreError> {
+        let changed = Binding { cards, ..binding.clone() };
+        let tails: Vec<&str> = changed.cards.iter().map(|card| card.tail.as_str()).collect();
+        Ok(vec![
+            self.store.save_cards(account, follower, &changed)?,
+            self.store.audit("core", "cards", account, Some(follower), Some(&tails.join(" ")))?,
         ])
     }
 

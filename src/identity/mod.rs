@@ -15,6 +15,7 @@ mod pin;
 mod progress;
 mod purchase;
 mod session;
+mod spending;
 mod step_up;
 mod ticket;
 
@@ -36,6 +37,7 @@ pub use pin::PinWord;
 pub use progress::{Progress, ProgressStage};
 pub use purchase::LookedAt;
 pub use session::{Arrival, Opening, Refusal, Visit};
+pub use spending::{Category, Spending, Statement};
 pub use step_up::{Changed, StepUpFault, StepUpPage, StepUpStage};
 
 use crate::bank::{Call, Context, Core, CoreError};
@@ -81,12 +83,21 @@ pub enum Page {
     Purchase,
     /// 提醒设置
     Alerts,
+    /// 消费分类和账单走势
+    Spending,
 }
 
 impl Page {
     /// Every page.
-    pub const ALL: [Self; 6] =
-        [Self::Bind, Self::Apply, Self::ApplyProgress, Self::StepUp, Self::Purchase, Self::Alerts];
+    pub const ALL: [Self; 7] = [
+        Self::Bind,
+        Self::Apply,
+        Self::ApplyProgress,
+        Self::StepUp,
+        Self::Purchase,
+        Self::Alerts,
+        Self::Spending,
+    ];
 
     /// How long a link to it is good. An alert may be opened days later; WeChat still names who holds the phone.
     #[must_use]
@@ -113,6 +124,7 @@ impl Page {
             Self::StepUp => "step-up",
             Self::Purchase => "purchase",
             Self::Alerts => "alerts",
+            Self::Spending => "spending",
         }
     }
 
@@ -327,6 +339,13 @@ impl Identity {
         ));
         commit.push(self.store.forget_step_ups(now));
         self.store.commit(commit).await
+    }
+
+    /// The address of one of the pictures that cards in the chat show.
+    #[must_use]
+    pub fn picture(&self, name: &str) -> String {
+        let base = self.config.server.public_url.as_str().trim_end_matches('/');
+        format!("{base}/h5/assets/{name}.png")
     }
 
     fn address(&self, account: &AccountId, path: &str) -> String {

@@ -108,7 +108,7 @@ impl PageState {
                 self.purchase = Some(LookedAt { transaction_id: about.to_owned(), answer: None });
                 true
             }
-            Page::Bind | Page::Apply | Page::ApplyProgress | Page::Alerts => false,
+            Page::Bind | Page::Apply | Page::ApplyProgress | Page::Alerts | Page::Spending => false,
         }
     }
 }
@@ -209,7 +209,7 @@ impl Identity {
             Page::Bind => matches!(visit.state.bind, Some(BindStage::Done(_))),
             Page::StepUp => visit.state.step_up.is_some(),
             Page::Purchase => visit.state.purchase.is_some(),
-            Page::Apply | Page::ApplyProgress | Page::Alerts => true,
+            Page::Apply | Page::ApplyProgress | Page::Alerts | Page::Spending => true,
         };
         if is_known {
             return Ok(Opening::Visit(Box::new(visit)));

@@ -106,6 +106,7 @@ fn page_byte(page: Page) -> u8 {
         Page::StepUp => 4,
         Page::Purchase => 5,
         Page::Alerts => 6,
+        Page::Spending => 7,
     }
 }
 

@@ -188,6 +188,9 @@ impl Inbound {
             (Effect::DefaultCard { card_id }, Some(binding)) => {
                 identity.default_card_writes(id, follower, binding, &card_id)?
             }
+            (Effect::Cards { cards }, Some(binding)) => {
+                identity.cards_writes(id, follower, binding, cards)?
+            }
             (Effect::Alerts(change), Some(binding)) => {
                 identity.alerts_writes(id, follower, binding, &change)?
             }
@@ -198,7 +201,14 @@ impl Inbound {
                 self.owe_writes(id, follower, &binding.customer, owed)?
             }
             (Effect::Review(misheard), _) => self.review_writes(id, follower, misheard)?,
-            (Effect::Owe { .. } | Effect::Unbind | Effect::DefaultCard { .. } | Effect::Alerts(_), None)
+            (
+                Effect::Owe { .. }
+                | Effect::Unbind
+                | Effect::DefaultCard { .. }
+                | Effect::Cards { .. }
+                | Effect::Alerts(_),
+                None,
+            )
             | (Effect::AwaitBinding { .. } | Effect::AwaitStepUp { .. }, _) => Vec::new(),
         };
         Ok(writes)

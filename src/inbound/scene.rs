@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::Page;
+use crate::catalogue::{Page, Picture};
 use crate::dialogue::{DeskStatus, DialogueState, Links, MediaKind, Said, Scene};
 use crate::domain::binding::Binding;
 use crate::domain::ids::{AccountId, FollowerKey};
@@ -165,12 +165,17 @@ impl Links for PageLinks {
             Page::Apply => identity::Page::Apply,
             Page::ApplyProgress => identity::Page::ApplyProgress,
             Page::Alerts => identity::Page::Alerts,
+            Page::Spending => identity::Page::Spending,
         };
         self.identity.link(&self.account, self.follower, page, self.now)
     }
 
     fn step_up(&self, scope: &str, proof: Proof) -> String {
         self.identity.step_up_link(&self.account, self.follower, scope, proof, self.now)
+    }
+
+    fn picture(&self, picture: Picture) -> String {
+        self.identity.picture(picture.name())
     }
 }
 

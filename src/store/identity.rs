@@ -41,6 +41,7 @@ statements! {
         alerts, hide_amounts, consent_hash, consent_ms, source, bound_ms, settings_sealed) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (account, fkey) DO NOTHING";
     SET_CARD = "UPDATE binding SET default_card = $4 WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
+    SET_PROFILE = "UPDATE binding SET profile_sealed = $4 WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
     SET_ALERTS = "UPDATE binding SET alerts = $4, hide_amounts = $5, settings_sealed = $6 \
         WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
     DELETE = "DELETE FROM binding WHERE account = $1 AND fkey = $2 AND customer_ix = $3";
@@ -195,15 +196,12 @@ impl Store {
         consent: Option<&Consent>,
     ) -> Result<Vec<Value>, StoreError> {
         let key = follower_row(account, follower);
-        let profile =
-            Profile { name_masked: binding.name_masked.reveal().to_owned(), cards: binding.cards.clone() };
-        let profile = Zeroizing::new(serde_json::json!(profile).to_string());
         Ok(vec![
             account.as_str().into(),
             follower.into(),
             self.customer_index(&binding.customer).into(),
             self.vault().seal(CUSTOMER, &key, binding.customer.reveal().as_bytes())?.into(),
-            self.vault().seal(PROFILE, &key, profile.as_bytes())?.into(),
+            self.profile_value(&key, binding)?,
             binding.default_card.as_str().into(),
             binding.alerts.into(),
             binding.hide_amounts.into(),
@@ -213,6 +211,13 @@ impl Store {
             binding.bound.into(),
             self.settings_value(account, follower, &binding.settings)?,
         ])
+    }
+
+    fn profile_value(&self, key: &[u8], binding: &Binding) -> Result<Value, StoreError> {
+        let profile =
+            Profile { name_masked: binding.name_masked.reveal().to_owned(), cards: binding.cards.clone() };
+        let profile = Zeroizing::new(serde_json::json!(profile).to_string());
+        Ok(self.vault().seal(PROFILE, key, profile.as_bytes())?.into())
     }
 
     /// NULL for who settled nothing.
@@ -273,6 +278,21 @@ impl Store {
         let mut args = self.binding_key(account, follower, customer);
         args.push(card_id.into());
         Write::one(SET_CARD, args, Conflict::Stale)
+    }
+
+    /// Saves the cards as they stand in `binding`; [`Conflict::Stale`] when the follower is bound to its customer no more.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn save_cards(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        binding: &Binding,
+    ) -> Result<Write, StoreError> {
+        let mut args = self.binding_key(account, follower, &binding.customer);
+        args.push(self.profile_value(&follower_row(account, follower), binding)?);
+        Ok(Write::one(SET_PROFILE, args, Conflict::Stale))
     }
 
     /// Saves the settings of alerts as they stand in `binding`; [`Conflict::Stale`] when the follower is bound to its

@@ -10,11 +10,12 @@
 //! 本期应还：¥3,288.60
 //! ```
 //!
-//! In a reply `[账单明细]` is a link that says its words, `[点这里绑定信用卡](bind)` one that opens a page.
+//! In a reply `[账单明细]` is a link that says its words, `[点这里绑定信用卡](bind)` one that opens a page. A card with a picture
+//! is `【图文】` with its headline, the words below it, and `[打开]` with its page.
 
 mod parse;
 mod run;
 
 pub use parse::{Chat, ChatFile, CoreFault, DeskNow, Step, parse};
 pub(super) use run::made_up_account;
-pub use run::{Core, ExampleCore, Met, Run, readable, run};
+pub use run::{Core, ExampleCore, Met, Run, card_as_text, readable, run};

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::parse::{Chat, ChatFile, CoreFault, Step};
 use crate::bank::Operations;
-use crate::catalogue::Page;
+use crate::catalogue::{Page, Picture};
 use crate::config::{Account, Alerts};
 use crate::content::Fault;
 use crate::dialogue::{
@@ -24,6 +24,7 @@ use crate::domain::secret::{Personal, Secret};
 use crate::domain::step_up::{Proof, StepUp};
 use crate::domain::time::UnixMs;
 use crate::domain::transaction::Transaction;
+use crate::wechat::reply::Article;
 
 /// Sunday, 2026-11-22, 10:00 in Beijing: when every conversation starts.
 const START: UnixMs = UnixMs(1_795_312_800_000);
@@ -140,6 +141,10 @@ impl Links for PageLinks {
     fn step_up(&self, scope: &str, proof: Proof) -> String {
         let place = if proof == Proof::Pin { PIN } else { STEP_UP };
         format!("https://wx.bank.example/h5/card/{place}{scope}")
+    }
+
+    fn picture(&self, picture: Picture) -> String {
+        format!("https://wx.bank.example/h5/assets/{}.png", picture.name())
     }
 }
 
@@ -327,7 +332,7 @@ impl<'a> Talk<'a> {
         self.state = outcome.state.to_json().map(|json| DialogueState::from_json(&json)).unwrap_or_default();
         self.reply = outcome.reply.map(|say| match say {
             Say::Text(text) => text,
-            Say::News(articles) => format!("（{}条图文）", articles.len()),
+            Say::News(articles) => articles.iter().map(card_as_text).collect::<Vec<_>>().join("\n"),
         });
         Ok(())
     }
@@ -419,6 +424,14 @@ impl<'a> Talk<'a> {
                 }
                 format!("默认卡 {card_id}")
             }
+            Effect::Cards { cards } => {
+                let tails: Vec<&str> = cards.iter().map(|card| card.tail.as_str()).collect();
+                let said = format!("卡片更新 {}", tails.join(" "));
+                if let Some(binding) = &mut self.binding {
+                    binding.cards.clone_from(cards);
+                }
+                said
+            }
             Effect::Alerts(change) => {
                 self.binding = self.binding.as_ref().map(|binding| binding.with(change));
                 words_of(change)
@@ -441,6 +454,13 @@ impl<'a> Talk<'a> {
         };
         self.effects.insert(said);
     }
+}
+
+/// A news card as staff read it: `【图文】headline`, what stands below it, and the page that a tap opens.
+#[must_use]
+pub fn card_as_text(card: &Article) -> String {
+    let page = crate::wechat::text::link(card.url.reveal(), "打开");
+    format!("【图文】{}\n{}\n{page}", card.title.reveal(), card.description.reveal())
 }
 
 /// `1234 星河超市 128.50`, and the reason where it was declined.

@@ -1,21 +1,17 @@
 //! The three pages of binding.
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Form, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use super::pages::{self, Notice};
-use super::{Guest, LinkQuery, admit, failure, see_other, welcome};
+use super::{Guest, LinkQuery, admit, answered, failure, see_other, typed_code, welcome, wrong_code};
 use crate::identity::checks::{self, Complaints, FieldFault};
 use crate::identity::{
-    AlertChoice, BindFault, BindForm, BindStage, CoreFault, Identity, Page, Refusal, Resumer, consent,
+    AlertChoice, BindFault, BindForm, BindStage, Identity, Page, Refusal, Resumer, consent,
 };
 
-/// The answer to the interrupted question may take this long on the page; the chat has it anyway.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest tail that is shown again.
 const TAIL_CHARS_MAX: usize = 8;
 
@@ -135,12 +131,9 @@ fn check(typed: &Typed) -> Result<BindForm, Vec<FieldFault>> {
 }
 
 async fn verify(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest, code: &str) -> HttpResponse {
-    let code = match checks::code(code) {
+    let code = match typed_code(code) {
         Ok(code) => code,
-        Err(text) => {
-            let faults = vec![FieldFault { field: "code", text: text.to_owned() }];
-            return stage_page(identity, &guest, faults, None);
-        }
+        Err(faults) => return stage_page(identity, &guest, faults, None),
     };
     let wish = match identity.bind_verify(&mut guest.visit, &code, guest.client_ip.clone()).await {
         Ok(Ok(verified)) => verified.wish,
@@ -149,15 +142,11 @@ async fn verify(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest, co
         Ok(Err(fault)) => return code_fault(identity, &guest, &fault),
         Err(error) => return failure(&guest.frame, &error),
     };
-    if let Some(wish) = wish {
-        let (account, follower) = (guest.visit.account().clone(), guest.visit.follower());
-        let answer = resumer.resume(&account, follower, &wish);
-        if let Ok(Some(answer)) = tokio::time::timeout(ANSWER_TIMEOUT, answer).await
-            && let Err(error) = identity.keep_answer(&mut guest.visit, answer).await
-        {
-            // The binding stands and the chat has the answer: only this page goes without.
-            tracing::warn!(%error, retry = "never", "the answer after a binding is missing on its page; it stands in the chat");
-        }
+    if let Some(answer) = answered(resumer, &guest, wish).await
+        && let Err(error) = identity.keep_answer(&mut guest.visit, answer).await
+    {
+        // The binding stands and the chat has the answer: only this page goes without.
+        tracing::warn!(%error, retry = "never", "the answer after a binding is missing on its page; it stands in the chat");
     }
     see_other(&guest.frame, "bind")
 }
@@ -165,12 +154,11 @@ async fn verify(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest, co
 /// A wrong code belongs beside its field; anything else above the form.
 fn code_fault(identity: &Identity, guest: &Guest, fault: &BindFault) -> HttpResponse {
     let alert = pages::bind_alert(fault);
-    match fault {
-        BindFault::Core(CoreFault::Refused { code, .. }) if code == "wrong_code" => {
-            stage_page(identity, guest, vec![FieldFault { field: "code", text: alert.text }], None)
-        }
-        _ => stage_page(identity, guest, Vec::new(), Some(alert)),
-    }
+    let (faults, alert) = match fault {
+        BindFault::Core(core) => wrong_code(core, alert),
+        _ => (Vec::new(), Some(alert)),
+    };
+    stage_page(identity, guest, faults, alert)
 }
 
 async fn resend(identity: &Identity, mut guest: Guest) -> HttpResponse {

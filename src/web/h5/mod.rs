@@ -11,9 +11,11 @@ mod chat_text;
 mod pages;
 mod progress;
 mod purchase;
+mod spending;
 mod step_up;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, SameSite};
@@ -26,12 +28,16 @@ use serde::Deserialize;
 
 use super::{client, door};
 use crate::config::{Account, Config};
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Personal, Secret};
+use crate::identity::checks::{self, FieldFault};
 use crate::identity::{
-    Arrival, Identity, IdentityError, JOURNEY_LIFE, Opening, Page, SESSION_LIFE_MAX, Visit,
+    Arrival, CoreFault, Identity, IdentityError, JOURNEY_LIFE, Opening, Page, Resumer, SESSION_LIFE_MAX,
+    Visit,
 };
 use pages::{Frame, Notice};
 
+/// The answer to an interrupted question may take this long on a page.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Largest form.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 const SESSION_COOKIE: &str = "weikefu_h5";
@@ -39,6 +45,8 @@ const BROWSER_COOKIE: &str = "weikefu_h5_browser";
 const CSS: &str = include_str!("../../../templates/pages/h5/assets/h5.css");
 const JS: &str = include_str!("../../../templates/pages/h5/assets/h5.js");
 const ICON: &str = include_str!("../../../templates/pages/h5/assets/icon.svg");
+/// What the card in the chat shows that leads to the charts.
+const SPENDING_PICTURE: &[u8] = include_bytes!("../../../templates/pages/h5/assets/spending.png");
 
 /// The first characters of the hash of style and script, so that browsers may keep them for ever.
 static ASSETS_VERSION: LazyLock<String> =
@@ -69,6 +77,7 @@ pub fn configure(services: &mut ServiceConfig) {
             .route("/{account}/step-up", web::get().to(step_up::show))
             .route("/{account}/step-up/return", web::get().to(step_up::come_back))
             .route("/{account}/step-up/{step}", web::post().to(step_up::submit))
+            .route("/{account}/spending", web::get().to(spending::show))
             .route("/{account}/alerts", web::get().to(alerts::show))
             .route("/{account}/alerts/{step}", web::post().to(alerts::submit))
             .default_service(web::to(|| async { no_such_page() }))
@@ -77,17 +86,18 @@ pub fn configure(services: &mut ServiceConfig) {
 }
 
 async fn asset(file: Path<String>) -> HttpResponse {
-    let (kind, text) = match file.as_str() {
-        "h5.css" => ("text/css; charset=utf-8", CSS),
-        "h5.js" => ("text/javascript; charset=utf-8", JS),
-        "icon.svg" => ("image/svg+xml", ICON),
+    let (kind, bytes): (_, &'static [u8]) = match file.as_str() {
+        "h5.css" => ("text/css; charset=utf-8", CSS.as_bytes()),
+        "h5.js" => ("text/javascript; charset=utf-8", JS.as_bytes()),
+        "icon.svg" => ("image/svg+xml", ICON.as_bytes()),
+        "spending.png" => ("image/png", SPENDING_PICTURE),
         _ => return no_such_page(),
     };
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, kind))
         .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(text)
+        .body(bytes)
 }
 
 /// The signed part of a link.
@@ -176,6 +186,29 @@ async fn admit(
     }
 }
 
+/// A one-time code as it was typed, or what is wrong with it beside its field.
+fn typed_code(code: &str) -> Result<String, Vec<FieldFault>> {
+    checks::code(code).map_err(|text| vec![FieldFault { field: "code", text: text.to_owned() }])
+}
+
+/// A wrong code belongs beside its field; anything else above the form.
+fn wrong_code(fault: &CoreFault, alert: pages::Alert) -> (Vec<FieldFault>, Option<pages::Alert>) {
+    match fault {
+        CoreFault::Refused { code, .. } if code == "wrong_code" => {
+            (vec![FieldFault { field: "code", text: alert.text }], None)
+        }
+        _ => (Vec::new(), Some(alert)),
+    }
+}
+
+/// The answer to what waited for this page, if it comes in time; the chat has it anyway.
+async fn answered(resumer: &dyn Resumer, guest: &Guest, wish: Option<Personal>) -> Option<String> {
+    let (account, follower) = (guest.visit.account().clone(), guest.visit.follower());
+    let wish = wish?;
+    let answer = resumer.resume(&account, follower, &wish);
+    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.ok().flatten()
+}
+
 fn no_such_page() -> HttpResponse {
     Notice::not_found().respond(StatusCode::NOT_FOUND)
 }
@@ -205,7 +238,7 @@ fn add_cookie(
     config: &Config,
     name: &'static str,
     value: &Secret,
-    life: std::time::Duration,
+    life: Duration,
 ) {
     let public_url = &config.server.public_url;
     let cookie = Cookie::build(name, value.reveal().to_owned())

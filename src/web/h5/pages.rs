@@ -4,6 +4,7 @@ mod alerts;
 mod apply;
 mod bind;
 mod purchase;
+mod spending;
 mod step_up;
 
 use std::borrow::Cow;
@@ -16,9 +17,9 @@ pub(super) use alerts::{AlertsPage, alerts};
 pub(super) use apply::{Step, done as apply_done, progress};
 pub(super) use bind::{code as bind_code, done as bind_done, start as bind_start};
 pub(super) use purchase::{PurchasePage, purchase};
+pub(super) use spending::spending;
 pub(super) use step_up::{
-    alert as step_up_alert, code as step_up_code, done as step_up_done, pin as step_up_pin,
-    start as step_up_start,
+    Way, alert as step_up_alert, code as step_up_code, done as step_up_done, start as step_up_start,
 };
 
 use super::ASSETS_VERSION;

@@ -1,21 +1,16 @@
 //! The pages that take a one-time code, and those on the way to the bank's own page for the PIN.
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Form, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use super::pages::{self, Notice};
-use super::{Guest, LinkQuery, admit, failure, see_other, welcome};
+use super::pages::{self, Notice, Way};
+use super::{Guest, LinkQuery, admit, answered, failure, see_other, typed_code, welcome, wrong_code};
 use crate::domain::secret::Personal;
 use crate::domain::step_up::Proof;
-use crate::identity::checks::{self, FieldFault};
-use crate::identity::{CoreFault, Identity, Page, PinWord, Resumer, StepUpFault, StepUpStage};
-
-/// The answer to the interrupted question may take this long on the page; the chat has it anyway.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+use crate::identity::checks::FieldFault;
+use crate::identity::{Identity, Page, PinWord, Resumer, StepUpFault, StepUpStage};
 
 /// What was typed. Cannot print itself.
 #[derive(Default, Deserialize)]
@@ -51,11 +46,13 @@ fn stage_page(
     };
     let title = resumer.title(guest.visit.account(), &page.scope);
     match &page.stage {
-        StepUpStage::Begin if page.proof == Proof::Pin => {
-            pages::step_up_pin(&guest.frame, title.as_deref(), None, alert)
+        StepUpStage::Begin => {
+            let way = if page.proof == Proof::Pin { Way::Pin } else { Way::Code };
+            pages::step_up_start(&guest.frame, title.as_deref(), way, alert)
         }
-        StepUpStage::Away { url, .. } => pages::step_up_pin(&guest.frame, title.as_deref(), Some(url), alert),
-        StepUpStage::Begin => pages::step_up_start(&guest.frame, title.as_deref(), alert),
+        StepUpStage::Away { url, .. } => {
+            pages::step_up_start(&guest.frame, title.as_deref(), Way::Bank(url), alert)
+        }
         StepUpStage::Code { challenge, .. } => {
             pages::step_up_code(&guest.frame, title.as_deref(), challenge, identity.now(), faults, alert)
         }
@@ -126,12 +123,9 @@ pub(super) async fn come_back(
 }
 
 async fn verify(identity: &Identity, resumer: &dyn Resumer, mut guest: Guest, code: &str) -> HttpResponse {
-    let code = match checks::code(code) {
+    let code = match typed_code(code) {
         Ok(code) => code,
-        Err(text) => {
-            let faults = vec![FieldFault { field: "code", text: text.to_owned() }];
-            return stage_page(identity, resumer, &guest, faults, None);
-        }
+        Err(faults) => return stage_page(identity, resumer, &guest, faults, None),
     };
     let wish = match identity.step_up_verify(&mut guest.visit, &code, guest.client_ip.clone()).await {
         Ok(Ok(wish)) => wish,
@@ -149,15 +143,11 @@ async fn go_on(
     mut guest: Guest,
     wish: Option<Personal>,
 ) -> HttpResponse {
-    if let Some(wish) = wish {
-        let (account, follower) = (guest.visit.account().clone(), guest.visit.follower());
-        let answer = resumer.resume(&account, follower, &wish);
-        if let Ok(Some(answer)) = tokio::time::timeout(ANSWER_TIMEOUT, answer).await
-            && let Err(error) = identity.keep_step_up_answer(&mut guest.visit, answer).await
-        {
-            // The proof stands and the chat has the answer: only this page goes without.
-            tracing::warn!(%error, retry = "never", "the answer after a proof is missing on its page; it stands in the chat");
-        }
+    if let Some(answer) = answered(resumer, &guest, wish).await
+        && let Err(error) = identity.keep_step_up_answer(&mut guest.visit, answer).await
+    {
+        // The proof stands and the chat has the answer: only this page goes without.
+        tracing::warn!(%error, retry = "never", "the answer after a proof is missing on its page; it stands in the chat");
     }
     see_other(&guest.frame, Page::StepUp.path())
 }
@@ -169,11 +159,9 @@ fn told(identity: &Identity, resumer: &dyn Resumer, guest: &Guest, fault: &StepU
         StepUpFault::NotBound => return Notice::not_bound(&guest.frame).respond(StatusCode::FORBIDDEN),
         fault => pages::step_up_alert(fault),
     };
-    match fault {
-        StepUpFault::Core(CoreFault::Refused { code, .. }) if code == "wrong_code" => {
-            let faults = vec![FieldFault { field: "code", text: alert.text }];
-            stage_page(identity, resumer, guest, faults, None)
-        }
-        _ => stage_page(identity, resumer, guest, Vec::new(), Some(alert)),
-    }
+    let (faults, alert) = match fault {
+        StepUpFault::Core(core) => wrong_code(core, alert),
+        _ => (Vec::new(), Some(alert)),
+    };
+    stage_page(identity, resumer, guest, faults, alert)
 }

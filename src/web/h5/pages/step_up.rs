@@ -10,42 +10,36 @@ use crate::domain::time::UnixMs;
 use crate::identity::checks::FieldFault;
 use crate::identity::{Challenge, StepUpFault};
 
+/// How somebody is about to prove who he is.
+pub(in super::super) enum Way<'a> {
+    /// By a one-time code, before it is sent.
+    Code,
+    /// By his PIN, before the bank is asked for its page.
+    Pin,
+    /// By his PIN on the bank's own page at this address.
+    Bank(&'a str),
+}
+
 #[derive(Template)]
 #[template(path = "pages/h5/step_up_start.html")]
 struct Start<'a> {
     frame: &'a Frame,
     title: Option<&'a str>,
+    way: Way<'a>,
     faults: Faults,
     alert: Option<Alert>,
 }
 
-/// Before a code is sent.
-pub(in super::super) fn start(frame: &Frame, title: Option<&str>, alert: Option<Alert>) -> HttpResponse {
-    let faults = Faults(Vec::new());
-    let status = form_status(&faults, alert.as_ref());
-    respond(frame, status, &Start { frame, title, faults, alert })
-}
-
-#[derive(Template)]
-#[template(path = "pages/h5/step_up_pin.html")]
-struct Pin<'a> {
-    frame: &'a Frame,
-    title: Option<&'a str>,
-    url: Option<&'a str>,
-    faults: Faults,
-    alert: Option<Alert>,
-}
-
-/// Before the bank's own page for the PIN; `url` is its address once the bank gave one.
-pub(in super::super) fn pin(
+/// Before a proof.
+pub(in super::super) fn start(
     frame: &Frame,
     title: Option<&str>,
-    url: Option<&str>,
+    way: Way<'_>,
     alert: Option<Alert>,
 ) -> HttpResponse {
     let faults = Faults(Vec::new());
     let status = form_status(&faults, alert.as_ref());
-    respond(frame, status, &Pin { frame, title, url, faults, alert })
+    respond(frame, status, &Start { frame, title, way, faults, alert })
 }
 
 #[derive(Template)]
