@@ -14,6 +14,7 @@ mod backup;
 mod bad_input;
 mod command_line;
 mod consent;
+mod conversations;
 mod crash;
 mod doctor;
 mod first_floor;

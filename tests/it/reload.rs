@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use weikefu::content::Content;
 
+use crate::services::{OPERATION, SERVICE};
 use crate::world::{Engine, Ports, World, until};
 
 const POINTS: &str = "services/points/points_query.toml";
@@ -129,6 +130,24 @@ async fn edited_content_is_taken_over_whole_or_refused_whole_and_told() {
         (told.contains("core.timeout_ms") && told.contains("count from the next start on")).then_some(())
     })
     .await;
+    edited.world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_more_service_and_its_operation_need_no_restart() {
+    const OPERATION_FILE: &str = "operations/lounge_visits.json";
+    let edited = Edited::start().await;
+    let follower = edited.world.follower("甲").await;
+    edited.world.bind(&follower.openid, "C10001").await;
+    assert!(!follower.say("贵宾厅").await.contains("今年还可以用"));
+    edited.edit("services/benefits/lounge_visits.toml", SERVICE);
+    edited.edit(OPERATION_FILE, "{");
+    let told = edited.reload().await;
+    assert!(told.contains("lounge_visits.json:1") && told.contains("refused as a whole"), "{told}");
+    edited.edit(OPERATION_FILE, OPERATION);
+    assert!(edited.reload().await.contains("is in use"));
+    let said = follower.say("贵宾厅").await;
+    assert!(said.contains("今年还可以用6次机场贵宾厅。"), "{said}");
     edited.world.stop().await;
 }
 

@@ -128,8 +128,63 @@ async fn what_one_service_changes_the_next_one_tells() {
     world.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_card_that_was_replaced_goes_by_its_new_tail() {
+    for engine in Engine::at_hand() {
+        let world = World::start(engine).await;
+        let follower = world.follower("甲").await;
+        world.bind(&follower.openid, "C10002").await;
+        has(&follower.say("卡丢了").await, &["已挂失"]);
+        follower.say("取消").await;
+        let answer = follower.say("补卡").await;
+        prove_by_code(&world, &follower, &answer, "13800138002").await;
+        follower.wait("the form", |entry| entry.to_string().contains("为什么要换卡")).await;
+        has(&follower.say("已挂失").await, &["旧卡号作废"]);
+        let answer = follower.say("确认").await;
+        let (_, tail) = answer.split_once("新卡尾号").unwrap_or_else(|| panic!("{engine:?}: {answer}"));
+        let tail: String = tail.chars().take(4).collect();
+        assert_ne!(tail, "1234", "{engine:?}");
+        let bound = follower.say("绑定状态").await;
+        assert!(bound.contains(&format!("尾号{tail}")) && !bound.contains("1234"), "{engine:?}: {bound}");
+        let kept = "SELECT COUNT(*) FROM audit WHERE action = 'cards' AND actor = 'core'";
+        assert_eq!(world.number(kept).await, 1, "{engine:?}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn charts_are_drawn_for_their_own_follower_alone() {
+    for engine in Engine::at_hand() {
+        let world = World::start(engine).await;
+        let follower = world.follower("甲").await;
+        world.bind(&follower.openid, "C10002").await;
+        let asked = follower.ask(json!({ "action": "text", "text": "消费图表" })).await;
+        let card = follower.wait("a card with a picture", |entry| {
+            entry["kind"] == "news" && entry["id"].as_u64().is_some_and(|id| id > asked)
+        });
+        let article = card.await["detail"]["articles"][0].clone();
+        let picture = world.http.get(article["picurl"].as_str().unwrap()).send().await.unwrap();
+        assert_eq!(picture.headers()["content-type"], "image/png", "{engine:?}");
+        let link = article["url"].as_str().unwrap();
+        let mut page = browser(&world, &follower);
+        assert_eq!(page.open(link).await, 200, "{engine:?}: {}", page.html);
+        has(&page.html, &["尾号1234", "消费分类", "<rect class=\"bar\"", "已还清", "?month=20"]);
+        let other = page.html.rsplit("?month=").next().unwrap().split('"').next().unwrap().to_owned();
+        assert_eq!(page.open(&format!("{}/h5/card/spending?month={other}", world.server_url)).await, 200);
+        let (year, month) = other.split_once('-').unwrap();
+        has(&page.html, &[&format!("{year}年{}月账单消费分类", month.trim_start_matches('0'))]);
+
+        let stranger = world.follower("乙").await;
+        let mut page = browser(&world, &stranger);
+        assert_eq!(page.open(link).await, 403, "{engine:?}");
+        has(&page.html, &["此链接不是发给您的"]);
+        has(&follower.say("历史账单").await, &["看图：账单走势和消费分类"]);
+        world.stop().await;
+    }
+}
+
 /// The walk-through of the README: one file for the operation, one for the service.
-const OPERATION: &str = r#"{
+pub(crate) const OPERATION: &str = r#"{
   "title": "贵宾厅次数",
   "description": "How often a customer may still use an airport lounge this year.",
   "effect": "read",
@@ -143,7 +198,7 @@ const OPERATION: &str = r#"{
   "errors": { "unknown_customer": "No customer has this customer_id." },
   "example": { "customer_id": "C10001", "params": {}, "result": { "left": 6 } }
 }"#;
-const SERVICE: &str = r#"id = "lounge_visits"
+pub(crate) const SERVICE: &str = r#"id = "lounge_visits"
 category = "benefits"
 name = "贵宾厅次数"
 keywords = ["贵宾厅", "贵宾厅次数"]

@@ -98,6 +98,15 @@ impl World {
 
     /// The same with changes made to the configuration, which may add files to the folder.
     pub(crate) async fn prepared(engine: Engine, change: impl FnOnce(String, &Path) -> String) -> Self {
+        Self::at(engine, Arc::new(SystemClock), change).await
+    }
+
+    /// The same by a clock that a test may move.
+    pub(crate) async fn at(
+        engine: Engine,
+        clock: SharedClock,
+        change: impl FnOnce(String, &Path) -> String,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = Ports::reserve();
         let database = match engine {
@@ -107,7 +116,6 @@ impl World {
         let text = change(configuration_text(&folder, &database, &ports), folder.path());
         std::fs::write(folder.path().join(CONFIG), &text).unwrap();
         let config = Config::parse(CONFIG, &text, []).unwrap_or_else(|faults| panic!("{faults:?}"));
-        let clock: SharedClock = Arc::new(SystemClock);
         let random: SharedRandom = Arc::new(SystemRandom);
         let settings = core::Settings::from_config(&config).unwrap();
         let settings = core::Settings { journal: folder.path().join("core.journal"), ..settings };
@@ -187,8 +195,12 @@ impl World {
 
     /// Gives the account the built-in menu, as `weikefu menu push` does.
     async fn push_menu(&self) {
-        let content = Content::built_in();
-        let menu = Menu::from_toml(&content.file("menus/card.toml").unwrap().text).unwrap();
+        self.push_menu_text(&Content::built_in().file("menus/card.toml").unwrap().text).await;
+    }
+
+    /// Gives the account a menu.
+    pub(crate) async fn push_menu_text(&self, text: &str) {
+        let menu = Menu::from_toml(text).unwrap();
         let shelf = Arc::new(MemoryShelf::default());
         let api = Api::new(&self.config.accounts[0], shelf, self.clock.clone(), "menu").unwrap();
         api.menu_create(&menu).await.unwrap();

@@ -34,6 +34,7 @@ const ROUTES: &[(&str, &str, &str, &[Zone])] = &[
     ("GET", "/h5/card/step-up", "/{account}/step-up", &[Public]),
     ("GET", "/h5/card/step-up/return", "/{account}/step-up/return", &[Public]),
     ("POST", "/h5/card/step-up/send", "/{account}/step-up/{step}", &[Public]),
+    ("GET", "/h5/card/spending", "/{account}/spending", &[Public]),
     ("GET", "/h5/card/alerts", "/{account}/alerts", &[Public]),
     ("POST", "/h5/card/alerts/card", "/{account}/alerts/{step}", &[Public]),
     ("GET", "/h5/nothing", "/h5", &[Public]),
