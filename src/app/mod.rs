@@ -21,7 +21,7 @@ use crate::desk::Desk;
 use crate::dialogue::Robots;
 use crate::hints::{Hint, Hints};
 use crate::identity::Identity;
-use crate::inbound::{Inbound, Limits};
+use crate::inbound::{Hearing, Inbound, Limits};
 use crate::marketing::Marketing;
 use crate::outbound::{Apis, Outbound};
 use crate::staff::{SignOn, Staff};
@@ -96,6 +96,9 @@ pub enum AppError {
     /// The bank's event receiver.
     #[error(transparent)]
     Events(#[from] crate::bank::events::NotAReceiver),
+    /// The client towards the bank's recogniser of speech cannot be built.
+    #[error(transparent)]
+    Recogniser(#[from] crate::bank::recogniser::BadRecogniser),
     /// Unfinished work of the process before cannot be claimed.
     #[error(transparent)]
     Recover(#[from] crate::store::CommitError),
@@ -397,11 +400,14 @@ impl Rooms {
             clock: clock.clone(),
         };
         let bank_api = Arc::new(BankApi::new(&config, bank_api)?);
+        let hearing = |asr| Hearing::new(asr, apis.clone(), clock.clone(), random.clone());
+        let hearing = config.asr.as_ref().map(hearing).transpose()?;
         let inbound = Arc::new(Inbound::new(
             crate::inbound::Rooms {
                 config: config.clone(),
                 store: store.clone(),
                 core: core.clone(),
+                hearing,
                 robots: robots.clone(),
                 identity: identity.clone(),
                 outbound: outbound.clone(),

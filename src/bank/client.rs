@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{Instrument as _, field};
 
+use super::breaker::Breaker;
 use super::operations::{Effect, Operation, Operations};
 use super::tls::{self, TlsFault};
 use super::webhooks::{Signer, TRACEPARENT};
@@ -21,9 +21,6 @@ use crate::config;
 use crate::domain::ids::CustomerId;
 use crate::telemetry::trace::{self, SPANS};
 
-/// Failed calls in a row after which the core is left alone. Never a rate: one customer's bad luck, or one
-/// operation's, must not cut off the others.
-pub const BREAKER_FAILURES: u32 = 20;
 /// A try and two more.
 const ATTEMPTS_MAX: u32 = 3;
 /// Pause before another try: this much and up to as much again.
@@ -270,7 +267,7 @@ impl Core {
             signer: Signer::new(&settings.secret)?,
             timeout,
             operations: ArcSwap::from_pointee(operations),
-            breaker: Breaker::default(),
+            breaker: Breaker::of("the core"),
             clock,
             random,
         })
@@ -296,7 +293,7 @@ impl Core {
     /// Failed calls since the last one that succeeded.
     #[must_use]
     pub fn failures_in_row(&self) -> u32 {
-        self.breaker.failures.load(Ordering::SeqCst)
+        self.breaker.failures_in_row()
     }
 
     /// Asks the core and checks its answer. Takes at most `core.timeout_ms`; may be dropped at any time.
@@ -484,57 +481,6 @@ fn clean(message: &str) -> String {
         .take(MESSAGE_CHARS_MAX)
         .collect();
     line.trim().to_owned()
-}
-
-/// Counts failed calls in a row. Open, it lets one call at a time through to find out whether the core is back;
-/// there is no waiting time, so the next customer after recovery is served.
-#[derive(Default)]
-struct Breaker {
-    failures: AtomicU32,
-    probing: AtomicBool,
-}
-
-impl Breaker {
-    fn is_open(&self) -> bool {
-        self.failures.load(Ordering::SeqCst) >= BREAKER_FAILURES
-    }
-
-    fn enter(&self) -> Option<Permit<'_>> {
-        if !self.is_open() {
-            return Some(Permit { breaker: self, probe: false });
-        }
-        let free = !self.probing.swap(true, Ordering::SeqCst);
-        free.then_some(Permit { breaker: self, probe: true })
-    }
-}
-
-/// Leave to ask; a probe's leave is given back when dropped, also when the call was abandoned.
-struct Permit<'a> {
-    breaker: &'a Breaker,
-    probe: bool,
-}
-
-impl Permit<'_> {
-    fn settle(self, answered: bool) {
-        if answered {
-            if self.breaker.failures.swap(0, Ordering::SeqCst) >= BREAKER_FAILURES {
-                tracing::info!("the core answers again");
-            }
-        } else if self.breaker.failures.fetch_add(1, Ordering::SeqCst) + 1 == BREAKER_FAILURES {
-            tracing::error!(
-                "the core failed {BREAKER_FAILURES} times in a row; one call at a time is let through until one succeeds: see \
-                 whether it runs and can be reached from here"
-            );
-        }
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        if self.probe {
-            self.breaker.probing.store(false, Ordering::SeqCst);
-        }
-    }
 }
 
 #[cfg(test)]

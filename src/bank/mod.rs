@@ -1,13 +1,16 @@
 //! The bank's core as we call it: signed operations, each described by a schema, behind one client that knows
 //! when to try again and when to say that the core is down.
 
+mod breaker;
 pub mod check;
 mod client;
 pub mod events;
 pub mod operations;
+pub mod recogniser;
 mod tls;
 pub mod webhooks;
 
-pub use client::{BREAKER_FAILURES, BadCore, Call, Context, Core, CoreError, DownCause, Retry};
+pub use breaker::BREAKER_FAILURES;
+pub use client::{BadCore, Call, Context, Core, CoreError, DownCause, Retry};
 pub use operations::{Effect, Operation, Operations, SchemaFault};
 pub use tls::{TlsFault, dressed};

@@ -30,6 +30,7 @@ impl Config {
         secrets.extend(self.api.secrets.iter().map(|secret| Some(secret.reveal())));
         secrets.push(self.events.as_ref().map(|events| events.secret.reveal()));
         secrets.push(self.hints.as_ref().map(|hints| hints.redis_url.reveal()));
+        secrets.push(self.asr.as_ref().and_then(|asr| asr.secret.as_ref()).map(|secret| secret.reveal()));
         let oidc = self.staff.oidc.as_ref();
         secrets.push(oidc.and_then(|oidc| oidc.client_secret.as_ref()).map(|secret| secret.reveal()));
         secrets.push(self.keys.as_ref().and_then(|keys| keys.master.as_ref()).map(|key| key.reveal()));

@@ -9,7 +9,8 @@ use url::Url;
 use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
-    Account, AccountKind, Alerts, Api, Config, Content, Core, Database, DeskKind, Encryption, Events, Hints,
+    Account, AccountKind, Alerts, Api, Asr, Config, Content, Core, Database, DeskKind, Encryption, Events,
+    Hints,
     KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Sandbox, SecondFactorBy, Server, Staff, Telemetry,
     Tls, form,
 };
@@ -95,6 +96,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
     let core = core(top.table("core"));
     let api = api(top.table("api"));
     let events = top.has("events").then(|| events(top.table("events")));
+    let asr = top.has("asr").then(|| asr(top.table("asr")));
     let keys = top.has("keys").then(|| keys(top.table("keys")));
     let content = content(top.table("content"));
     let public_url = server.as_ref().map(|server| server.public_url.clone());
@@ -103,7 +105,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
     let hints = top.has("hints").then(|| hints(top.table("hints")));
     let telemetry = telemetry(top.table("telemetry"));
     let sandbox = sandbox(top.table("sandbox"));
-    top.know(&["events", "hints", "keys"]);
+    top.know(&["events", "hints", "asr", "keys"]);
     top.close();
     Some(Config {
         server: server?,
@@ -113,6 +115,10 @@ fn root(mut top: Section<'_>) -> Option<Config> {
         api: api?,
         events: match events {
             Some(events) => Some(events?),
+            None => None,
+        },
+        asr: match asr {
+            Some(asr) => Some(asr?),
             None => None,
         },
         keys: match keys {
@@ -357,6 +363,15 @@ fn events(mut section: Section<'_>) -> Option<Events> {
     let tls = Tls::read(&mut section);
     section.close();
     Some(Events { url: url?, secret: secret?, tls: tls? })
+}
+
+fn asr(mut section: Section<'_>) -> Option<Asr> {
+    let url = section.required("url", form::address);
+    let secret = section.secret("secret", form::signing_secret);
+    let timeout_ms = section.number("timeout_ms", 1..=CORE_TIMEOUT_MS_MAX, 3000);
+    let tls = Tls::read(&mut section);
+    section.close();
+    Some(Asr { url: url?, secret, timeout_ms: timeout_ms?, tls: tls? })
 }
 
 fn keys(mut section: Section<'_>) -> Option<KeysConfig> {

@@ -32,6 +32,15 @@ impl Config {
             page.text("secret", MASK);
             page.tls(&events.tls);
         }
+        if let Some(asr) = &self.asr {
+            page.section("asr");
+            page.text("url", &asr.url);
+            if asr.secret.is_some() {
+                page.text("secret", MASK);
+            }
+            page.bare("timeout_ms", asr.timeout_ms);
+            page.tls(&asr.tls);
+        }
         if let Some(keys) = &self.keys {
             page.section("keys");
             match keys.master {

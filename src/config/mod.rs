@@ -44,6 +44,8 @@ pub struct Config {
     pub api: Api,
     /// Our calls to the bank's event receiver; `None`: none are sent.
     pub events: Option<Events>,
+    /// The bank's own recogniser of speech; `None`: who sends a voice message is asked to type.
+    pub asr: Option<Asr>,
     /// Sealing of personal data; `None`: see [`crate::keys`].
     pub keys: Option<KeysConfig>,
     /// The bank's own content laid over the built-in one.
@@ -263,6 +265,19 @@ pub struct Events {
     pub url: Url,
     /// `whsec_…`, signs our calls.
     pub secret: Secret,
+    /// Private CA and client certificate.
+    pub tls: Tls,
+}
+
+/// `[asr]`
+#[derive(Clone, Debug)]
+pub struct Asr {
+    /// Where recordings are posted to: inside the bank, for a customer's voice goes nowhere else.
+    pub url: Url,
+    /// `whsec_…`, signs our calls; `None`: they are not signed.
+    pub secret: Option<Secret>,
+    /// Deadline of one recording; default 3000. What takes longer than the reply budget is answered as an owed answer.
+    pub timeout_ms: u64,
     /// Private CA and client certificate.
     pub tls: Tls,
 }

@@ -122,6 +122,7 @@ fn config(core: url::Url) -> Config {
         },
         api: config::Api { secrets: Vec::new(), backlog_max: 1 },
         events: None,
+        asr: None,
         keys: None,
         content: config::Content::default(),
         alerts: config::Alerts::default(),

@@ -8,6 +8,7 @@
 mod carry_out;
 mod decide;
 mod followers;
+mod hearing;
 mod house;
 mod measure;
 mod notes;
@@ -44,6 +45,8 @@ use crate::telemetry::trace::{self, SPANS};
 use crate::wechat::push::Push;
 use crate::wechat::reply::Reply;
 use followers::Followers;
+
+pub use hearing::Hearing;
 
 /// What leaves on the open connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +111,8 @@ pub struct Rooms {
     pub store: Store,
     /// The bank's core.
     pub core: Arc<Core>,
+    /// What turns speech into text; `None`: the bank has no recogniser.
+    pub hearing: Option<Hearing>,
     /// What decides, for each account; swapped whole when content is reloaded.
     pub robots: Arc<arc_swap::ArcSwap<Robots>>,
     /// Bindings.

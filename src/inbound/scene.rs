@@ -89,7 +89,8 @@ pub(super) fn mask(push: &mut Push, said: &Said) {
     }
 }
 
-fn masked(text: &Personal) -> (Personal, bool) {
+/// A text as it may be kept: bounded, without what must not be in a chat; and whether there was any.
+pub(super) fn masked(text: &Personal) -> (Personal, bool) {
     let bounded: String = text.reveal().chars().take(TEXT_CHARS_MAX).collect();
     let (text, found) = mask::chat(&bounded);
     (Personal::new(text), found.is_some())

@@ -131,6 +131,10 @@ impl Inbound {
 
     /// Decides and commits without a lease. `Again`: this push needs one.
     async fn at_once(&self, turn: &Turn<'_>) -> Result<Settled, Stopped> {
+        // Fetching a recording and hearing it takes longer than a moment.
+        if self.unheard(turn).is_some() {
+            return Ok(Settled::Again);
+        }
         let Question { account, follower, .. } = &turn.question;
         let robot = self.robot(&account.id);
         for _ in 0..self.limits.attempts_max {
@@ -167,6 +171,9 @@ impl Inbound {
         let arrived = Instant::now();
         let Some(_place) = self.turn_comes(&mut ours, waiting).await? else { return Ok(None) };
         Stage::Wait.took(arrived.elapsed());
+        if self.hear(turn, &mut ours).await?.is_none() {
+            return Ok(None);
+        }
         let mut open = Some(ours);
         let robot = self.robot(&account.id);
         for _ in 0..self.limits.attempts_max {
@@ -401,7 +408,7 @@ impl Inbound {
 
     /// Does something while the lease is kept alive, however short the pieces of work are. `None`: the push has
     /// another owner now.
-    async fn keep<T>(
+    pub(super) async fn keep<T>(
         &self,
         ours: &mut OpenPush,
         work: impl Future<Output = T>,

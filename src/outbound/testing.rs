@@ -293,6 +293,7 @@ pub(crate) fn config(outside: &Url) -> Config {
             secret: secret(EVENTS_SECRET),
             tls: config::Tls::default(),
         }),
+        asr: None,
         keys: None,
         content: config::Content::default(),
         alerts: config::Alerts::default(),

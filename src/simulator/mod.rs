@@ -3,4 +3,5 @@
 //! for tests. Each is reached over real HTTP only.
 
 pub mod core;
+mod recordings;
 pub mod wechat;

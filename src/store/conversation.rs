@@ -69,6 +69,8 @@ statements! {
     LAST_SEQ = "SELECT seq FROM conversation WHERE account = $1 AND fkey = $2";
     SET_STATE = entries_above!("UPDATE message SET state = $4 \
         WHERE message_id = (SELECT e.message_id FROM entry e WHERE e.seq = $3)");
+    SET_CONTENT = entries_above!("UPDATE message SET content_sealed = $4 \
+        WHERE message_id = (SELECT e.message_id FROM entry e WHERE e.seq = $3)");
     ERASE_MESSAGES = "WITH RECURSIVE entry (message_id, previous_id) AS ( \
         SELECT m.message_id, m.previous_id FROM conversation c \
         JOIN message m ON m.message_id = c.last_message_id WHERE c.account = $1 AND c.fkey = $2 \
@@ -447,6 +449,23 @@ impl Store {
         state: &str,
     ) -> Write {
         Write::new(SET_STATE, vec![account.as_str().into(), follower.into(), seq.into(), state.into()])
+    }
+
+    /// Says more of an entry than was known when it was added.
+    ///
+    /// # Errors
+    /// When sealing fails.
+    pub fn set_message_content(
+        &self,
+        account: &AccountId,
+        follower: FollowerKey,
+        seq: i64,
+        content: &Personal,
+    ) -> Result<Write, StoreError> {
+        let row = message_row(account, follower, seq);
+        let sealed = self.vault().seal(CONTENT, &row, content.reveal().as_bytes())?;
+        let args = vec![account.as_str().into(), follower.into(), seq.into(), sealed.into()];
+        Ok(Write::new(SET_CONTENT, args))
     }
 
     /// Removes the whole log of a follower.

@@ -188,6 +188,13 @@ pub const ALL: &[Metric] = &[
         &[],
         "Failed calls of the core since the last that succeeded.",
     ),
+    metric(
+        "weikefu_asr_total",
+        Counter,
+        &[Closed("outcome", &["heard", "nothing", "refused", "lied", "down", "no_recording"])],
+        "Voice messages without words, by what the bank's recogniser made of them. no_recording: WeChat did not give it.",
+    ),
+    metric("weikefu_asr_seconds", Histogram, &[], "A recording at the bank's recogniser with all its tries."),
     // What leaves.
     metric(
         "weikefu_outbound_wait_seconds",

@@ -38,6 +38,7 @@ mod services;
 mod sign_on;
 mod tls;
 mod understanding;
+mod voice;
 mod watching;
 mod wechat;
 mod world;

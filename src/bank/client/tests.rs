@@ -1,12 +1,13 @@
 //! The client against a core that misbehaves in every way it can.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::bank::BREAKER_FAILURES;
 use crate::clock::{SeededRandom, SystemClock};
 use crate::domain::secret::Secret;
 

@@ -202,6 +202,10 @@ secrets = ["{api_secret}"]
 url = "http://127.0.0.1:{core}/sandbox/events"
 secret = "{events_secret}"
 
+[asr]
+url = "http://127.0.0.1:{core}/sandbox/asr"
+secret = "{core_secret}"
+
 [keys]
 master_file = "{folder}/master.key"
 

@@ -62,7 +62,7 @@ pub enum Step {
     Follows(Option<String>),
     /// `扫码: bill_current`.
     Scans(String),
-    /// `发送: 图片`, `视频`, `语音`, `位置`, `位置 30.201000,122.102000`.
+    /// `发送: 图片`, `视频`, `语音`, `语音 查账单` with recognised words, `位置`, `位置 30.201000,122.102000`.
     Sends(String),
     /// `绑定完成: C10001`: what waited for it goes on.
     Binds(String),

@@ -501,6 +501,10 @@ fn sent(what: &str) -> Said {
         "图片" => Said::Media(MediaKind::Image),
         "视频" => Said::Media(MediaKind::Video),
         "语音" => Said::Voice { recognition: None },
+        voice if voice.starts_with("语音 ") => {
+            let recognition = voice.split_once(' ').map(|(_, words)| Personal::new(words.trim()));
+            Said::Voice { recognition }
+        }
         "位置" => Said::Location { position: None, label: None },
         place if place.starts_with("位置 ") => {
             let position = place.split_once(' ').map(|(_, position)| Personal::new(position.trim()));

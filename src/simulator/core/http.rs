@@ -20,6 +20,7 @@ use super::page;
 use super::swipe::Swipe;
 use crate::bank::webhooks::TRACEPARENT;
 use crate::domain::trace::TraceParent;
+use crate::simulator::recordings;
 use crate::telemetry::trace;
 
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -45,6 +46,7 @@ pub(super) fn serve(bank: Arc<Bank>, listener: TcpListener) -> std::io::Result<S
             .route("/sandbox/sms", web::get().to(sms))
             .route("/sandbox/events", web::get().to(events))
             .route("/sandbox/events", web::post().to(receive))
+            .route("/sandbox/asr", web::post().to(recognise))
             .route("/sandbox/swipe", web::post().to(swipe))
             .route("/sandbox/cards/{customer}/{card}/release", web::post().to(release))
             .route("/sandbox/pin/{request}", web::get().to(pin_page))
@@ -116,6 +118,27 @@ async fn receive(bank: Shared, request: HttpRequest, body: web::Bytes) -> HttpRe
             in_trace(&request, work).await
         }
     }
+}
+
+/// The sandbox's recogniser of speech (`[asr] url`); faults of the operation `asr` are its own.
+async fn recognise(bank: Shared, request: HttpRequest, recording: web::Bytes) -> HttpResponse {
+    if !bank.core_key.vouches(|name| header(&request, name), &recording, bank.now()) {
+        return refused(Refusal::new("signature", "the signature does not fit"));
+    }
+    let listen = async {
+        let fate = bank.faults.fate("asr");
+        tokio::time::sleep(fate.delay).await;
+        if fate.fails {
+            return refused(Refusal::new("fault", "a fault is switched on"));
+        }
+        let words = recordings::words(&recording);
+        tracing::info!(bytes = recording.len(), known = words.is_some(), "a recording was listened to");
+        match words {
+            Some(words) => HttpResponse::Ok().json(json!({ "text": words })),
+            None => refused(Refusal::new("no_sample", "only the sample recordings are recognised here")),
+        }
+    };
+    in_trace(&request, listen).await
 }
 
 async fn swipe(bank: Shared, request: HttpRequest, body: web::Bytes) -> HttpResponse {

@@ -55,7 +55,13 @@ pub(crate) enum Action {
     /// Sends a picture; a drawn one without `data_base64`.
     Image { data_base64: Option<String> },
     /// Sends a voice message; `recognition` is what the old speech-to-text field would hold. `format` amr or speex.
-    Voice { recognition: Option<String>, format: Option<String>, data_base64: Option<String> },
+    /// `sample` is the number, from 1, of a recording that the sandbox core's recogniser knows.
+    Voice {
+        recognition: Option<String>,
+        format: Option<String>,
+        data_base64: Option<String>,
+        sample: Option<usize>,
+    },
     /// Sends a video.
     Video { data_base64: Option<String> },
     /// Sends a short video, taken in the chat.

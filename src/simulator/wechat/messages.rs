@@ -1,5 +1,7 @@
 //! What a follower sends: messages of every type, and what his menu sends for him.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
@@ -10,6 +12,7 @@ use super::platform::{Account, State};
 use super::push::{Scene, envelope, event};
 use super::timeline::{Direction, Draft, Source};
 use super::xml::Writer;
+use crate::simulator::recordings;
 
 /// The place that a menu's location button sends.
 const PLACE: (&str, &str, &str) = ("31.230416", "121.473701", "示例市示例路 1 号");
@@ -49,11 +52,16 @@ impl Actor<'_> {
                 let xml = begin(account, "image").text("PicUrl", &picture).text("MediaId", &id);
                 (said("image", "[图片]", json!({ "media_id": id })), "image", xml)
             }
-            Action::Voice { recognition, format, data_base64 } => {
+            Action::Voice { recognition, format, data_base64, sample } => {
                 let format = format.as_deref().unwrap_or("amr");
                 if !matches!(format, "amr" | "speex") {
                     return Err(Refusal::Value("语音格式应为 amr 或 speex"));
                 }
+                let data_base64 = match sample.map(recordings::sample) {
+                    None => data_base64,
+                    Some(Some(recording)) => Some(STANDARD.encode(recording)),
+                    Some(None) => return Err(Refusal::Value("没有这个编号的样本录音")),
+                };
                 let id = self.keep(account, "voice", data_base64)?;
                 let xml = begin(account, "voice").text("MediaId", &id).text("Format", format);
                 let xml = match format {

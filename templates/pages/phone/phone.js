@@ -261,7 +261,10 @@ async function sendPicture() {
 
 const sending = {
   image: () => part("picture").click(),
-  voice: () => ask("发送语音", "语音里说的话（可不填）", "", (words) => act({ action: "voice", recognition: words || null })),
+  voice: () => ask("发送语音", "语音里说的话（可不填）；填“录音1”到“录音6”发送样本录音，不带文字", "", (words) => {
+    const sample = /^录音([1-6])$/.exec(words || "");
+    act(sample ? { action: "voice", sample: Number(sample[1]) } : { action: "voice", recognition: words || null });
+  }),
   video: () => act({ action: "video" }),
   shortvideo: () => act({ action: "shortvideo" }),
   file: () => ask("发送文件", "文件名", "收入证明.pdf", (title) => act({ action: "file", title: title || "文件.pdf" })),
