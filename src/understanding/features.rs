@@ -11,13 +11,22 @@ use super::sound::Syllables;
 const NUMBER: &str = "#";
 /// Separates the tokens of a feature.
 const BETWEEN: char = '·';
+/// Marks where a text begins and where it ends.
+const BEGIN: char = '⟨';
+const END: char = '⟩';
+/// What the beginning and the end weigh beside a single character.
+const ENDS_WEIGHT: f32 = 0.7;
+/// Letters of a Latin word that count where it is taken without its ending.
+const STEM_LETTERS_MAX: usize = 6;
+/// Fewest that are left of it.
+const STEM_LETTERS_MIN: usize = 3;
 
 /// A view of the text; each is weighed by itself, so that none drowns another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum View {
     /// Han characters and Latin words, and pairs of them.
     Text,
-    /// The same as they sound.
+    /// The same as they sound; Latin words without their endings.
     Sound,
     /// Latin letters, two to five in a row.
     Letters,
@@ -124,17 +133,25 @@ fn counted(normalised: &str, syllables: &Syllables) -> BTreeMap<Feature, (u32, f
             Some(sound) => sounds.push(sound.to_owned()),
             None => match syllables.split(token) {
                 Some(split) => sounds.extend(split.into_iter().map(str::to_owned)),
-                None => sounds.push(token.clone()),
+                None => sounds.push(stem(token).to_owned()),
             },
         }
     }
     found.runs(View::Text, &tokens, 1.0, 0.7);
     found.runs(View::Sound, &sounds, 1.0, 1.0);
+    found.ends(&tokens);
     for (at, token) in tokens.iter().enumerate().filter(|(_, token)| is_latin(token)) {
         found.letters(token);
-        // Words apart from each other by one: `lost my card`.
-        if let Some(other) = tokens.get(at + 2).filter(|other| is_latin(other)) {
+        let words_after = |by: usize| tokens.get(at + by).filter(|other| is_latin(other));
+        // Words apart from each other by one or two: `lost my card`, `lost my new card`.
+        if let Some(other) = words_after(2) {
             found.add(View::Text, format!("{token}{BETWEEN}…{BETWEEN}{other}"), 0.5);
+        }
+        for (by, gap) in [(2, "…"), (3, "……")] {
+            if let Some(other) = words_after(by) {
+                let pair = format!("{}{BETWEEN}{gap}{BETWEEN}{}", stem(token), stem(other));
+                found.add(View::Sound, pair, 0.5);
+            }
         }
     }
     found.0
@@ -157,6 +174,19 @@ impl Found {
         }
     }
 
+    /// How a Chinese text begins and ends: that is where a question tells itself from a wish.
+    fn ends(&mut self, tokens: &[String]) {
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return };
+        if is_latin(first) {
+            return;
+        }
+        self.add(View::Text, format!("{BEGIN}{first}"), ENDS_WEIGHT);
+        self.add(View::Text, format!("{last}{END}"), ENDS_WEIGHT);
+        if let Some(second) = tokens.get(1) {
+            self.add(View::Text, format!("{BEGIN}{first}{BETWEEN}{second}"), ENDS_WEIGHT);
+        }
+    }
+
     fn letters(&mut self, word: &str) {
         let bounded: Vec<char> = format!("_{word}_").chars().collect();
         for length in 2..=5 {
@@ -169,6 +199,16 @@ impl Found {
 
 fn is_latin(token: &str) -> bool {
     token.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+/// A Latin word without its ending, so that `charged`, `charges` and `charging` are one; other tokens as they are.
+fn stem(token: &str) -> &str {
+    if !is_latin(token) {
+        return token;
+    }
+    let without = |ending: &&str| token.strip_suffix(*ending).filter(|stem| stem.len() >= STEM_LETTERS_MIN);
+    let stem = ["ing", "ed", "es", "s", "ly"].iter().find_map(without).unwrap_or(token);
+    stem.get(..STEM_LETTERS_MAX).unwrap_or(stem)
 }
 
 /// Chinese characters one by one, Latin words whole, any number as one token.

@@ -1,8 +1,7 @@
 //! A message in its clauses: which of them it is about, and which only say what it is not about.
 
-/// What ends a clause.
-const ENDS: [char; 16] =
-    ['，', '。', '！', '？', '；', '、', '：', '…', '～', ',', '!', '?', ';', '\n', '.', ' '];
+/// What ends a clause; so does white space, but not between two Latin words.
+const ENDS: [char; 15] = ['，', '。', '！', '？', '；', '、', '：', '…', '～', ',', '!', '?', ';', '\n', '.'];
 /// Clauses that begin so name what is not meant.
 const NOT_MEANT: [&str; 12] =
     ["不是", "不查", "不问", "不看", "不办", "没说", "没问", "先不", "并不是", "又不是", "不取消", "不说"];
@@ -31,7 +30,7 @@ pub(super) struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Reads a message as it was written.
     pub(super) fn of(text: &'a str) -> Self {
-        let clauses = text.split(ENDS).flat_map(turned).map(str::trim);
+        let clauses = text.split(ENDS).flat_map(parted_at_spaces).flat_map(turned).map(str::trim);
         let mut reading = Self::default();
         for clause in clauses.filter(|clause| !clause.is_empty()).take(CLAUSES_MAX) {
             match denial(clause) {
@@ -75,6 +74,24 @@ fn denial(clause: &str) -> Option<bool> {
         return Some(true);
     }
     NOT_WISHED.iter().any(|not| start.starts_with(not)).then_some(false)
+}
+
+/// A clause parted at its white space, except where that only keeps two Latin words apart.
+fn parted_at_spaces(clause: &str) -> Vec<&str> {
+    let latin = |character: Option<char>| character.is_some_and(|one| one.is_ascii_alphanumeric());
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (at, space) in clause.char_indices().filter(|(_, character)| character.is_whitespace()) {
+        let (Some(before), Some(after)) = (clause.get(start..at), clause.get(at + space.len_utf8()..)) else {
+            continue;
+        };
+        if !(latin(before.chars().next_back()) && latin(after.chars().next())) {
+            parts.push(before);
+            start = at + space.len_utf8();
+        }
+    }
+    parts.extend(clause.get(start..));
+    parts
 }
 
 /// “不是还款是查账单” is two clauses without a mark between them.

@@ -1,6 +1,6 @@
 //! SIGHUP: edited content is taken over as a whole or not at all, by the real process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use weikefu::content::Content;
@@ -21,10 +21,16 @@ struct Edited {
 
 impl Edited {
     async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same with files that are in the folder from the start on.
+    async fn start_with(first: impl FnOnce(&dyn Fn(&str, &str))) -> Self {
         let metrics = Ports::reserve().server;
         let mut world = World::prepared(Engine::Sqlite, |text, folder| {
             let dir = folder.join("content");
             std::fs::create_dir(&dir).unwrap();
+            first(&|path, text| put(&dir, path, text));
             let text = text.replace(
                 "metrics_listen = \"127.0.0.1:0\"",
                 &format!("metrics_listen = \"127.0.0.1:{metrics}\""),
@@ -39,9 +45,7 @@ impl Edited {
 
     /// Puts a file into the bank's folder.
     fn edit(&self, path: &str, text: &str) {
-        let path = self.content.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        put(&self.content, path, text);
     }
 
     /// A built-in file with a change.
@@ -166,5 +170,61 @@ async fn a_message_in_work_ends_with_the_words_it_began_with() {
     edited.world.http.delete(format!("{}/sandbox/faults", edited.world.core_url)).send().await.unwrap();
     let answer = follower.say("查账单").await;
     assert!(answer.contains("这期要还") && !answer.contains("本期应还"), "{answer}");
+    edited.world.stop().await;
+}
+
+fn put(folder: &Path, path: &str, text: &str) {
+    let path = folder.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// Every sentence of a list of examples under the service whose section comes next.
+fn misplaced(examples: &str) -> String {
+    let is_section = |line: &&str| line.starts_with('[');
+    let mut sections: Vec<&str> = examples.lines().filter(is_section).collect();
+    sections.rotate_left(1);
+    let mut next = sections.into_iter();
+    let line = |line: &str| match line.starts_with('[') {
+        true => next.next().unwrap().to_owned(),
+        false => line.to_owned(),
+    };
+    examples.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn examples_that_understand_less_are_refused_and_taken_only_by_force() {
+    const LEARNED: &str = "the examples have been learned";
+    const BILLS: &str = "examples/bill.txt";
+    const SAID: &str = "卡被我刷穿底了可咋整呀";
+    let edited = Edited::start_with(|edited| {
+        // A bank with few examples: cross-validation takes a moment, not half a minute.
+        let built_in = Content::built_in();
+        for (path, _) in built_in.below("examples").filter(|(path, _)| *path != BILLS) {
+            edited(path, "");
+        }
+    })
+    .await;
+    until("learned examples", async || edited.logged().contains(LEARNED).then_some(())).await;
+    let follower = edited.world.follower("甲").await;
+
+    edited.edit("examples/ours.txt", "[limit_overlimit_switch]\n卡被我刷穿底了\n");
+    let told = edited.reload().await;
+    assert!(told.contains("the edited content is in use"), "{told}");
+    let understood = follower.say(SAID).await;
+    assert!(understood.contains("超限"), "{understood}");
+
+    let bills = Content::built_in().file(BILLS).unwrap().text.clone();
+    edited.edit(BILLS, &misplaced(&bills));
+    let told = edited.reload().await;
+    assert!(told.contains("refused as a whole") && told.contains("quality.toml"), "{told}");
+    assert!(told.contains("of 1000 held-out sentences would be understood"), "{told}");
+    assert!(told.contains("raise accuracy_drop_max_permille"), "what to do: {told}");
+    assert_eq!(edited.counted("refused").await, "1");
+    assert_eq!(follower.say(SAID).await, understood, "the old model goes on");
+
+    edited.edit("lexicon/quality.toml", "accuracy_drop_max_permille = 1000\n");
+    let told = edited.reload().await;
+    assert!(told.contains("the edited content is in use"), "by force: {told}");
     edited.world.stop().await;
 }

@@ -51,6 +51,7 @@ impl Model {
         let mut step = Step { kept: Vec::new(), scores: vec![0.0; width], wrong: Vec::new() };
         let keep = f32::from(schedule.kept) / 256.0;
         let total = schedule.epochs.max(1);
+        let mut average = Average::default();
         for epoch in 0..total {
             chance.shuffle(&mut order);
             let done = epoch as f32 / total as f32;
@@ -64,8 +65,11 @@ impl Model {
                 }
                 model.step(&mut step, *class, rate);
             }
+            if epoch >= total / 2 {
+                average.add(&model);
+            }
         }
-        model
+        average.of(model)
     }
 
     fn step(&mut self, step: &mut Step, class: usize, rate: f32) {
@@ -127,6 +131,34 @@ impl Model {
     #[must_use]
     pub fn weight(&self, feature: u32, class: usize) -> f32 {
         self.weights.get(feature as usize * self.width + class).copied().unwrap_or(0.0)
+    }
+}
+
+/// The mean of the model over the second half of its learning: which example came last counts for less in it.
+#[derive(Default)]
+struct Average {
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    times: u16,
+}
+
+impl Average {
+    fn add(&mut self, model: &Model) {
+        let sum = |sums: &mut Vec<f32>, values: &[f32]| {
+            sums.resize(values.len(), 0.0);
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += value;
+            }
+        };
+        sum(&mut self.weights, &model.weights);
+        sum(&mut self.bias, &model.bias);
+        self.times = self.times.saturating_add(1);
+    }
+
+    fn of(self, model: Model) -> Model {
+        let times = f32::from(self.times.max(1));
+        let mean = |sums: Vec<f32>| sums.into_iter().map(|sum| sum / times).collect();
+        Model { weights: mean(self.weights), bias: mean(self.bias), ..model }
     }
 }
 
