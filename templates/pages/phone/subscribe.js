@@ -29,7 +29,7 @@ function choose(notices, wanted, { openSheet, closeSheet, act, accountName }) {
   }
   return new Promise((resolve) => {
     const boxes = asked.map((notice) => make("input", { type: "checkbox", checked: true, value: notice.id }));
-    const lines = asked.map((notice, at) => make("label.choice", {}, boxes[at],
+    const lines = asked.map((notice, at) => make("label", {}, boxes[at],
       make("span", {}, `${notice.title}${notice.is_long_term ? "（长期）" : "（一次）"}`)));
     const settle = async (allowed) => {
       closeSheet();
@@ -37,7 +37,7 @@ function choose(notices, wanted, { openSheet, closeSheet, act, accountName }) {
       await act({ action: "subscribe_each", choices });
       resolve(Object.fromEntries(choices.map(({ template_id, accept }) => [template_id, accept ? "accept" : "reject"])));
     };
-    openSheet(`“${accountName}”申请向您发送通知`, make("div.fieldset", {}, ...lines), make("div.row", {},
+    openSheet(`“${accountName}”申请向您发送通知`, make("div.asked", {}, ...lines), make("div.row", {},
       make("button.button.button-primary", { type: "button", onclick: () => settle(true) }, "允许"),
       make("button.button", { type: "button", onclick: () => settle(false) }, "取消")));
   });
