@@ -1,6 +1,7 @@
 //! The desk on both engines: races, the allowance, timed returns.
 
 mod external;
+mod fairness;
 mod files;
 mod random_walk;
 mod supervision;

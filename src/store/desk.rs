@@ -528,3 +528,6 @@ fn read_case(statement: Statement, row: &Row) -> Result<Case, StoreError> {
         score: row.int_opt(22)?.map(|points| Score::new(points).ok_or_else(|| bad(22))).transpose()?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,14 @@
 //! calls and events. The client here knows nothing but `/openapi.json` and the three headers.
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::house::Blocked;
 use crate::world::{Engine, Follower, World, until};
 
 /// A picture of one point.
@@ -14,6 +17,9 @@ const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
 /// How customers learn that an answer waits for them.
 const REMINDER: &str = "[accounts.notices.case_update]\ntemplate_id = \"case_update\"\nfields = { result = \"thing3\" }\n\n[core]";
+/// What was done to cases, once for each time.
+const DEEDS: &str =
+    "SELECT count(*) FROM audit WHERE action IN ('case_claimed', 'case_transferred', 'case_closed')";
 const CASES: &str = "/api/v1/desk/card/cases";
 
 /// The bank's agent system.
@@ -65,6 +71,12 @@ impl System<'_> {
     }
 }
 
+/// An account that another system answers.
+fn external(text: String, _: &Path) -> String {
+    let text = text.replacen("id = \"card\"", "id = \"card\"\ndesk = \"external\"", 1);
+    text.replacen("[core]", REMINDER, 1)
+}
+
 async fn shown(phone: &Follower<'_>, text: &str) {
     phone.wait(text, |entry| entry["text"].as_str().is_some_and(|shown| shown.contains(text))).await;
 }
@@ -72,11 +84,7 @@ async fn shown(phone: &Follower<'_>, text: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_agent_system_has_the_conversations_from_the_offer_to_the_end() {
     for engine in Engine::at_hand() {
-        let change = |text: String, _: &std::path::Path| {
-            let text = text.replacen("id = \"card\"", "id = \"card\"\ndesk = \"external\"", 1);
-            text.replacen("[core]", REMINDER, 1)
-        };
-        let mut world = World::prepared(engine, change).await;
+        let mut world = World::prepared(engine, external).await;
         world.start_server().await;
         let system = System { world: &world };
         let phone = world.follower("甲").await;
@@ -209,4 +217,67 @@ async fn hands_over_and_ends(
     assert_eq!(system.case(case_id, 0).await["case"]["state"], "closed");
     let (status, _) = system.world.bank(Method::GET, "/api/v1/desk/loan/cases", "").await;
     assert_eq!(status, 404, "no such account");
+}
+
+/// Each call dies at the moment at which its answer is written down, and is sent again by a system that knows nothing of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_a_kill_broke_off_is_made_good_by_its_repeat() {
+    for engine in Engine::at_hand() {
+        let mut world = World::prepared(engine, external).await;
+        world.start_process().await;
+        let phone = world.follower("乙").await;
+        assert!(phone.say("转人工").await.contains("人工"), "{engine:?}");
+        let case_id = System { world: &world }.cases().await[0]["case_id"].as_str().unwrap().to_owned();
+        let openid = phone.openid;
+        let calls = [
+            ("take", json!({ "agent": "A1" })),
+            ("messages", json!({ "agent": "A1", "text": "您好，马上为您核实" })),
+            ("transfer", json!({ "agent": "A1", "skill": "fraud" })),
+            ("take", json!({ "agent": "A2" })),
+            ("transfer", json!({ "agent": "A2", "to_agent": "A3" })),
+            ("close", json!({ "agent": "A3", "reason": "solved" })),
+        ];
+        let mut answered = Vec::new();
+        for (number, (action, body)) in calls.into_iter().enumerate() {
+            let (id, path) = (format!("msg_dies_{number}"), format!("{CASES}/{case_id}/{action}"));
+            let body = body.to_string();
+            let blocked =
+                Blocked::on(world.config.database.url.reveal(), "LOCK TABLE api_request IN EXCLUSIVE MODE");
+            let blocked = blocked.await;
+            let bank = world.caller();
+            let broken = bank.call_as(&id, Method::POST, &path, &body);
+            let broken = tokio::time::timeout(Duration::from_millis(500), broken).await;
+            assert!(broken.is_err(), "{engine:?}: {action} was answered and not remembered: {broken:?}");
+            world.end_server().await;
+            blocked.end().await;
+            world.start_process().await;
+            let repeats = (0..3).map(|_| bank.call_as(&id, Method::POST, &path, &body));
+            for answer in futures::future::join_all(repeats).await {
+                let (status, answer) = answer.unwrap();
+                assert_eq!(
+                    (status, &answer["case_id"]),
+                    (200, &json!(case_id)),
+                    "{engine:?} {action}: {answer}"
+                );
+                answered.push((id.clone(), path.clone(), body.clone(), answer));
+            }
+            if action == "messages" {
+                // What is being sent when the server dies next is not what this is about.
+                shown(&world.phone(&openid), "马上为您核实").await;
+            }
+        }
+        world.end_server().await;
+        world.start_process().await;
+        for (id, path, body, answer) in answered {
+            let (status, again) = world.caller().call_as(&id, Method::POST, &path, &body).await.unwrap();
+            assert_eq!((status, again), (200, answer), "{engine:?} {path}");
+        }
+        assert_eq!(world.number(DEEDS).await, 5, "{engine:?}: two taken, two passed on, one closed");
+        let phone = world.phone(&openid);
+        shown(&phone, "马上为您核实").await;
+        let said = phone.timeline().await;
+        let said = said.iter().filter(|entry| entry.to_string().contains("马上为您核实")).count();
+        assert_eq!(said, 1, "{engine:?}: the customer read it once");
+        world.stop().await;
+    }
 }

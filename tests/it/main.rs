@@ -36,6 +36,7 @@ mod sending;
 mod sending_database;
 mod services;
 mod sign_on;
+mod strangers;
 mod tls;
 mod understanding;
 mod voice;

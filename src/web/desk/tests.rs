@@ -134,6 +134,7 @@ macro_rules! server {
     }};
 }
 
+mod files;
 mod reveal;
 mod rights;
 
