@@ -121,10 +121,7 @@ impl Trial<'_> {
             if again.cut {
                 return shown(service, &again);
             }
-            let answer = match open_field(form, asks) {
-                Some(field) => Some(longest_answer(field, &said, variant)),
-                None => None,
-            };
+            let answer = open_field(form, asks).map(|field| longest_answer(field, &said, variant));
             let next = |turn: Turn<'_>| match answer {
                 Some((value, label)) => turn.take_value(value, label),
                 None => turn.submit(service),
