@@ -73,8 +73,8 @@ impl Hints {
     /// Carries hints until told to stop, reaching Redis again and again; `hear` gets those of others, and one for
     /// everything whenever some may have been missed.
     pub async fn run(&self, stop: CancellationToken, hear: impl Fn(Hint) + Send + Sync) {
-        let Some(line) = &self.line else { return };
         self.connected(false);
+        let Some(line) = &self.line else { return };
         let (mut pause, mut is_told) = (PAUSE, false);
         loop {
             let carried = async {

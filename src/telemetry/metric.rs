@@ -242,7 +242,7 @@ pub const ALL: &[Metric] = &[
         "weikefu_hints_connected",
         Gauge,
         &[],
-        "Whether Redis carries hints between instances, where one is configured; without it they look by themselves.",
+        "Whether a Redis carries hints between instances now; without one they look by themselves.",
     ),
     metric(
         "weikefu_hints_total",

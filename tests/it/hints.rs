@@ -21,7 +21,7 @@ const REDIS: &str = "/usr/bin/redis-server";
 /// What a hint saves at most, and what its loss costs at most: the pace of looking without one.
 const POLL: Duration = Duration::from_millis(250);
 /// Customers whose alerts are timed. Some belong to each instance.
-const CUSTOMERS: usize = 16;
+const CUSTOMERS: usize = 10;
 
 /// A Redis of the test's own, which keeps nothing.
 struct Redis {
