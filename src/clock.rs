@@ -14,6 +14,10 @@ use crate::domain::trace::TraceId;
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> UnixMs;
+
+    /// Is told that the present moment is so many milliseconds later than [`Clock::now`] says. A clock that is not steered
+    /// goes on as it went.
+    fn steer(&self, _by_ms: i64) {}
 }
 
 /// Gives unpredictable bytes.
@@ -35,6 +39,41 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place where wall time is read")]
     fn now(&self) -> UnixMs {
         UnixMs(jiff::Timestamp::now().as_millisecond())
+    }
+}
+
+/// The machine's clock, kept with that of the database by whoever steers it: a row that one machine writes is due by the
+/// clocks of all.
+pub struct SteeredClock {
+    machine: SharedClock,
+    ahead_ms: AtomicI64,
+}
+
+/// Differences up to this are those of the way to the database, and left alone.
+const STEER_MIN_MS: i64 = 250;
+
+impl SteeredClock {
+    /// Goes as `machine` does until it is steered.
+    #[must_use]
+    pub fn new(machine: SharedClock) -> Self {
+        Self { machine, ahead_ms: AtomicI64::new(0) }
+    }
+}
+
+impl Clock for SteeredClock {
+    fn now(&self) -> UnixMs {
+        UnixMs(self.machine.now().0.saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
+    }
+
+    fn steer(&self, by_ms: i64) {
+        if by_ms.abs() < STEER_MIN_MS {
+            return;
+        }
+        let ahead_ms = self.ahead_ms.fetch_add(by_ms, Ordering::Relaxed).saturating_add(by_ms);
+        tracing::warn!(
+            ahead_ms,
+            "this machine's clock differs from the database's, by which time is counted; see that both are kept by NTP"
+        );
     }
 }
 
@@ -189,6 +228,19 @@ mod tests {
         let drawn: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         let count = drawn.len();
         assert_eq!(drawn.into_iter().collect::<HashSet<_>>().len(), count);
+    }
+
+    #[test]
+    fn a_steered_clock_goes_as_it_is_told_and_ignores_the_way_there() {
+        let machine = Arc::new(ManualClock::new(UnixMs(600_000)));
+        let clock = SteeredClock::new(machine.clone());
+        clock.steer(STEER_MIN_MS - 1);
+        assert_eq!(clock.now(), UnixMs(600_000));
+        clock.steer(-500_000);
+        assert_eq!(clock.now(), UnixMs(100_000));
+        machine.advance(std::time::Duration::from_secs(1));
+        clock.steer(1_000);
+        assert_eq!(clock.now(), UnixMs(102_000));
     }
 
     fn draw_twelve() -> [u8; 12] {

@@ -163,6 +163,8 @@ impl App {
         } else {
             tracing::warn!("an acknowledged commit is {durability}");
         }
+        // Before anything is stamped with the time.
+        rooms.store.lease_now().await?;
         rooms.inbound.recover().await?;
         let serving = serve::serve(&rooms.served())?;
         let stop = CancellationToken::new();

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
+use weikefu::clock::{SharedClock, SharedRandom, SteeredClock, SystemClock, SystemRandom};
 use weikefu::config::{self, Config, Fault};
 use weikefu::telemetry::{self, LogFormat};
 
@@ -175,8 +175,11 @@ pub(crate) fn run() -> ExitCode {
     };
     // Fails only when a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let context =
-        Context { config: cli.config, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
+    let context = Context {
+        config: cli.config,
+        clock: Arc::new(SteeredClock::new(Arc::new(SystemClock))),
+        random: Arc::new(SystemRandom),
+    };
     let outcome = runtime.block_on(carry_out(cli.command, context));
     runtime.shutdown_background();
     ended(outcome)

@@ -1,5 +1,7 @@
 //! Who is alive and who owns which partition, on the clock of the database.
 
+use tokio::time::Instant;
+
 use super::value::statements;
 use super::{Engine, Statement, Store, StoreError, Write};
 use crate::domain::time::UnixMs;
@@ -51,7 +53,7 @@ pub struct Fence {
 }
 
 impl Store {
-    /// The moment by the clock that leases count on.
+    /// The moment by the clock that leases count on. Steers our own clock by it.
     ///
     /// # Errors
     /// When the database fails.
@@ -59,8 +61,16 @@ impl Store {
         if self.engine() == Engine::Sqlite {
             return Ok(self.clock().now());
         }
+        let (asked, began) = (self.clock().now(), Instant::now());
         let row = self.fetch_one(POSTGRES_NOW, vec![]).await?;
-        row.ok_or(StoreError::Decode { statement: POSTGRES_NOW.name, column: 0 })?.time(0)
+        let now = row.ok_or(StoreError::Decode { statement: POSTGRES_NOW.name, column: 0 })?.time(0)?;
+        // The answer is from somewhere between question and arrival: only what is more than that is a difference.
+        let took = began.elapsed();
+        let ahead_ms = now.0 - (asked + took / 2).0;
+        if u128::from(ahead_ms.unsigned_abs()) > took.as_millis() {
+            self.clock().steer(ahead_ms);
+        }
+        Ok(now)
     }
 
     /// Says that an instance lives.
