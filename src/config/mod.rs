@@ -92,7 +92,9 @@ pub struct Server {
 /// `[database]`
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// `sqlite://path` or `postgres://…`. Holds a password: never printed whole.
+    /// `sqlite://path` or `postgres://user:password@host/database`. PostgreSQL may have several hosts with commas between
+    /// (`a:5432,b:5432`), of which the one that takes writes is used, and `?pooler=transaction` where PgBouncer stands
+    /// before it in transaction mode. Holds a password: never printed whole.
     pub url: Secret,
 }
 

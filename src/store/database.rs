@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::migrate::{Migration, MigrationSource, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
@@ -18,7 +18,9 @@ use sqlx::{
     Column as _, ConnectOptions as _, Row as _, SqlSafeStr as _, SqlStr, TypeInfo as _, ValueRef as _,
 };
 
+use super::address::{Address, is_unreachable, takes_writes};
 use super::rows::ROWS_MAX;
+use super::session::{self, Session, bind};
 use super::value::{Row, Statement, Value};
 use super::{Engine, StoreError};
 use crate::domain::secret::Secret;
@@ -27,8 +29,6 @@ use crate::domain::secret::Secret;
 const READERS_MAX: u32 = 4;
 /// A read waits this long for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Texts that one connection keeps prepared: each statement over rows has one for each number of rows.
-const PREPARED_MAX: usize = 512;
 /// SQLite waits this long for another process's lock (only `weikefu user` and the like hold one).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,20 +38,6 @@ const WRITER_CACHE_KIB: &str = "-32768";
 /// brought there seldom.
 const CHECKPOINT_PAGES: &str = "8192";
 
-macro_rules! bind {
-    ($query:expr, $args:expr) => {{
-        let mut query = $query;
-        for arg in $args {
-            query = match arg {
-                Value::Int(value) => query.bind(*value),
-                Value::Text(value) => query.bind(value.as_deref()),
-                Value::Blob(value) => query.bind(value.as_deref()),
-            };
-        }
-        query
-    }};
-}
-
 /// Connections for reading, and how to make one for writing.
 pub(super) struct Database {
     readers: Readers,
@@ -60,14 +46,14 @@ pub(super) struct Database {
 
 enum Readers {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(PgPool, Address),
 }
 
 /// Makes connections that write.
 #[derive(Clone)]
 pub(super) enum Connector {
-    Sqlite(SqliteConnectOptions),
-    Postgres(PgConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
+    Postgres(Address),
 }
 
 impl Connector {
@@ -84,23 +70,12 @@ impl Connector {
                 .foreign_keys(true)
                 .busy_timeout(BUSY_TIMEOUT)
                 .optimize_on_close(true, None)
-                .statement_cache_capacity(PREPARED_MAX)
+                .statement_cache_capacity(super::address::PREPARED_MAX)
                 .disable_statement_logging();
-            return Ok(Self::Sqlite(options));
+            return Ok(Self::Sqlite(Box::new(options)));
         }
         if address.starts_with("postgres:") || address.starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(address)
-                .map_err(open)?
-                .application_name("weikefu")
-                .statement_cache_capacity(PREPARED_MAX)
-                .options([
-                    ("statement_timeout", "10s"),
-                    ("idle_in_transaction_session_timeout", "30s"),
-                    // A plan that is kept from when a table was empty reads all of it once it is full.
-                    ("plan_cache_mode", "force_custom_plan"),
-                ])
-                .disable_statement_logging();
-            return Ok(Self::Postgres(options));
+            return Address::parse(address).map(Self::Postgres);
         }
         Err(StoreError::Address)
     }
@@ -118,7 +93,10 @@ impl Connector {
                     .pragma("temp_store", "memory");
                 options.connect().await.map(Connection::Sqlite).map_err(open)
             }
-            Self::Postgres(options) => options.connect().await.map(Connection::Postgres).map_err(open),
+            Self::Postgres(address) => {
+                let connection = address.connect().await.map_err(open)?;
+                Ok(Connection::Postgres(Session::new(connection, address.pooled())))
+            }
         }
     }
 }
@@ -126,8 +104,11 @@ impl Connector {
 /// One connection that writes.
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
-    Postgres(PgConnection),
+    Postgres(Session),
 }
+
+/// What a pooler lets us know of the migrations. They are not run through it: their lock belongs to a session.
+const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success";
 
 #[derive(rust_embed::RustEmbed)]
 #[folder = "migrations/"]
@@ -179,13 +160,16 @@ impl Database {
                     .connect_with(options.clone().read_only(true).create_if_missing(false));
                 Readers::Sqlite(readers.await.map_err(open)?)
             }
-            Connector::Postgres(options) => {
+            Connector::Postgres(address) => {
+                drop(address.connect().await.map_err(open)?);
+                let primary = address.primary().ok_or(StoreError::Address)?;
                 let readers = PgPoolOptions::new()
                     .max_connections(READERS_MAX)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
                     .max_lifetime(Duration::from_secs(30 * 60))
-                    .connect_with(options.clone());
-                Readers::Postgres(readers.await.map_err(open)?)
+                    .after_connect(|connection, _| Box::pin(takes_writes(connection)))
+                    .connect_with(primary.clone());
+                Readers::Postgres(readers.await.map_err(open)?, address.clone())
             }
         };
         Ok(Self { readers, connector })
@@ -194,7 +178,7 @@ impl Database {
     pub(super) fn engine(&self) -> Engine {
         match self.readers {
             Readers::Sqlite(_) => Engine::Sqlite,
-            Readers::Postgres(_) => Engine::Postgres,
+            Readers::Postgres(..) => Engine::Postgres,
         }
     }
 
@@ -213,7 +197,17 @@ impl Database {
         migrator.set_ignore_missing(true);
         match self.connector.connect().await? {
             Connection::Sqlite(mut connection) => migrator.run(&mut connection).await.map_err(failed),
-            Connection::Postgres(mut connection) => migrator.run(&mut connection).await.map_err(failed),
+            Connection::Postgres(mut session) if session.is_pooled() => {
+                let applied = session.fetch(SqlStr::from_static(APPLIED), &[]).await;
+                let applied = applied.map(|rows| rows.len()).unwrap_or_default();
+                let missing = migrator.iter().count().saturating_sub(applied);
+                if missing > 0 { Err(StoreError::Unmigrated(missing)) } else { Ok(()) }
+            }
+            Connection::Postgres(mut session) => {
+                // Tables of a large bank are not rewritten within a statement's usual time.
+                session.no_timeout().await.map_err(|error| StoreError::Open(Arc::new(error)))?;
+                migrator.run(session.connection()).await.map_err(failed)
+            }
         }
     }
 
@@ -234,8 +228,12 @@ impl Database {
                 let rows = bind!(sqlx::query(text), args).fetch_all(readers).await.map_err(failed)?;
                 rows.iter().map(|row| sqlite_row(statement, row)).collect()
             }
-            Readers::Postgres(pool) => {
-                let rows = bind!(sqlx::query(text), args).fetch_all(pool).await.map_err(failed)?;
+            Readers::Postgres(pool, address) => {
+                let mut rows = session::read(pool, address.pooled(), text.clone(), args).await;
+                if rows.as_ref().is_err_and(is_unreachable) && address.has_moved(pool).await {
+                    rows = session::read(pool, address.pooled(), text, args).await;
+                }
+                let rows = rows.map_err(failed)?;
                 rows.iter().map(|row| postgres_row(statement, row)).collect()
             }
         }
@@ -245,7 +243,7 @@ impl Database {
     pub(super) fn readers(&self) -> (usize, usize) {
         let (idle, all) = match &self.readers {
             Readers::Sqlite(pool) => (pool.num_idle(), pool.size()),
-            Readers::Postgres(pool) => (pool.num_idle(), pool.size()),
+            Readers::Postgres(pool, _) => (pool.num_idle(), pool.size()),
         };
         (idle, usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(idle))
     }
@@ -253,7 +251,7 @@ impl Database {
     pub(super) async fn close(&self) {
         match &self.readers {
             Readers::Sqlite(pool) => pool.close().await,
-            Readers::Postgres(pool) => pool.close().await,
+            Readers::Postgres(pool, _) => pool.close().await,
         }
     }
 }
@@ -294,8 +292,8 @@ impl Connection {
                 let rows = bind!(sqlx::query(text), args).fetch_all(connection).await.map_err(failed)?;
                 rows.iter().map(|row| sqlite_row(statement, row)).collect()
             }
-            Self::Postgres(connection) => {
-                let rows = bind!(sqlx::query(text), args).fetch_all(connection).await.map_err(failed)?;
+            Self::Postgres(session) => {
+                let rows = session.fetch(text, args).await.map_err(failed)?;
                 rows.iter().map(|row| postgres_row(statement, row)).collect()
             }
         }
@@ -310,9 +308,7 @@ impl Connection {
             Self::Sqlite(connection) => {
                 bind!(sqlx::query(text), args).execute(connection).await.map(|done| done.rows_affected())
             }
-            Self::Postgres(connection) => {
-                bind!(sqlx::query(text), args).execute(connection).await.map(|done| done.rows_affected())
-            }
+            Self::Postgres(session) => session.execute(text, args).await,
         }
     }
 
@@ -348,8 +344,9 @@ impl Connection {
                 let rows = sqlx::query(query).fetch(connection);
                 rows.map(move |row| sqlite_row(statement, &row.map_err(failed)?)).boxed()
             }
-            Self::Postgres(connection) => {
-                let rows = sqlx::query(query).fetch(connection);
+            Self::Postgres(session) => {
+                let pooled = session.is_pooled();
+                let rows = sqlx::query(query).persistent(!pooled).fetch(session.connection());
                 rows.map(move |row| postgres_row(statement, &row.map_err(failed)?)).boxed()
             }
         }
@@ -366,12 +363,9 @@ impl Connection {
 
     /// A table of a large bank takes longer to read than a statement of the server may.
     pub(super) async fn no_timeout(&mut self) -> Result<(), StoreError> {
-        if let Self::Postgres(_) = self {
-            for setting in ["statement_timeout", "idle_in_transaction_session_timeout"] {
-                self.run("NO_TIMEOUT", format!("SET {setting} = 0"), &[]).await?;
-            }
-        }
-        Ok(())
+        let Self::Postgres(session) = self else { return Ok(()) };
+        let failed = |source| StoreError::Statement { statement: "NO_TIMEOUT", source: Arc::new(source) };
+        session.no_timeout().await.map_err(failed)
     }
 
     /// Begins a transaction that will write. A deferred one that upgrades later fails at once on SQLite when
@@ -379,7 +373,7 @@ impl Connection {
     pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(_) => self.execute(BEGIN_IMMEDIATE, []).await.map(drop),
-            Self::Postgres(_) => self.execute(BEGIN, []).await.map(drop),
+            Self::Postgres(session) => session.begin().await,
         }
     }
 
@@ -390,7 +384,7 @@ impl Connection {
         let sql = sqlx::SqlStr::from_static(statement.sql);
         match self {
             Self::Sqlite(connection) => connection.prepare(sql).await.map(drop),
-            Self::Postgres(connection) => connection.prepare(sql).await.map(drop),
+            Self::Postgres(session) => session.connection().prepare(sql).await.map(drop),
         }
     }
 }

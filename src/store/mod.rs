@@ -6,6 +6,7 @@
 //! * What a push needs is one read, [`Store::known`], gathered like commits.
 //! * Personal columns are sealed by the [`Vault`] before they come here, and found by its keyed hashes.
 
+mod address;
 mod audit;
 pub mod backup;
 mod conversation;
@@ -32,6 +33,7 @@ mod quota;
 mod review;
 mod rows;
 mod sent;
+mod session;
 mod staff;
 mod step_up;
 mod subscription;
@@ -87,6 +89,20 @@ pub enum StoreError {
     /// The address is neither `sqlite://` nor `postgres://`.
     #[error("database.url must begin with sqlite:// or postgres://")]
     Address,
+    /// More hosts than are looked through.
+    #[error("database.url names more than {0} hosts")]
+    Hosts(usize),
+    /// A pooler of an unknown kind.
+    #[error(
+        "database.url: the only `pooler` is `transaction`, for PgBouncer with pool_mode = transaction; else leave it out"
+    )]
+    Pooler,
+    /// Migrations are missing, and there is a pooler in the way.
+    #[error(
+        "{0} migrations are missing, and they are not run through a pooler: run `weikefu migrate` with the address of the \
+         database itself, then start again"
+    )]
+    Unmigrated(usize),
     /// Opening or migrating failed.
     #[error("cannot open the database: {0}")]
     Open(Arc<sqlx::Error>),

@@ -72,6 +72,18 @@ impl Process {
         Self::start_with(command, Stdio::inherit())
     }
 
+    /// The same with its log lines in a file.
+    pub(crate) fn start_program_logging(
+        folder: &Path,
+        program: &str,
+        arguments: &[&str],
+        log: &Path,
+    ) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder).stdin(Stdio::null());
+        Self::start_with(command, std::fs::File::create(log).unwrap().into())
+    }
+
     fn start_with(mut command: Command, stderr: Stdio) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());

@@ -17,7 +17,7 @@ const TEMPLATE: &str = "/cgi-bin/message/template/send";
 /// A world with one bound follower, whose alerts are counted.
 pub(crate) struct Alerted {
     pub(crate) world: World,
-    openid: String,
+    pub(crate) openid: String,
 }
 
 impl Alerted {
@@ -107,7 +107,7 @@ async fn try_bank(world: &World, method: Method, path: &str, body: &str) -> Opti
 }
 
 /// A purchase whose merchant is named like it.
-fn purchase(id: &str) -> String {
+pub(crate) fn purchase(id: &str) -> String {
     let item = json!({
         "transaction_id": id, "customer_id": "C10001", "card_last4": "1234", "type": "purchase",
         "amount": { "value": "128.50", "currency": "CNY" }, "merchant": { "name": id }, "channel": "pos",

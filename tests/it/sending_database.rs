@@ -1,7 +1,5 @@
 //! Alerts while their database is away: gone for a minute, and a PostgreSQL that is killed with -9 again and again.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,103 +7,15 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use crate::house::Blocked;
-use crate::processes::signal;
+use crate::postgres::Cluster;
 use crate::sending::{Alerted, Pushing};
-use crate::world::{Engine, Ports, World, until};
+use crate::world::{Engine, World, until};
 
 const AWAY: Duration = Duration::from_secs(60);
 
-/// A PostgreSQL of the test's own, that may be killed.
-struct Cluster {
-    programs: PathBuf,
-    data: tempfile::TempDir,
-    port: u16,
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let folders = std::fs::read_dir("/usr/lib/postgresql").unwrap();
-        let mut programs: Vec<PathBuf> = folders.map(|folder| folder.unwrap().path().join("bin")).collect();
-        programs.sort();
-        let data = tempfile::tempdir().unwrap();
-        let cluster = Self { programs: programs.pop().unwrap(), data, port: Ports::reserve().server };
-        // PostgreSQL refuses to run as root, and its own user must reach the folder.
-        if is_root() {
-            assert!(
-                Command::new("chown").arg("postgres").arg(cluster.data.path()).status().unwrap().success()
-            );
-        }
-        let folder = cluster.folder();
-        let initialise = ["-D", &folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"];
-        assert!(cluster.run("initdb", &initialise), "initdb");
-        cluster.go_on();
-        cluster
-    }
-
-    fn folder(&self) -> String {
-        self.data.path().join("data").display().to_string()
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
-    }
-
-    /// Starts it, again if it was killed: what its processes leave behind goes away by itself.
-    fn go_on(&self) {
-        let (port, sockets) = (self.port, self.data.path().display());
-        let options = format!("-p {port} -c listen_addresses=127.0.0.1 -k {sockets}");
-        let log = self.data.path().join("log").display().to_string();
-        let began = std::time::Instant::now();
-        while !self.run("pg_ctl", &["-D", &self.folder(), "-w", "-l", &log, "-o", &options, "start"]) {
-            assert!(began.elapsed() < Duration::from_secs(60), "PostgreSQL does not start again");
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    /// Ends at once, without a word to anybody.
-    fn stop(&self) {
-        assert!(self.run("pg_ctl", &["-D", &self.folder(), "-m", "immediate", "stop"]));
-    }
-
-    /// kill -9 of the process that owns all others; they end when they see it.
-    fn kill(&self) {
-        let pid = std::fs::read_to_string(Path::new(&self.folder()).join("postmaster.pid")).unwrap();
-        signal("KILL", pid.lines().next().unwrap().trim().parse().unwrap());
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> bool {
-        let program = self.programs.join(program);
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.current_dir("/").status().unwrap().success()
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _ = self.run("pg_ctl", &["-D", &self.folder(), "-m", "immediate", "stop"]);
-    }
-}
-
-fn is_root() -> bool {
-    let identity = Command::new("id").arg("-u").output().unwrap();
-    identity.stdout.trim_ascii() == b"0"
-}
-
 /// A world on a cluster of its own.
 async fn on(cluster: &Cluster) -> Alerted {
-    let url = cluster.url();
-    let world = World::prepared(Engine::Sqlite, move |text, _| {
-        let given = text.lines().find(|line| line.starts_with("url = \"sqlite")).unwrap().to_owned();
-        text.replace(&given, &format!("url = \"{url}\""))
-    });
-    Alerted::prepare(world.await).await
+    Alerted::prepare(World::on_database(&cluster.url()).await).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -96,6 +96,15 @@ impl World {
         Self::prepared(engine, |text, _| text).await
     }
 
+    /// The same on a database that the test made, at this address.
+    pub(crate) async fn on_database(url: &str) -> Self {
+        let changed = |text: String, _: &Path| {
+            let given = text.lines().find(|line| line.starts_with("url = \"sqlite")).unwrap().to_owned();
+            text.replace(&given, &format!("url = \"{url}\""))
+        };
+        Self::prepared(Engine::Sqlite, changed).await
+    }
+
     /// The same with changes made to the configuration, which may add files to the folder.
     pub(crate) async fn prepared(engine: Engine, change: impl FnOnce(String, &Path) -> String) -> Self {
         Self::at(engine, Arc::new(SystemClock), change).await
