@@ -88,3 +88,61 @@ fn both_databases_have_the_same_migrations_in_one_row_of_numbers() {
         sqlite.iter().map(|name| name.split('_').next().unwrap().parse().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
 }
+
+/// Up to this one, migrations were made before two versions ever ran side by side.
+const ALONE: usize = 9;
+
+#[test]
+fn a_migration_takes_nothing_away_that_the_version_before_uses() {
+    let mut paths = vec![];
+    files_below(&root().join("migrations"), &mut paths);
+    let mut faults = vec![];
+    for path in paths {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.split('_').next().unwrap().parse::<usize>().unwrap() <= ALONE {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        faults.extend(contractions(&text).into_iter().map(|fault| format!("{}: {fault}", path.display())));
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn what_takes_away_is_seen() {
+    for bad in [
+        "DROP TABLE push;",
+        "ALTER TABLE push DROP COLUMN turn;",
+        "ALTER TABLE push RENAME TO pushes;",
+        "alter table push rename column turn to round;",
+        "ALTER TABLE push ALTER COLUMN turn SET NOT NULL;",
+        "ALTER TABLE push ALTER COLUMN turn TYPE TEXT;",
+        "ALTER TABLE push ADD COLUMN more BIGINT NOT NULL;",
+    ] {
+        assert_eq!(contractions(bad).len(), 1, "{bad}");
+    }
+    for good in [
+        "CREATE TABLE other (id BIGINT NOT NULL PRIMARY KEY);",
+        "ALTER TABLE push ADD COLUMN more BIGINT NOT NULL DEFAULT 0;\n-- the old index is not used any more\nDROP INDEX push_old;",
+        "ALTER TABLE push ADD COLUMN more BIGINT;",
+    ] {
+        assert!(contractions(good).is_empty(), "{good}");
+    }
+}
+
+/// Statements of a migration after which the version before fails: what it reads or writes is gone, or it must give what it
+/// does not know of.
+fn contractions(migration: &str) -> Vec<String> {
+    let lines = migration.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let text = lines.collect::<Vec<_>>().join(" ").to_ascii_uppercase();
+    let takes_away = |statement: &&str| {
+        let changes = statement.starts_with("ALTER TABLE");
+        let dropped = statement.starts_with("DROP TABLE") || changes && statement.contains(" DROP ");
+        let renamed = changes && statement.contains(" RENAME ");
+        let narrowed = changes && (statement.contains(" SET NOT NULL") || statement.contains(" TYPE "));
+        let wanted = changes && statement.contains(" ADD ") && statement.contains(" NOT NULL");
+        dropped || renamed || narrowed || wanted && !statement.contains(" DEFAULT ")
+    };
+    let statements = text.split(';').map(str::trim);
+    statements.filter(takes_away).map(str::to_owned).collect()
+}
