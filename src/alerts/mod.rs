@@ -39,12 +39,13 @@ use arc_swap::ArcSwap;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::content::{Content, Fault};
+use crate::domain::class::Class;
 use crate::domain::ids::AccountId;
 use crate::hints::Hints;
 use crate::identity::Identity;
 use crate::occasions::Kindnesses;
 use crate::outbound::Outbound;
-use crate::store::{Family, Store, StoreError, Write};
+use crate::store::{Family, Lane, Store, StoreError, Write};
 
 /// The backlog is counted this often; in between, what was taken in is added.
 const COUNT_EVERY_MS: i64 = 1_000;
@@ -62,6 +63,11 @@ pub struct Alerts {
     pages: Option<Arc<Identity>>,
     wake: tokio::sync::Notify,
     others: Arc<Hints>,
+}
+
+/// A bound with what is free above it for security.
+fn with_security(bound: i64) -> i64 {
+    bound.saturating_add(bound / 4)
 }
 
 /// How many notices are pending, as last counted.
@@ -120,12 +126,48 @@ impl Alerts {
         self.kinds.store(Arc::new(kinds));
     }
 
-    /// Whether the backlog is at its bound, so that nothing more may be taken in.
+    /// Whether the backlog is at its bound, so that nothing more may be taken in, but what is of security alone.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn is_full(&self) -> Result<bool, StoreError> {
-        let bound = i64::try_from(self.config.api.backlog_max).unwrap_or(i64::MAX);
+        Ok(self.backlog().await? >= self.backlog_max())
+    }
+
+    /// The same for a list of items: where all are of security, a quarter of the bound more is free for them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_full_for(&self, family: Family, items: &[serde_json::Value]) -> Result<bool, StoreError> {
+        let (backlog, bound) = (self.backlog().await?, self.backlog_max());
+        if backlog < bound {
+            return Ok(false);
+        }
+        let for_security =
+            backlog < with_security(bound) && items.iter().all(|item| self.is_security(family, item));
+        if !for_security {
+            metrics::counter!("weikefu_shed_total", "place" => "intake", "class" => Class::Alert.name())
+                .increment(1);
+        }
+        Ok(!for_security)
+    }
+
+    fn is_security(&self, family: Family, item: &serde_json::Value) -> bool {
+        let kind = match family {
+            Family::Transaction => item.get("type").filter(|kind| *kind == "declined"),
+            Family::Notice => item.get("kind"),
+        };
+        let kind = kind.and_then(serde_json::Value::as_str);
+        kind.is_some_and(|kind| self.kinds.load().of(kind).lane == Lane::Security)
+    }
+
+    fn backlog_max(&self) -> i64 {
+        i64::try_from(self.config.api.backlog_max).unwrap_or(i64::MAX)
+    }
+
+    /// How many are pending, as far as it matters.
+    async fn backlog(&self) -> Result<i64, StoreError> {
+        let bound = with_security(self.backlog_max());
         let now = self.clock.now().0;
         let counted = self.backlog.counted_ms.load(Ordering::Relaxed);
         let is_old = now.abs_diff(counted) >= COUNT_EVERY_MS.unsigned_abs();
@@ -135,7 +177,7 @@ impl Alerts {
             let pending = self.store.pending_notices(bound).await?;
             self.backlog.pending.store(pending, order);
         }
-        Ok(self.backlog.pending.load(Ordering::Relaxed) >= bound)
+        Ok(self.backlog.pending.load(Ordering::Relaxed))
     }
 
     /// After an intake was committed: counts it and wakes the worker.

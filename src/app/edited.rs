@@ -28,7 +28,7 @@ pub enum Reloaded {
 /// Everything that comes from content, complete and without fault.
 pub(super) struct Edited {
     pub(super) content: Content,
-    pub(super) operations: Operations,
+    pub(super) operations: Arc<Operations>,
     pub(super) robots: Robots,
     pub(super) kinds: Kinds,
     pub(super) kindnesses: Kindnesses,
@@ -41,7 +41,7 @@ impl Edited {
     pub(super) fn load(config: &Config) -> Result<Self, Vec<Fault>> {
         let content = Content::load(config.content.dir.as_deref())?;
         let mut faults = Vec::new();
-        let operations = Operations::load(&content).map_err(|found| faults.extend(found)).ok();
+        let operations = Operations::load(&content).map(Arc::new).map_err(|found| faults.extend(found)).ok();
         let robots = Robots::load(&content, accounts(config)).map_err(|found| faults.extend(found)).ok();
         let kinds = Kinds::load(&content).map_err(|found| faults.extend(found)).ok();
         let kindnesses = Kindnesses::load(&content).map_err(|found| faults.extend(found)).ok();

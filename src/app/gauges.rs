@@ -90,6 +90,7 @@ impl Gauges {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         gauge("weikefu_inbound_in_work", count(self.rooms.inbound.in_work()));
         gauge("weikefu_core_breaker_open", u64::from(self.rooms.core.is_cut_off()));
+        gauge("weikefu_core_operations_cut_off", count(self.rooms.core.cut_off().len()));
         gauge("weikefu_core_failures_in_row", u64::from(self.rooms.core.failures_in_row()));
         gauge("weikefu_parts_held", count(self.rooms.outbound.parts().held()));
         gauge("weikefu_alerts_pending_max", self.rooms.config.api.backlog_max);

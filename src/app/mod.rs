@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::Alerts;
-use crate::bank::Core;
+use crate::bank::{Core, Operations};
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::{Config, DeskKind};
-use crate::content::Fault;
-use crate::desk::Desk;
+use crate::content::{Content, Fault};
+use crate::desk::{Desk, DeskFiles};
 use crate::dialogue::Robots;
 use crate::hints::{Hint, Hints};
 use crate::identity::Identity;
@@ -347,9 +347,22 @@ impl Rooms {
         random: SharedRandom,
         limits: Limits,
     ) -> Result<Self, AppError> {
-        let store = open_store(&config, clock.clone(), random.clone()).await?;
+        let store = open_store(&config, clock, random).await?;
         let Edited { content, operations, robots, desk, .. } =
             Edited::load(&config).map_err(|faults| listed(&faults))?;
+        Self::join_on(config, store, (&content, operations), robots, desk, limits)
+    }
+
+    /// The same on a database that is open, with content that is loaded.
+    fn join_on(
+        config: Arc<Config>,
+        store: Store,
+        (content, operations): (&Content, Arc<Operations>),
+        robots: Robots,
+        desk: DeskFiles,
+        limits: Limits,
+    ) -> Result<Self, AppError> {
+        let (clock, random) = (store.clock().clone(), store.random().clone());
         let robots = Arc::new(arc_swap::ArcSwap::from_pointee(robots));
         let core = Core::with_operations(&config.core, operations, clock.clone(), random.clone())?;
         let core = Arc::new(core);
@@ -372,10 +385,10 @@ impl Rooms {
         let voice = Arc::new(glue::Voice(outbound.clone()));
         let exchange = Arc::new(glue::Exchange(apis.clone()));
         let identity = Arc::new(Identity::new(config.clone(), store.clone(), core.clone(), voice, exchange));
-        let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), &content, clock.clone());
+        let alerts = Alerts::new(config.clone(), store.clone(), outbound.clone(), content, clock.clone());
         let alerts = alerts.map_err(|faults| listed(&faults))?;
         let alerts = Arc::new(alerts.leading_to(identity.clone()).hinting(hints.clone()));
-        let marketing = Marketing::new(store.clone(), outbound.clone(), &content, clock.clone());
+        let marketing = Marketing::new(store.clone(), outbound.clone(), content, clock.clone());
         let marketing = Arc::new(marketing.map_err(|faults| listed(&faults))?);
         let mut staff =
             Staff::new(store.clone()).requiring(config.staff.second_factor.iter().map(String::as_str));

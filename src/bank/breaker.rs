@@ -1,5 +1,6 @@
 //! Leaves one of the bank's systems alone that does not answer, so that no customer waits for it.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Failed calls in a row after which a system is left alone. Never a rate: one customer's bad luck, or one
@@ -9,15 +10,15 @@ pub const BREAKER_FAILURES: u32 = 20;
 /// Counts failed calls in a row. Open, it lets one call at a time through to find out whether the system is back;
 /// there is no waiting time, so the next customer after recovery is served.
 pub(super) struct Breaker {
-    far_side: &'static str,
+    far_side: Cow<'static, str>,
     failures: AtomicU32,
     probing: AtomicBool,
 }
 
 impl Breaker {
     /// A closed one; `far_side` is what the log calls the system.
-    pub(super) fn of(far_side: &'static str) -> Self {
-        Self { far_side, failures: AtomicU32::new(0), probing: AtomicBool::new(false) }
+    pub(super) fn of(far_side: impl Into<Cow<'static, str>>) -> Self {
+        Self { far_side: far_side.into(), failures: AtomicU32::new(0), probing: AtomicBool::new(false) }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -48,7 +49,7 @@ pub(super) struct Permit<'a> {
 impl Permit<'_> {
     /// Counts how the call went.
     pub(super) fn settle(self, answered: bool) {
-        let far_side = self.breaker.far_side;
+        let far_side = &self.breaker.far_side;
         if answered {
             if self.breaker.failures.swap(0, Ordering::SeqCst) >= BREAKER_FAILURES {
                 tracing::info!("{far_side} answers again");

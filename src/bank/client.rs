@@ -12,12 +12,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{Instrument as _, field};
 
-use super::breaker::Breaker;
+use super::breaker::BREAKER_FAILURES;
+use super::breakers::{Breakers, WAITING_PER_OPERATION_MAX};
 use super::operations::{Effect, Operation, Operations};
 use super::tls::{self, TlsFault};
 use super::webhooks::{Signer, TRACEPARENT};
 use crate::clock::{SharedClock, SharedRandom, new_id};
 use crate::config;
+use crate::domain::class::Class;
 use crate::domain::ids::CustomerId;
 use crate::telemetry::trace::{self, SPANS};
 
@@ -108,8 +110,11 @@ pub enum DownCause {
     Status(u16),
     /// It does not accept our signature (401).
     Signature,
-    /// Not asked: it failed 20 times in a row and another call is just finding out whether it is back.
+    /// Not asked: the core or this operation failed 20 times in a row, and another call is just finding out whether it
+    /// is back.
     Breaker,
+    /// Not asked: too many others wait for this operation already.
+    Crowded,
 }
 
 impl fmt::Display for DownCause {
@@ -122,7 +127,11 @@ impl fmt::Display for DownCause {
             Self::TimeOut => f.write_str("no answer within [core] timeout_ms"),
             Self::Status(status) => write!(f, "it answered with status {status}"),
             Self::Signature => f.write_str("it refuses our signature; compare [core] secret and both clocks"),
-            Self::Breaker => f.write_str("it failed 20 times in a row and was not asked"),
+            Self::Breaker => write!(f, "it failed {BREAKER_FAILURES} times in a row and was not asked"),
+            Self::Crowded => write!(
+                f,
+                "{WAITING_PER_OPERATION_MAX} others wait for this operation already, and it was not asked"
+            ),
         }
     }
 }
@@ -223,14 +232,14 @@ pub enum BadCore {
     Operation(#[from] super::operations::BadOperation),
 }
 
-/// The core, as the rest of the house sees it. Shared by all; holds one connection pool and one breaker.
+/// The core, as the rest of the house sees it. Shared by all; holds one connection pool and the breakers.
 pub struct Core {
     http: reqwest::Client,
     base: String,
     signer: Signer,
     timeout: Duration,
     operations: ArcSwap<Operations>,
-    breaker: Breaker,
+    breakers: ArcSwap<Breakers>,
     clock: SharedClock,
     random: SharedRandom,
 }
@@ -241,7 +250,7 @@ impl Core {
     /// # Errors
     /// See [`BadCore`].
     pub fn new(settings: &config::Core, clock: SharedClock, random: SharedRandom) -> Result<Self, BadCore> {
-        Self::with_operations(settings, Operations::builtin()?, clock, random)
+        Self::with_operations(settings, Arc::new(Operations::builtin()?), clock, random)
     }
 
     /// Builds the client with a set of operations.
@@ -250,7 +259,7 @@ impl Core {
     /// See [`BadCore`].
     pub fn with_operations(
         settings: &config::Core,
-        operations: Operations,
+        operations: Arc<Operations>,
         clock: SharedClock,
         random: SharedRandom,
     ) -> Result<Self, BadCore> {
@@ -266,8 +275,8 @@ impl Core {
             base: settings.base_url.as_str().trim_end_matches('/').to_owned(),
             signer: Signer::new(&settings.secret)?,
             timeout,
-            operations: ArcSwap::from_pointee(operations),
-            breaker: Breaker::of("the core"),
+            breakers: ArcSwap::from_pointee(Breakers::new(operations.iter().map(Operation::name))),
+            operations: ArcSwap::new(operations),
             clock,
             random,
         })
@@ -279,21 +288,29 @@ impl Core {
         self.operations.load_full()
     }
 
-    /// Replaces the operations that can be called; calls under way end with those that they began with.
-    pub fn set_operations(&self, operations: Operations) {
-        self.operations.store(Arc::new(operations));
+    /// Replaces the operations that can be called; calls under way end with those that they began with. All breakers are
+    /// closed then.
+    pub fn set_operations(&self, operations: Arc<Operations>) {
+        self.breakers.store(Arc::new(Breakers::new(operations.iter().map(Operation::name))));
+        self.operations.store(operations);
     }
 
     /// Whether the breaker is open: the core failed 20 times in a row and has not answered since.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
-        self.breaker.is_open()
+        self.breakers.load().is_open()
     }
 
     /// Failed calls since the last one that succeeded.
     #[must_use]
     pub fn failures_in_row(&self) -> u32 {
-        self.breaker.failures_in_row()
+        self.breakers.load().failures_in_row()
+    }
+
+    /// The operations whose own breaker is open: each failed 20 times in a row and has not answered since.
+    #[must_use]
+    pub fn cut_off(&self) -> Vec<String> {
+        self.breakers.load().cut_off().map(str::to_owned).collect()
     }
 
     /// Asks the core and checks its answer. Takes at most `core.timeout_ms`; may be dropped at any time.
@@ -333,11 +350,14 @@ impl Core {
             .map_err(|fault| CoreError::BadParams { operation: name(), path: fault.path })?;
         let repeatable = operation.effect() == Effect::Read || call.idempotency_key.is_some();
         let down = |cause: DownCause| {
-            let harmless = repeatable || matches!(cause, DownCause::Breaker | DownCause::Signature);
+            let harmless =
+                repeatable || matches!(cause, DownCause::Breaker | DownCause::Crowded | DownCause::Signature);
             let retry = if harmless { Retry::Later } else { Retry::Unclear };
             CoreError::Down { operation: name(), cause, retry }
         };
-        let Some(permit) = self.breaker.enter() else { return Err(down(DownCause::Breaker)) };
+        let class = if operation.effect() == Effect::Read { Class::Query } else { Class::Security };
+        let breakers = self.breakers.load_full();
+        let permit = breakers.enter(operation.name(), class).map_err(down)?;
         let body = request_body(call);
         let traceparent = trace::traceparent();
         let attempts_max = if repeatable { ATTEMPTS_MAX } else { 1 };

@@ -2,6 +2,7 @@
 //! when to try again and when to say that the core is down.
 
 mod breaker;
+mod breakers;
 pub mod check;
 mod client;
 pub mod events;
@@ -11,6 +12,7 @@ mod tls;
 pub mod webhooks;
 
 pub use breaker::BREAKER_FAILURES;
+pub use breakers::WAITING_PER_OPERATION_MAX;
 pub use client::{BadCore, Call, Context, Core, CoreError, DownCause, Retry};
 pub use operations::{Effect, Operation, Operations, SchemaFault};
 pub use tls::{TlsFault, dressed};

@@ -10,9 +10,8 @@ use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
     Account, AccountKind, Alerts, Api, Asr, Config, Content, Core, Database, DeskKind, Encryption, Events,
-    Hints,
-    KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Sandbox, SecondFactorBy, Server, Staff, Telemetry,
-    Tls, form,
+    Hints, KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Sandbox, SecondFactorBy, Server, Staff,
+    Telemetry, Tls, form,
 };
 use crate::domain::secret::Secret;
 

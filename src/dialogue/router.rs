@@ -8,7 +8,7 @@ use super::scene::Said;
 use super::state::{Action, Item, Wish};
 use super::texts::Key;
 use super::turn::{GIVEN_CHARACTERS_MAX, Turn, cleaned, is_urgent};
-use super::{MENU, PERSON};
+use super::{Dialogue, MENU, PERSON};
 use crate::catalogue::Service;
 use crate::domain::case::Rating;
 use crate::domain::conversation::Stage;
@@ -22,6 +22,26 @@ const TURN_ASIDE: [&str; 9] =
     ["先查一下", "先看一下", "先查下", "先看下", "先看看", "先查查", "先查", "先看", "先"];
 const GO_ON: [&str; 6] = ["继续办理", "继续办", "接着办", "接着办理", "回到刚才", "继续刚才的"];
 const MORE: [&str; 6] = ["更多", "下一页", "继续", "还有吗", "more", "下页"];
+
+impl Dialogue {
+    /// The urgent service that a text names: by its keyword, or by a danger.
+    fn urgent_service(&self, plain: &str) -> Option<&Service> {
+        let lexicon = self.understanding.lexicon();
+        let by_danger = || lexicon.family(lexicon.danger(plain)?.0)?.service.as_deref();
+        let id = self.understanding.keyword(plain).or_else(by_danger)?;
+        self.catalogue.get(id).filter(|service| is_urgent(service))
+    }
+
+    /// Whether a message alone, without what was said before, asks for what must not stay undone.
+    #[must_use]
+    pub fn is_urgent(&self, said: &Said) -> bool {
+        match said {
+            Said::Text { text, .. } => self.urgent_service(&normalise(text.reveal())).is_some(),
+            Said::Key(key) => self.catalogue.get(key).is_some_and(is_urgent),
+            _ => false,
+        }
+    }
+}
 
 /// Decides a message, or what has to be asked for it.
 pub(super) fn decide(mut turn: Turn<'_>) -> Step {
@@ -239,13 +259,7 @@ impl<'a> Turn<'a> {
 
     /// The urgent service that a text means: by its keyword, or by a danger that names it.
     fn meant_urgently(&self, plain: &str) -> Option<Wish> {
-        let understanding = &self.dialogue.understanding;
-        let by_danger = || {
-            let (family, _) = understanding.lexicon().danger(plain)?;
-            understanding.lexicon().family(family)?.service.as_deref()
-        };
-        let id = understanding.keyword(plain).or_else(by_danger)?;
-        let service = self.dialogue.catalogue.get(id).filter(|service| is_urgent(service))?;
+        let service = self.dialogue.urgent_service(plain)?;
         (self.scene.binding.is_some() || !service.needs_binding()).then(|| Wish::of(service.id()))
     }
 

@@ -4,6 +4,7 @@ pub mod alert_settings;
 pub mod binding;
 pub mod card;
 pub mod case;
+pub mod class;
 pub mod complaint;
 pub mod conversation;
 pub mod ids;

@@ -15,6 +15,7 @@ mod notes;
 mod owed;
 mod resume;
 mod scene;
+mod shed;
 mod turn;
 mod watch;
 
@@ -79,7 +80,7 @@ pub struct Limits {
     pub poll: Duration,
     /// After this, WeChat delivers a push no more.
     pub last_delivery: Duration,
-    /// Pushes in work at once.
+    /// Pushes in work at once; each class fills its own part of them at most.
     pub in_work_max: usize,
     /// Times that one push decides anew because something changed meanwhile.
     pub attempts_max: u32,
@@ -252,6 +253,7 @@ impl Inbound {
         let kind = push.content.name();
         let key = push.key.clone();
         let follower = self.rooms.store.follower_key(&account.app_id, &push.from);
+        let is_awaited = shed::is_awaited(&push);
         let answer = match self.join(account, follower, push, trace) {
             Some(mut joined) => {
                 let budget = self.limits.reply_budget;
@@ -260,7 +262,8 @@ impl Inbound {
                     None => self.owe(account, follower, &key, joined, started + budget).await,
                 }
             }
-            None => Answer::Busy,
+            None if is_awaited => Answer::Busy,
+            None => Answer::Nothing,
         };
         let took = started.elapsed();
         let name = measure::answered(kind, &answer, took);
@@ -299,11 +302,14 @@ impl Inbound {
     ) -> Option<Joined> {
         let name = (account.id.clone(), push.key.clone());
         let kind = push.content.name();
+        let places = self.places_for(account, &push);
         let mut joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(working) = joining.get(&name) {
             return Some(working.clone());
         }
-        if joining.len() >= self.limits.in_work_max {
+        if joining.len() >= places {
+            drop(joining);
+            self.turned_away(account, &push);
             return None;
         }
         let (settle, settled) = channel::channel(None);

@@ -124,6 +124,15 @@ pub const ALL: &[Metric] = &[
         "From the arrival of a verified push to its answer.",
     ),
     metric(
+        "weikefu_shed_total",
+        Counter,
+        &[
+            Closed("place", &["webhook", "core", "intake"]),
+            Closed("class", &["campaign", "marketing", "knowledge", "query", "alert", "security"]),
+        ],
+        "Work that was refused because more was under way than its class may have part in: messages, calls of the core, calls of the bank.",
+    ),
+    metric(
         "weikefu_stage_seconds",
         Histogram,
         &[Closed("stage", &super::stage::NAMES)],
@@ -181,6 +190,12 @@ pub const ALL: &[Metric] = &[
         Gauge,
         &[],
         "1: the core failed 20 times in a row, and one call at a time finds out whether it is back.",
+    ),
+    metric(
+        "weikefu_core_operations_cut_off",
+        Gauge,
+        &[],
+        "Operations of the core that failed 20 times in a row each; the log names them. Their customers are told so at once.",
     ),
     metric(
         "weikefu_core_failures_in_row",

@@ -29,6 +29,7 @@ mod house;
 mod inbound;
 mod intake;
 mod marketing;
+mod overload;
 mod pages;
 mod postgres;
 mod processes;

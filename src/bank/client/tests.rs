@@ -1,6 +1,5 @@
 //! The client against a core that misbehaves in every way it can.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,6 +14,8 @@ use crate::domain::secret::Secret;
 #[derive(Clone)]
 enum Act {
     Answer(u16, String),
+    /// The head promises more than follows.
+    Half(String),
     Hang,
     HangUp,
 }
@@ -24,6 +25,7 @@ struct FarSide {
     base_url: url::Url,
     requests: Arc<AtomicUsize>,
     script: Arc<std::sync::Mutex<Vec<Act>>>,
+    slow: Arc<std::sync::Mutex<Option<&'static str>>>,
 }
 
 impl FarSide {
@@ -32,10 +34,12 @@ impl FarSide {
         let base_url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let requests = Arc::new(AtomicUsize::new(0));
         let script = Arc::new(std::sync::Mutex::new(script));
-        let far_side = Self { base_url, requests: requests.clone(), script: script.clone() };
+        let slow = Arc::default();
+        let far_side =
+            Self { base_url, requests: requests.clone(), script: script.clone(), slow: Arc::clone(&slow) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, requests.clone(), script.clone()));
+                tokio::spawn(serve(stream, requests.clone(), script.clone(), slow.clone()));
             }
         });
         far_side
@@ -49,6 +53,11 @@ impl FarSide {
         *self.script.lock().unwrap() = vec![act];
     }
 
+    /// This operation gets no answer any more; `None`: all do again.
+    fn is_slow_in(&self, operation: Option<&'static str>) {
+        *self.slow.lock().unwrap() = operation;
+    }
+
     fn core(&self, timeout_ms: u64) -> Core {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
         let settings =
@@ -57,7 +66,12 @@ impl FarSide {
     }
 }
 
-async fn serve(mut stream: TcpStream, requests: Arc<AtomicUsize>, script: Arc<std::sync::Mutex<Vec<Act>>>) {
+async fn serve(
+    mut stream: TcpStream,
+    requests: Arc<AtomicUsize>,
+    script: Arc<std::sync::Mutex<Vec<Act>>>,
+    slow: Arc<std::sync::Mutex<Option<&'static str>>>,
+) {
     let mut received = Vec::new();
     let mut chunk = [0_u8; 4096];
     loop {
@@ -74,6 +88,10 @@ async fn serve(mut stream: TcpStream, requests: Arc<AtomicUsize>, script: Arc<st
         }
     }
     requests.fetch_add(1, Ordering::SeqCst);
+    let slow = *slow.lock().unwrap();
+    if slow.is_some_and(|slow| String::from_utf8_lossy(&received).contains(&format!("/{slow} HTTP"))) {
+        std::future::pending::<()>().await;
+    }
     let act = {
         let mut script = script.lock().unwrap();
         if script.len() > 1 { script.remove(0) } else { script[0].clone() }
@@ -86,6 +104,12 @@ async fn serve(mut stream: TcpStream, requests: Arc<AtomicUsize>, script: Arc<st
             );
             let _gone = stream.write_all(head.as_bytes()).await;
             let _gone = stream.write_all(body.as_bytes()).await;
+        }
+        Act::Half(body) => {
+            let head = format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _gone = stream.write_all(head.as_bytes()).await;
+            let half = body.as_bytes().get(..body.len() / 2).unwrap_or_default();
+            let _gone = stream.write_all(half).await;
         }
         Act::Hang => std::future::pending().await,
         Act::HangUp => {}
@@ -241,4 +265,80 @@ async fn the_breaker_opens_at_twenty_in_a_row_and_closes_with_the_next_success()
     far_side.then_always(good());
     core.call("points_query", call()).await.unwrap();
     assert!(!core.is_cut_off());
+}
+
+#[tokio::test]
+async fn half_an_answer_is_no_answer_and_ten_megabytes_are_not_read() {
+    let Act::Answer(_, body) = good() else { panic!("a good answer") };
+    let far_side = FarSide::start(vec![Act::Half(body), good()]).await;
+    let core = far_side.core(3000);
+    assert_eq!(core.call("points_query", call()).await.unwrap()["points"], 28640, "asked once more");
+    assert_eq!(far_side.requests(), 2);
+    let huge = format!("{{\"result\":{{\"points\":1,\"x\":\"{}\"}}}}", "x".repeat(10 * BODY_BYTES_MAX));
+    far_side.then_always(Act::Answer(200, huge));
+    let error = core.call("points_query", call()).await.unwrap_err();
+    assert!(matches!(error, CoreError::Lied { .. }), "{error}");
+}
+
+/// Calls one after another, and how long the slowest but one in a hundred took.
+async fn p99_of(core: &Core, calls: usize) -> Duration {
+    let mut took = Vec::with_capacity(calls);
+    for _ in 0..calls {
+        let began = Instant::now();
+        core.call("points_query", call()).await.unwrap();
+        took.push(began.elapsed());
+    }
+    took.sort();
+    took[calls * 99 / 100]
+}
+
+#[tokio::test]
+async fn an_operation_that_is_slow_opens_its_own_breaker_and_costs_the_others_nothing() {
+    const SLOW: &str = "bill_current";
+    const CUSTOMERS: usize = 24;
+    let far_side = FarSide::start(vec![good()]).await;
+    let core = Arc::new(far_side.core(3000));
+    let before = p99_of(&core, 300).await;
+    far_side.is_slow_in(Some(SLOW));
+    let began = Instant::now();
+    let params = Operations::builtin().unwrap().get(SLOW).unwrap().example().params.clone();
+    let asked = Call { params, ..call() };
+    let customers: Vec<_> = (0..CUSTOMERS)
+        .map(|_| {
+            let (core, asked) = (core.clone(), asked.clone());
+            tokio::spawn(async move { core.call(SLOW, asked).await })
+        })
+        .collect();
+    let meanwhile = p99_of(&core, 300).await;
+    for customer in customers {
+        assert_eq!(cause(&customer.await.unwrap().unwrap_err()), DownCause::TimeOut);
+    }
+    let opened = began.elapsed();
+    assert_eq!(core.cut_off(), [SLOW]);
+    assert!(!core.is_cut_off(), "the others were answered");
+    println!(
+        "p99 of another operation: {before:?} before, {meanwhile:?} meanwhile; the breaker opened within {opened:?}"
+    );
+    assert!(opened < Duration::from_secs(10), "{opened:?}");
+    // A tenth, and what a busy machine adds to anything.
+    assert!(meanwhile < before * 11 / 10 + Duration::from_millis(50), "{before:?} and {meanwhile:?}");
+
+    // One call finds out; the others are told at once.
+    let probe = tokio::spawn({
+        let (core, asked) = (core.clone(), asked.clone());
+        async move { core.call(SLOW, asked).await }
+    });
+    let asked_before = far_side.requests();
+    while far_side.requests() == asked_before {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    assert_eq!(cause(&core.call(SLOW, asked.clone()).await.unwrap_err()), DownCause::Breaker);
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    probe.abort();
+    assert!(probe.await.unwrap_err().is_cancelled());
+    far_side.is_slow_in(None);
+    // Its answer is another operation's here: any answer at all closes the breaker.
+    drop(core.call(SLOW, asked).await);
+    assert!(core.cut_off().is_empty());
 }

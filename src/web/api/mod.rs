@@ -187,7 +187,7 @@ async fn take_in_call(
         return Ok(answer);
     }
     let items = body::items(&call.body)?;
-    if api.alerts.is_full().await? {
+    if api.alerts.is_full_for(family, &items).await? {
         return Err(Refusal::Full { retry_after_s: RETRY_AFTER_S });
     }
     for _ in 0..TRIES_MAX {
