@@ -170,6 +170,14 @@ impl SeededRandom {
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(seed))
     }
+
+    /// A number below `sides`, which is more than 0.
+    #[cfg(test)]
+    pub(crate) fn roll(&self, sides: u64) -> u64 {
+        let mut bytes = [0_u8; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes) % sides
+    }
 }
 
 impl Random for SeededRandom {

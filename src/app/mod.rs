@@ -499,3 +499,6 @@ async fn keep_house(rooms: Rooms, stop: CancellationToken) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

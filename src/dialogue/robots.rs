@@ -8,7 +8,7 @@ use crate::content::{Content, Fault};
 use crate::domain::ids::AccountId;
 
 /// A robot for each account. Accounts without content of their own share one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Robots {
     common: Arc<Dialogue>,
     own: BTreeMap<AccountId, Arc<Dialogue>>,

@@ -13,6 +13,8 @@ pub mod money;
 pub mod notice;
 pub mod secret;
 pub mod step_up;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 pub mod trace;
 pub mod transaction;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{Inbound, Stopped, conflict};
-use crate::store::{Commit, CommitError, Conflict, Engine, OpenPush, PushOutcome, StoreError};
+use crate::store::{Commit, CommitError, Conflict, OpenPush, PushOutcome, StoreError};
 use crate::telemetry::trace::{self, SPANS};
 use crate::wechat::reply::Reply;
 use crate::wechat::text::Text;
@@ -35,7 +35,7 @@ impl Inbound {
     /// # Errors
     /// When the database fails.
     pub async fn recover(&self) -> Result<(), CommitError> {
-        if self.rooms.store.engine() == Engine::Sqlite {
+        if self.rooms.store.is_alone() {
             self.rooms.store.commit(Commit::new(0).with(self.rooms.store.abandon_pushes())).await?;
         }
         Ok(())

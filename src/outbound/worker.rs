@@ -122,11 +122,15 @@ impl Outbound {
     /// Runs one round by hand: leases, what was left behind, what is due, until it is sent. Returns how many rows
     /// were dealt with.
     pub async fn step(&self) -> usize {
-        let mut done = 0;
         if let Err(error) = self.parts.tend().await {
             tracing::warn!(%error, retry = "later", "the leases of outgoing work could not be tended");
         }
-        done += self.tidy().await;
+        self.round().await
+    }
+
+    /// The same under the leases that are held.
+    pub(crate) async fn round(&self) -> usize {
+        let mut done = self.tidy().await;
         self.probe().await;
         let jobs = self.take(0, &HashSet::new(), false).await;
         done += jobs.len();

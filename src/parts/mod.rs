@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::time::UnixMs;
-use crate::store::{Commit, Engine, Lease, Store, StoreError};
+use crate::store::{Commit, Lease, Store, StoreError};
 
 /// How long a lease lives without being renewed.
 const LEASE: Duration = Duration::from_secs(8);
@@ -123,13 +123,13 @@ impl Parts {
         let started = Instant::now();
         let now = self.store.lease_now().await?;
         let until = now + LEASE;
-        if self.state().renewed.is_none_or(|renewed| started - renewed >= RENEW_AFTER) {
+        let renews = self.state().renewed.is_none_or(|renewed| started - renewed >= RENEW_AFTER);
+        if renews {
             let commit = Commit::new(0)
                 .with(self.store.beat(&self.owner, now))
                 .with(self.store.renew_parts(&self.owner, until))
                 .with(self.store.forget_instances(now - FORGET_AFTER));
             self.write(commit).await?;
-            self.state().renewed = Some(started);
         }
         let mut alive = self.store.instances_since(now - LEASE).await?;
         if !alive.contains(&self.owner) {
@@ -153,6 +153,10 @@ impl Parts {
         let taken = held.difference(&state.held).count();
         state.leaving.retain(|part| held.contains(part));
         state.held = held;
+        // Only together: what was held before may be another's since, if we slept.
+        if renews {
+            state.renewed = Some(started);
+        }
         state.alive = alive.len();
         state.takings += u64::from(taken > 0);
         metrics::gauge!("weikefu_parts_held").set(f64::from(u32::try_from(state.held.len()).unwrap_or(0)));
@@ -162,7 +166,7 @@ impl Parts {
     /// What to take and what to give back; `None`: nothing.
     fn moves(&self, leases: &[Lease], alive: &[String], now: UnixMs, until: UnixMs) -> Option<Commit> {
         // An embedded database has one process: whoever held a part before it is gone.
-        let ended_before = if self.store.engine() == Engine::Sqlite { UnixMs(i64::MAX) } else { now };
+        let ended_before = if self.store.is_alone() { UnixMs(i64::MAX) } else { now };
         let mut commit = Commit::new(0);
         let mut moved = false;
         let mut state = self.state();

@@ -59,6 +59,8 @@ impl Store {
         follower: FollowerKey,
         key: &PushKey,
     ) -> Result<Known, StoreError> {
+        #[cfg(test)]
+        let _turn = self.turn_to_read(KNOWN).await?;
         let row = self.inner.writer.known(account, follower, key).await?;
         let seen = row.text_opt(3)?.is_some().then(|| SeenPush::read(&row, 2)).transpose()?;
         let conversation = match row.int_opt(CONVERSATION)? {

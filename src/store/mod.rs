@@ -201,6 +201,8 @@ struct Inner {
     clock: SharedClock,
     random: SharedRandom,
     last_message_id: AtomicI64,
+    #[cfg(test)]
+    door: std::sync::OnceLock<Arc<dyn testing::Door>>,
 }
 
 impl Store {
@@ -229,6 +231,8 @@ impl Store {
                 clock,
                 random,
                 last_message_id: AtomicI64::new(0),
+                #[cfg(test)]
+                door: std::sync::OnceLock::new(),
             }),
         })
     }
@@ -245,6 +249,16 @@ impl Store {
     #[must_use]
     pub fn engine(&self) -> Engine {
         self.inner.database.engine()
+    }
+
+    /// Whether this process is alone on its database, so that whoever worked on it before is gone.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        #[cfg(test)]
+        if self.inner.door.get().is_some() {
+            return false;
+        }
+        self.engine() == Engine::Sqlite
     }
 
     /// Sealing, opening and blind indexes.
@@ -282,6 +296,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn fetch(&self, statement: Statement, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        #[cfg(test)]
+        let _turn = self.turn_to_read(statement).await?;
         self.inner.database.fetch(statement, args).await
     }
 
@@ -297,6 +313,8 @@ impl Store {
     /// which a test excludes.
     async fn fetch_each(&self, statement: Statement, asked: &[Vec<Value>]) -> Result<Vec<Row>, StoreError> {
         let Some(over) = statement.over_rows() else { return Ok(vec![]) };
+        #[cfg(test)]
+        let _turn = self.turn_to_read(statement).await?;
         let (mut rows, mut left) = (Vec::new(), asked);
         while !left.is_empty() {
             let (now, later) = left.split_at(rows::chunk(left.len()));
@@ -313,6 +331,10 @@ impl Store {
     /// # Errors
     /// [`CommitError::Conflict`] when a condition of it does not hold; then nothing of it stands.
     pub async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        #[cfg(test)]
+        if let Some(door) = self.inner.door.get() {
+            return self.commit_through(door, commit).await;
+        }
         self.inner.writer.commit(commit).await
     }
 

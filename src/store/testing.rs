@@ -1,12 +1,13 @@
 //! Fresh databases for tests: an embedded file, and a PostgreSQL database of its own when
 //! `WEIKEFU_TEST_POSTGRES` names a server (the test command starts one).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use futures::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Connection as _};
 use zeroize::Zeroizing;
 
-use super::{Statement, Store, Write};
+use super::{Commit, CommitError, Statement, Store, StoreError, Write, outbox};
 use crate::clock::{ManualClock, SeededRandom, SharedRandom, SystemRandom};
 use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
@@ -114,5 +115,126 @@ pub(crate) fn bound(customer: &str, name_masked: &str, bound: UnixMs) -> Binding
         settings: AlertSettings::default(),
         bound,
         source: BindingSource::Page,
+    }
+}
+
+/// What a test lets become of one use of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// All is well.
+    Done,
+    /// Nothing happened, and that is said.
+    Failed,
+    /// A commit stands, and its answer is lost.
+    Unconfirmed,
+    /// A commit stands, and its answer never comes.
+    Unheard,
+}
+
+/// What a commit that stands did with rows of the outbox, by which lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Settled {
+    pub(crate) outbox_id: String,
+    pub(crate) owner: String,
+    pub(crate) epoch: i64,
+    /// Its end; `None`: it was put off.
+    pub(crate) state: Option<String>,
+}
+
+/// Stands between one process and its database.
+pub(crate) trait Door: Send + Sync {
+    /// A read or, with its writes, a commit wants to begin; ready when it may.
+    fn arrive(&self, statement: &'static str) -> BoxFuture<'static, Fate>;
+    /// What had begun is over.
+    fn leave(&self);
+    /// A commit stands.
+    fn stands(&self, settled: Vec<Settled>);
+    /// Whether the bug is planted that this test is to find.
+    fn forgets_the_epoch(&self) -> bool;
+    /// The clock of the database.
+    fn now(&self) -> UnixMs;
+}
+
+/// One use of the database that goes on.
+pub(super) struct Turn(Option<Arc<dyn Door>>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|door| door.leave());
+    }
+}
+
+impl Store {
+    /// From now on each use of the database goes through this door, and there are other processes on it.
+    pub(crate) fn behind(&self, door: Arc<dyn Door>) {
+        assert!(self.inner.door.set(door).is_ok(), "one door");
+    }
+
+    pub(super) fn now_behind_the_door(&self) -> Option<UnixMs> {
+        self.inner.door.get().map(|door| door.now())
+    }
+
+    pub(super) async fn turn_to_read(&self, statement: Statement) -> Result<Turn, StoreError> {
+        let Some(door) = self.inner.door.get() else { return Ok(Turn(None)) };
+        let fate = door.arrive(statement.name).await;
+        let turn = Turn(Some(door.clone()));
+        if fate == Fate::Failed { Err(StoreError::Closed) } else { Ok(turn) }
+    }
+
+    pub(super) async fn commit_through(
+        &self,
+        door: &Arc<dyn Door>,
+        mut commit: Commit,
+    ) -> Result<(), CommitError> {
+        let name = commit.writes.first().map_or("nothing", |write| write.statement.name);
+        let fate = door.arrive(name).await;
+        let turn = Turn(Some(door.clone()));
+        if fate == Fate::Failed {
+            return Err(StoreError::Closed.into());
+        }
+        if door.forgets_the_epoch() {
+            commit.writes.iter_mut().for_each(forget_the_epoch);
+        }
+        let settled = commit.writes.iter().filter_map(settled).collect();
+        let outcome = self.inner.writer.commit(commit).await;
+        if outcome.is_ok() {
+            door.stands(settled);
+        }
+        drop(turn);
+        match fate {
+            Fate::Unheard => std::future::pending().await,
+            Fate::Unconfirmed => Err(StoreError::Unconfirmed(Arc::new(sqlx::Error::WorkerCrashed)).into()),
+            Fate::Done | Fate::Failed => outcome,
+        }
+    }
+}
+
+fn settled(write: &Write) -> Option<Settled> {
+    let is = |statement: &Statement| write.statement.name == statement.name && write.args.len() > 6;
+    let settles = is(&outbox::SETTLE) && write.statement.sql.starts_with("UPDATE outbox");
+    if !settles && !is(&outbox::DELAY) {
+        return None;
+    }
+    let text = |at: usize| match write.args.get(at) {
+        Some(super::Value::Text(text)) => text.clone(),
+        _ => None,
+    };
+    let Some(super::Value::Int(Some(epoch))) = write.args.get(2) else { return None };
+    let state = settles.then(|| text(3)).flatten();
+    Some(Settled { outbox_id: text(0)?, owner: text(1)?, epoch: *epoch, state })
+}
+
+/// Settles and puts off whoever holds the partition now: the fault that the simulation must find.
+fn forget_the_epoch(write: &mut Write) {
+    static SETTLE: OnceLock<&str> = OnceLock::new();
+    static DELAY: OnceLock<&str> = OnceLock::new();
+    let without = |sql: &'static str| -> &'static str {
+        let (kept, _) = sql.split_once(" AND EXISTS (SELECT 1 FROM part_lease").expect("the check is there");
+        Box::leak(kept.to_owned().into_boxed_str())
+    };
+    for (statement, made) in [(outbox::SETTLE, &SETTLE), (outbox::DELAY, &DELAY)] {
+        if write.statement.sql == statement.sql {
+            write.statement.sql = made.get_or_init(|| without(statement.sql));
+        }
     }
 }

@@ -22,9 +22,7 @@ struct Dice(SeededRandom);
 
 impl Dice {
     fn roll(&self, sides: u64) -> u64 {
-        let mut bytes = [0_u8; 8];
-        self.0.fill(&mut bytes);
-        u64::from_le_bytes(bytes) % sides
+        self.0.roll(sides)
     }
 
     fn follower(&self) -> FollowerKey {

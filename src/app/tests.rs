@@ -1,0 +1,3 @@
+//! The joined rooms, as a cluster in one thread.
+
+mod simulation;
