@@ -146,7 +146,8 @@ fn recorder() -> &'static PrometheusHandle {
     })
 }
 
-/// Gives every metric its HELP, and every counter whose series are known its first value.
+/// Gives every metric its HELP, every counter whose series are known its first value, and every histogram without labels
+/// its first count.
 fn describe() {
     metrics::with_recorder(|recorder| {
         for metric in metric::ALL {
@@ -162,6 +163,11 @@ fn describe() {
         for labels in metric::combinations(metric) {
             metrics::counter!(metric.name, &labels).increment(0);
         }
+    }
+    for metric in
+        metric::ALL.iter().filter(|metric| metric.kind == Kind::Histogram && metric.labels.is_empty())
+    {
+        drop(metrics::histogram!(metric.name));
     }
 }
 

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use super::decide::THRESHOLDS;
 use super::features::View;
 use super::reading::Reading;
-use super::{CHARACTERS_MAX, Understanding, normalise};
+use super::{CHARACTERS_MAX, Understanding, looked_at, normalise};
 
 impl Understanding {
     /// What an utterance comes to and what decided it, as JSON.
     #[must_use]
     pub fn explain(&self, text: &str) -> Value {
         let ranked = self.rank(text);
-        let start: String = text.chars().take(CHARACTERS_MAX).collect();
+        let start = looked_at(text, CHARACTERS_MAX);
         let reading = Reading::of(&start);
         let (read, replaced) = self.lexicon.read(&start);
         let candidates: Vec<Value> = ranked

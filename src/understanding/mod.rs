@@ -28,6 +28,7 @@ pub use decide::{THRESHOLDS, Thresholds};
 pub use eval::{BadEvaluation, Evaluation, evaluate};
 pub use examples::{Example, Examples};
 pub use lexicon::{Family, Lexicon, Talk};
+use normal::looked_at;
 pub use normal::{normalise, number};
 pub use synonyms::Replaced;
 pub use validation::cross_validate;
@@ -298,7 +299,7 @@ impl Understanding {
     /// Ranks the services for an utterance and decides.
     #[must_use]
     pub fn rank(&self, text: &str) -> Ranked {
-        let start: String = text.chars().take(CHARACTERS_MAX).collect();
+        let start = looked_at(text, CHARACTERS_MAX);
         let normalised = normalise(&start);
         let reading = Reading::of(&start);
         let scores = self.scores(&start, &reading);

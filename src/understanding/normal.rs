@@ -1,5 +1,8 @@
 //! One form for what people type in many: half width, lower case, without what is only seen.
 
+/// Digits that stand behind the stars of a masked card number.
+const MASKED_TAIL_DIGITS: usize = 4;
+
 /// The text as it is compared: simplified, half width, lower case, without punctuation, emoji, white space between
 /// Chinese and invisible characters. Latin words keep one space between them.
 #[must_use]
@@ -20,6 +23,24 @@ pub fn normalise(text: &str) -> String {
         out.push(character);
     }
     out
+}
+
+/// What is looked at of an utterance: its first characters, without the numbers that were masked in it. Their stars and
+/// last digits say nothing of what is meant.
+pub(super) fn looked_at(text: &str, characters_max: usize) -> String {
+    let mut seen = String::new();
+    let mut characters = text.chars().take(characters_max).peekable();
+    while let Some(character) = characters.next() {
+        if character != '*' || characters.next_if_eq(&'*').is_none() {
+            seen.push(character);
+            continue;
+        }
+        while characters.next_if_eq(&'*').is_some() {}
+        for _ in 0..MASKED_TAIL_DIGITS {
+            characters.next_if(char::is_ascii_digit);
+        }
+    }
+    seen
 }
 
 /// The number that a whole text names when one of a list is meant: `2`, `２．`, `二`, `第二个`.

@@ -47,6 +47,13 @@ fn what_is_seen_only_makes_no_difference() {
     for (typed, plain) in table {
         assert_eq!(normalise(typed), plain);
     }
+    for (typed, seen) in [
+        ("查账单 ************1111", "查账单 "),
+        ("我的卡**********12345这张", "我的卡5这张"),
+        ("*查账单* 5", "*查账单* 5"),
+    ] {
+        assert_eq!(looked_at(typed, CHARACTERS_MAX), seen);
+    }
     for (typed, chosen) in [
         ("2", Some(2)),
         ("２．", Some(2)),

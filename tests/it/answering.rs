@@ -124,7 +124,8 @@ async fn an_alert_leads_to_its_purchase_for_its_own_follower_and_nobody_else() {
         assert!(page.html.contains("“和风电器”交易"), "{engine:?}: {}", page.html);
         page.takes("/h5/card/purchase/instalment", &[]).await;
         assert!(page.html.contains("年化利率（单利）最高13.85%"), "{engine:?}: {}", page.html);
-        assert_eq!(follower.timeline().await.len(), chat, "what is only looked at is not said in the chat");
+        let now = follower.timeline().await;
+        assert_eq!(now.len(), chat, "what is only looked at is not said in the chat: {now:#?}");
         page.takes("/h5/card/purchase/deny", &[]).await;
         assert!(page.html.contains("已锁住尾号1234") && page.html.contains("案件号F"), "{}", page.html);
         event(&world, "card_locked").await;

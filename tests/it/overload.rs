@@ -75,7 +75,8 @@ async fn the_less_urgent_is_turned_away_first_and_a_loss_never_before_the_last_p
         for answer in waiting {
             assert!(answer.await.unwrap().text().contains("本期应还"), "{engine:?}");
         }
-        assert!(wechat.deliver(&text("o-y", 11, "功能")).await.text().contains("我可以为您"), "{engine:?}");
+        let told = wechat.deliver(&text("o-z", 11, "功能")).await;
+        assert!(told.text().contains("我可以为您"), "{engine:?}: {}", told.raw());
         house.stop().await;
     }
 }

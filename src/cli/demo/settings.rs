@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(before.accounts[0].token, after.accounts[0].token);
         assert_eq!(before.accounts[0].encoding_aes_key, after.accounts[0].encoding_aes_key);
         assert_eq!(before.api.secrets, after.api.secrets);
-        assert_eq!(after.accounts[0].notices.len(), 8);
+        assert_eq!(after.accounts[0].notices.len(), 9);
     }
 
     #[test]

@@ -75,9 +75,10 @@ async fn what_a_service_wants_proved_the_bank_wants_proved_too() {
             assert!(
                 matches!(
                     code.as_str(),
-                    "step_up_required" | "not_locked" | "not_lost" | "interview_required"
+                    "step_up_required" | "not_locked" | "not_lost" | "already_active" | "interview_required"
                 ),
-                "{service:?}: {code}"
+                "{}: {code}",
+                manifest.id.get_ref()
             );
             assert!(operation.errors().contains_key("step_up_required"), "{}", operation.name());
             met += 1;
