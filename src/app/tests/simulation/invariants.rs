@@ -16,6 +16,13 @@ const LEASE_OF: Statement = Statement {
 };
 const OVERDRAWN: Statement =
     Statement { name: "OVERDRAWN", sql: "SELECT drawn, calls_max FROM quota WHERE drawn > calls_max" };
+/// An answer that was meant for the open connection joins the queue when nobody waits there any more: perhaps behind
+/// the answer to a later question.
+const QUEUED: Statement = Statement {
+    name: "QUEUED",
+    sql: "SELECT log_seq FROM outbox WHERE account = $1 AND fkey = $2 AND log_seq IS NOT NULL \
+        ORDER BY created_ms, order_no",
+};
 const CLAIMED: Statement = Statement { name: "CLAIMED", sql: "SELECT push_key, outcome FROM push" };
 
 /// What of the past the invariants compare with.
@@ -141,7 +148,7 @@ impl Cluster {
             hold(asked == taken_in, || {
                 format!("follower {number} asked {asked} times, and {taken_in} questions are in the log")
             })?;
-            self.check_order(number, &log)?;
+            self.check_order(number, &log).await?;
         }
         Ok(())
     }
@@ -158,14 +165,18 @@ impl Cluster {
         }
     }
 
-    /// The log has no gap, and what a follower saw in the chat came in its order; a repeat may follow at once.
-    fn check_order(&self, number: usize, log: &[Message]) -> Result<(), String> {
+    /// The log has no gap, and what a follower saw in the chat came in the order of its queue; a repeat may follow at
+    /// once.
+    async fn check_order(&self, number: usize, log: &[Message]) -> Result<(), String> {
         for (at, entry) in log.iter().enumerate() {
             hold(entry.seq == at as i64 + 1, || format!("the log of follower {number} has a gap at {at}"))?;
         }
-        let by_service =
-            |entry: &&Message| entry.direction == Direction::Out && entry.channel == Channel::CustomerService;
-        let texts: Vec<String> = log.iter().filter(by_service).map(|entry| text_of(&entry.content)).collect();
+        let whose = vec![self.account.id.as_str().into(), self.follower(number).into()];
+        let queued = self.store.fetch(QUEUED, whose).await.unwrap();
+        let entry = |seq: i64| log.iter().find(|entry| entry.seq == seq);
+        let queued = queued.iter().filter_map(|row| entry(row.int(0).unwrap()));
+        let by_service = |entry: &&Message| entry.channel == Channel::CustomerService;
+        let texts: Vec<String> = queued.filter(by_service).map(|entry| text_of(&entry.content)).collect();
         let mut last = 0;
         for said in self.outside.said.get(openid(number).reveal()).into_iter().flatten() {
             let Some(later) = texts.iter().skip(last).position(|text| text == said) else {

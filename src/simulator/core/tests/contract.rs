@@ -60,8 +60,12 @@ async fn what_a_service_wants_proved_the_bank_wants_proved_too() {
             continue;
         };
         let mut params = operation.example().params.clone();
-        if let Some(part) = form.params.get("part") {
-            params["part"] = json!(part.get_ref());
+        for (name, text) in form.params.iter().filter(|(_, text)| !text.get_ref().contains("{{")) {
+            let text = text.get_ref();
+            params[name] = match &params[name] {
+                Value::Bool(_) | Value::Number(_) => serde_json::from_str(text).unwrap(),
+                _ => json!(text),
+            };
         }
         let less: &[_] = match manifest.proof.get_ref() {
             Proof::None => continue,
