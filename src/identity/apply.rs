@@ -162,7 +162,7 @@ impl Identity {
         {
             return Ok(Err(ApplyFault::TooSoon { wait_s }));
         }
-        if !self.may_start(visit, "apply").await? {
+        if self.start(visit, "apply").await?.is_none() {
             return Ok(Err(ApplyFault::TooMany));
         }
         let params = json!({ "purpose": "application", "phone": person.phone });

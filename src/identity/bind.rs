@@ -167,7 +167,7 @@ impl Identity {
         if consent::binding(bank).hash != form.text_hash {
             return Ok(Err(BindFault::TextChanged));
         }
-        if !self.may_start(visit, "bind").await? {
+        if self.start(visit, "bind").await?.is_none() {
             return Ok(Err(BindFault::TooMany));
         }
         let agreed = self.now();
@@ -186,7 +186,7 @@ impl Identity {
         if wait_s > 0 {
             return Ok(Err(BindFault::TooSoon { wait_s }));
         }
-        if !self.may_start(visit, "bind_resend").await? {
+        if self.start(visit, "bind_resend").await?.is_none() {
             return Ok(Err(BindFault::TooMany));
         }
         self.send_bind_code(visit, form, agreed, client_ip).await

@@ -86,7 +86,7 @@ impl Identity {
         let Some(customer) = binding.map(|binding| binding.customer) else {
             return Ok(Err(StepUpFault::NotBound));
         };
-        if !self.may_start(visit, "pin").await? {
+        if self.start(visit, "pin").await?.is_none() {
             return Ok(Err(StepUpFault::TooMany));
         }
         let return_url = self.address(visit.account(), "step-up/return");

@@ -415,13 +415,23 @@ impl Identity {
         })
     }
 
-    /// Counts a start against the follower's own limit; `false` when it is used up.
-    pub(super) async fn may_start(&self, visit: &Visit, kind: &str) -> Result<bool, StoreError> {
+    /// Counts a start against the follower's own limit and gives its id; `None` when the limit is used up.
+    pub(super) async fn start(&self, visit: &Visit, kind: &str) -> Result<Option<String>, StoreError> {
         let since = self.now() - super::STARTS_WINDOW;
-        let write = self.store.count_start(visit.account(), visit.follower(), kind, since, super::STARTS_MAX);
+        let (account, follower, id) = (visit.account(), visit.follower(), self.store.new_id());
+        let write = self.store.count_start(&id, account, follower, kind, since, super::STARTS_MAX);
+        match self.store.commit(Commit::new(follower.part()).with(write)).await {
+            Ok(()) => Ok(Some(id)),
+            Err(CommitError::Conflict(_)) => Ok(None),
+            Err(CommitError::Store(error)) => Err(error),
+        }
+    }
+
+    /// Counts a start no more that the bank refused only because it came too soon.
+    pub(super) async fn take_back(&self, visit: &Visit, start_id: &str) -> Result<(), StoreError> {
+        let write = self.store.take_back_start(start_id);
         match self.store.commit(Commit::new(visit.follower().part()).with(write)).await {
-            Ok(()) => Ok(true),
-            Err(CommitError::Conflict(_)) => Ok(false),
+            Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
             Err(CommitError::Store(error)) => Err(error),
         }
     }

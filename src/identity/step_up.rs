@@ -218,15 +218,16 @@ impl Identity {
         let Some(customer) = binding.map(|binding| binding.customer) else {
             return Ok(Err(StepUpFault::NotBound));
         };
-        if !self.may_start(visit, "step_up").await? {
+        let Some(start) = self.start(visit, "step_up").await? else {
             return Ok(Err(StepUpFault::TooMany));
-        }
+        };
         let params = json!({ "purpose": "step_up" });
         let key = self.store.new_id();
         let question = Question { customer: Some(customer.clone()), params, key, client_ip };
         let challenge = match self.ask(visit, "otp_send", question).await {
             Ok(result) => Challenge::read(&result, self.now()),
             Err(CoreFault::Refused { code, wait_s, .. }) if code == "too_soon" => {
+                self.take_back(visit, &start).await?;
                 // The other half of a double tap may have sent it.
                 let sent = self.read_again(visit).await? && is_sent(visit);
                 let too_soon = StepUpFault::TooSoon { wait_s: wait_s.unwrap_or(60) };

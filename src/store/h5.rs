@@ -32,6 +32,7 @@ statements! {
     OLD_TICKETS = "DELETE FROM used_ticket WHERE expires_ms < $1";
     START = "INSERT INTO page_start (start_id, account, fkey, kind, at_ms) SELECT $1, $2, $3, $4, $5 \
         WHERE (SELECT count(*) FROM page_start WHERE account = $2 AND fkey = $3 AND kind = $4 AND at_ms > $6) < $7";
+    TAKE_BACK_START = "DELETE FROM page_start WHERE start_id = $1";
     ERASE_STARTS = "DELETE FROM page_start WHERE account = $1 AND fkey = $2";
     OLD_STARTS = "DELETE FROM page_start WHERE at_ms < $1";
 }
@@ -195,10 +196,12 @@ impl Store {
         self.fetch_one(FIND_TICKET, vec![(*nonce).into()]).await.map(|row| row.is_some())
     }
 
-    /// Counts one start of a kind; [`Conflict::Lost`] when the follower has had `starts_max` of them since `since`.
+    /// Counts one start of a kind under an id of its own; [`Conflict::Lost`] when the follower has had `starts_max` of them
+    /// since `since`.
     #[must_use]
     pub fn count_start(
         &self,
+        start_id: &str,
         account: &AccountId,
         follower: FollowerKey,
         kind: &str,
@@ -206,7 +209,7 @@ impl Store {
         starts_max: u32,
     ) -> Write {
         let args = vec![
-            self.new_id().into(),
+            start_id.into(),
             account.as_str().into(),
             follower.into(),
             kind.into(),
@@ -215,6 +218,12 @@ impl Store {
             starts_max.into(),
         ];
         Write::one(START, args, Conflict::Lost)
+    }
+
+    /// Counts a start no more: nothing came of it.
+    #[must_use]
+    pub fn take_back_start(&self, start_id: &str) -> Write {
+        Write::new(TAKE_BACK_START, vec![start_id.into()])
     }
 
     /// Forgets what was counted for a follower.

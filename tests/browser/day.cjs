@@ -1,6 +1,6 @@
 // A cardholder's day in the phone of the demo: he binds a card, looks at the bill and at its chart, at his points and gives
 // some away, repays by his PIN, locks the card and learns why it was declined, unlocks it, pays his bill in instalments
-// with a correction and a digression. Usage: node day.cjs BINARY SCREENSHOT_FOLDER
+// with a correction and a digression, and disputes a purchase. Usage: node day.cjs BINARY SCREENSHOT_FOLDER
 "use strict";
 
 const { hold, play } = require("./stage.cjs");
@@ -25,6 +25,7 @@ async function story({ demo, pages, step }) {
   await repays(day);
   await locks(day);
   await takesInstalments(day);
+  await disputes(day);
 }
 
 function tells(answer, ...wanted) {
@@ -165,6 +166,17 @@ async function takesInstalments(day) {
     tells(corrected, "¥800.00", "12期");
     tells(await phone.say("确认"), "¥800.00");
     tells(await phone.say("我的分期"), "¥800.00");
+  });
+}
+
+async function disputes(day) {
+  const { phone, pages, step } = day;
+  await step("dispute", pages.phone, async () => {
+    await phone.say("争议交易");
+    await provesByCode(day, "哪一笔有疑问");
+    tells(await phone.say("星河超市那笔"), "是什么问题");
+    tells(await phone.say("重复扣款"), "确认提交");
+    tells(await phone.say("确认"), "已受理，编号");
   });
 }
 

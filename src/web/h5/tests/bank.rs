@@ -22,6 +22,7 @@ struct Books {
     challenges: BTreeMap<String, Challenge>,
     /// Operations that do not answer.
     down: Vec<&'static str>,
+    hurried: bool,
     submitted: Vec<Value>,
     seen: Vec<(String, Value)>,
 }
@@ -65,6 +66,11 @@ impl Bank {
         self.books().down = operations.to_vec();
     }
 
+    /// For now every code was asked for too soon.
+    pub(super) fn is_hurried(&self, hurried: bool) {
+        self.books().hurried = hurried;
+    }
+
     /// The params of every call of an operation.
     pub(super) fn seen(&self, operation: &str) -> Vec<Value> {
         let books = self.books();
@@ -88,6 +94,7 @@ async fn operate(bank: Data<Bank>, operation: Path<String>, body: Json<Value>) -
             None => refusal("not_matched", Value::Null),
             customer => books.challenge(customer, &params),
         },
+        "otp_send" if books.hurried => refusal("too_soon", json!({ "wait_s": 30 })),
         "otp_send" => books.challenge(None, &params),
         "otp_verify" => books.verify(&params),
         "application_submit" => books.submit(&params),

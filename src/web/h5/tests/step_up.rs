@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::bank::CODE;
 use super::world::{Browser, World, card, worlds};
 use crate::domain::step_up::Proof;
-use crate::identity::Page;
+use crate::identity::{Page, STARTS_MAX};
 use crate::store::{Commit, Consent, Conversation, testing};
 
 /// A follower who is bound and has asked for something that needs a code.
@@ -70,6 +70,23 @@ async fn a_right_code_counts_for_its_scope_and_the_interrupted_question_goes_on(
         browser.says(&["验证通过"]);
         assert_eq!(world.bank.seen("otp_send").len(), 1);
     }
+}
+
+#[actix_web::test]
+async fn who_asks_too_soon_has_not_used_up_a_try() {
+    let world = worlds().await.remove(0);
+    bound(&world, "oAnna", "bill_current").await;
+    let mut browser = world.browser("oAnna").await;
+    assert_eq!(browser.open(&link(&world, "oAnna", "bill_current")).await, StatusCode::OK);
+    world.bank.is_hurried(true);
+    for _ in 0..2 * STARTS_MAX {
+        let status = browser.send("/h5/card/step-up/send", &[]).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        browser.says(&["请30秒后再获取"]);
+    }
+    world.bank.is_hurried(false);
+    assert_eq!(browser.send("/h5/card/step-up/send", &[]).await, StatusCode::OK, "{}", browser.html);
+    browser.says(&["验证码已发送到"]);
 }
 
 #[actix_web::test]
