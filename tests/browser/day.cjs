@@ -174,7 +174,7 @@ async function disputes(day) {
   await step("dispute", pages.phone, async () => {
     await phone.say("争议交易");
     await provesByCode(day, "哪一笔有疑问");
-    tells(await phone.say("星河超市那笔"), "是什么问题");
+    tells(await phone.say("第二笔"), "是什么问题");
     tells(await phone.say("重复扣款"), "确认提交");
     tells(await phone.say("确认"), "已受理，编号");
   });
