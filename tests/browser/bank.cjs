@@ -22,10 +22,12 @@ class Bank {
     const messages = this.page.locator("#live .messages li", { hasText: `****${phone.slice(-4)}` });
     for (const deadline = Date.now() + WAIT_MS; Date.now() < deadline; await this.page.waitForTimeout(POLL_MS)) {
       const texts = await messages.allInnerTexts();
-      const fresh = texts.find((text) => /\b\d{6}\b/.test(text) && !this.read.has(text));
+      // By its digits: the words around them change as the message grows old.
+      const codes = texts.map((text) => /\b(\d{6})\b/.exec(text)?.[1]);
+      const fresh = codes.find((code) => code && !this.read.has(code));
       if (fresh) {
         this.read.add(fresh);
-        return /\b(\d{6})\b/.exec(fresh)[1];
+        return fresh;
       }
     }
     throw new Error(`no code for ${phone}`);
