@@ -475,12 +475,14 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look
     }
 }
 
-/// A client as a browser is one: keeps cookies out, follows nothing by itself, and stays on this machine.
+/// A client as a browser is one: keeps cookies out, follows nothing by itself, and stays on this machine. It keeps no
+/// connection for later: whom it calls may be stopped and started again at any moment.
 pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([])
         .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(0)
         .timeout(WAIT_MAX)
         .build()
         .unwrap()
@@ -493,13 +495,28 @@ pub(crate) struct Ports {
     pub(crate) core: u16,
 }
 
+/// Below what the system gives to connections, so that none of them takes a port between its choice and its use.
+const RESERVABLE: std::ops::Range<u32> = 10_240..32_768;
+/// Tests that run beside each other in processes of their own look for theirs this far apart.
+const RESERVED_APART: u32 = 61;
+
 impl Ports {
-    /// Held together, so that the three differ, then let go. The programs name each other's ports, so none of them
-    /// can wait for the system's choice.
+    /// Three, let go. The programs name each other's ports, so none of them can wait for the system's choice.
     pub(crate) fn reserve() -> Self {
-        let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let port = |at: usize| held[at].local_addr().unwrap().port();
-        Self { server: port(0), simulator: port(1), core: port(2) }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let first = std::process::id().wrapping_mul(RESERVED_APART);
+        let port = || {
+            for _ in RESERVABLE {
+                let at = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+                let port = RESERVABLE.start + at % (RESERVABLE.end - RESERVABLE.start);
+                let port = u16::try_from(port).unwrap();
+                if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                    return port;
+                }
+            }
+            panic!("no port is free in {RESERVABLE:?}");
+        };
+        Self { server: port(), simulator: port(), core: port() }
     }
 }
 
