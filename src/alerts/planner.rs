@@ -440,6 +440,7 @@ fn tell(row: &NoticeRow, verdict: &Verdict) {
 /// When to look again if nothing pokes it: at the deadline, after the end, or once for a receipt.
 fn next_look(row: &NoticeRow, verdict: &Verdict, deadline: UnixMs, now: UnixMs) -> Option<UnixMs> {
     match verdict.state {
+        State::Pending if !row.planned => Some(deadline.min(now + RECEIPT_LOOK)),
         State::Pending if now < deadline => Some(deadline),
         State::Pending => Some((row.expires + END_LOOK).max(now + END_LOOK)),
         State::Sent if row.verdict.state != State::Sent => Some(now + RECEIPT_LOOK),

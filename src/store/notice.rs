@@ -44,8 +44,8 @@ statements! {
         state = v.column8, reason = v.column9, changed_ms = v.column10, deadline_ms = v.column11, plan = v.column12 \
         FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)) AS v \
         WHERE notice.family = v.column1 AND notice.notice_id = v.column2 AND notice.looks = v.column3 \
-        AND EXISTS (SELECT 1 FROM part_lease l \
-        WHERE l.part = notice.part AND l.owner = v.column4 AND l.epoch = v.column5)";
+        AND (SELECT l.epoch FROM part_lease l \
+        WHERE l.part = notice.part AND l.owner = v.column4) = v.column5";
     POKE = "UPDATE notice SET look_ms = v.column3, looks = notice.looks + 1 FROM (VALUES ($1, $2, $3)) AS v \
         WHERE notice.family = v.column1 AND notice.notice_id = v.column2";
     POKE_BY_RECEIPT = "UPDATE notice SET look_ms = v.column3, looks = notice.looks + 1 \

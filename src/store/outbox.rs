@@ -38,11 +38,13 @@ statements! {
     /// Of each follower only the first row of a channel: a chat keeps its order even while its head waits for its
     /// next try; templates only wait for those that may leave now. The sum keeps SQLite from holding the bare parameter
     /// against the lane that the index of events is limited to, and from making its plan anew at each run because of that.
+    /// The offset of nothing keeps PostgreSQL from making a join of the look for earlier rows, in which it would go through
+    /// all of the account's; so it is made for each row by itself, through `outbox_follower`.
     DUE = row!("WHERE o.settled = 0 AND o.account = $2 AND o.channel = $3 AND o.lane = $4 + 0 AND o.due_ms <= $5 \
         AND o.expires_ms > $5 \
         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.settled = 0 AND e.account = o.account AND e.fkey = o.fkey \
             AND e.channel = o.channel AND e.order_no < o.order_no AND e.expires_ms > $5 \
-            AND (e.channel = 'customer_service' OR (e.lane = o.lane AND e.due_ms <= $5))) \
+            AND (e.channel = 'customer_service' OR (e.lane = o.lane AND e.due_ms <= $5)) LIMIT 1 OFFSET 0) \
         ORDER BY o.due_ms, o.order_no LIMIT $6");
     /// Each row of the list stands for one way and lane.
     HAS_DUE = "SELECT v.column1, v.column2, v.column3 FROM (VALUES ($1, $2, $3, $4)) AS v WHERE EXISTS \
@@ -52,17 +54,18 @@ statements! {
     DUE_EVENTS = row!("WHERE o.settled = 0 AND o.lane = 4 AND o.due_ms <= $2 AND o.expires_ms > $2 \
         ORDER BY o.due_ms, o.order_no LIMIT $3");
     EXPIRED = row!("WHERE o.settled = 0 AND o.expires_ms <= $2 ORDER BY o.expires_ms LIMIT $3");
+    /// The lease is looked up row by row: as a join PostgreSQL would begin with it, and multiply the rows by its partitions.
     SETTLE = "UPDATE outbox SET settled = 1, state = v.column4, reason = v.column5, msgid = coalesce(v.column6, outbox.msgid), \
         attempts = v.column7, settled_ms = v.column8, payload_sealed = NULL \
         FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8)) AS v WHERE outbox.outbox_id = v.column1 \
-        AND outbox.settled = 0 AND EXISTS (SELECT 1 FROM part_lease l \
-        WHERE l.part = outbox.part AND l.owner = v.column2 AND l.epoch = v.column3)";
+        AND outbox.settled = 0 AND (SELECT l.epoch FROM part_lease l \
+        WHERE l.part = outbox.part AND l.owner = v.column2) = v.column3";
     /// The end of a row only ever comes nearer.
     DELAY = "UPDATE outbox SET due_ms = v.column4, reason = v.column5, attempts = v.column6, \
         expires_ms = CASE WHEN v.column7 < outbox.expires_ms THEN v.column7 ELSE outbox.expires_ms END \
         FROM (VALUES ($1, $2, $3, $4, $5, $6, $7)) AS v WHERE outbox.outbox_id = v.column1 AND outbox.settled = 0 \
-        AND EXISTS (SELECT 1 FROM part_lease l \
-        WHERE l.part = outbox.part AND l.owner = v.column2 AND l.epoch = v.column3)";
+        AND (SELECT l.epoch FROM part_lease l \
+        WHERE l.part = outbox.part AND l.owner = v.column2) = v.column3";
     DROP_FOLLOWER = "UPDATE outbox SET settled = 1, state = $5, reason = $3, settled_ms = $4, \
         payload_sealed = NULL WHERE account = $1 AND fkey = $2 AND settled = 0";
     ADD_INTENT = "INSERT INTO intent (intent_id, part, owner, epoch, at_ms, ids) SELECT v.column1, v.column2, \

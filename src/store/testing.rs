@@ -229,7 +229,7 @@ fn forget_the_epoch(write: &mut Write) {
     static SETTLE: OnceLock<&str> = OnceLock::new();
     static DELAY: OnceLock<&str> = OnceLock::new();
     let without = |sql: &'static str| -> &'static str {
-        let (kept, _) = sql.split_once(" AND EXISTS (SELECT 1 FROM part_lease").expect("the check is there");
+        let (kept, _) = sql.split_once(" AND (SELECT l.epoch FROM part_lease").expect("the check is there");
         Box::leak(kept.to_owned().into_boxed_str())
     };
     for (statement, made) in [(outbox::SETTLE, &SETTLE), (outbox::DELAY, &DELAY)] {
