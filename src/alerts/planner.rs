@@ -27,7 +27,8 @@ use crate::store::{
 use crate::wechat::api::CustomMessage;
 use crate::wechat::text::Text;
 
-/// A receipt whose hint met the send's own commit is found this much later.
+/// A receipt that was written at the same moment as the end of its send, so that neither saw the other, is found this much
+/// later.
 const RECEIPT_LOOK: Duration = Duration::from_secs(60);
 /// A pending notice is looked at this long after its end, should every hint have been lost.
 const END_LOOK: Duration = Duration::from_secs(60);
@@ -437,7 +438,7 @@ fn tell(row: &NoticeRow, verdict: &Verdict) {
     tracing::info!(kind = row.kind, state, reason, "an item of the bank has a new verdict");
 }
 
-/// When to look again if nothing pokes it: at the deadline, after the end, or once for a receipt.
+/// When to look again if nothing pokes it: once for a receipt, at the deadline, after the end.
 fn next_look(row: &NoticeRow, verdict: &Verdict, deadline: UnixMs, now: UnixMs) -> Option<UnixMs> {
     match verdict.state {
         State::Pending if !row.planned => Some(deadline.min(now + RECEIPT_LOOK)),

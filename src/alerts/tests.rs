@@ -175,6 +175,21 @@ async fn a_receipt_before_the_sends_answer_joins_it() {
     }
 }
 
+/// Written by two instances at once, neither of which saw the other's row: nobody asked for a look.
+#[tokio::test]
+async fn a_receipt_that_missed_its_send_is_found_a_minute_later() {
+    for bank in banks().await {
+        bank.world.bind("o1", "C10001").await;
+        bank.accept(Family::Transaction, &[swipe("T1")]).await;
+        bank.work().await;
+        bank.world.commit(vec![bank.world.store().add_receipt(&bank.world.account(), "2", "success")]).await;
+        bank.work().await;
+        assert_eq!(bank.event_names(), [""; 0], "{}", bank.world.test.name);
+        bank.advance(60).await;
+        assert_eq!(bank.event_names(), ["delivery"], "{}", bank.world.test.name);
+    }
+}
+
 #[tokio::test]
 async fn whoever_is_not_told_has_a_reason() {
     for bank in banks().await {
