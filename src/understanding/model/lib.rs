@@ -1,5 +1,7 @@
 //! Softmax regression over sparse features: one row of weights for each feature, learned by gradient descent with
 //! features dropped at random. Deterministic: the same vectors in the same order give the same model.
+// It runs in the server: nothing outside tests may panic in its own words, as in the house.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::panic, clippy::unreachable))]
 #![expect(clippy::float_arithmetic, reason = "weights and probabilities, never amounts")]
 
 /// An utterance as a row: (feature, weight), each feature once.
