@@ -68,15 +68,16 @@ impl Breakers {
             DownCause::Crowded
         };
         let place = Place::take(&self.waiting, class.places_of(WAITING_MAX)).ok_or_else(crowded)?;
-        let mut places = vec![place];
-        let mut own = None;
-        if let Some(line) = self.lines.get(operation) {
-            places.push(Place::take(&line.waiting, WAITING_PER_OPERATION_MAX).ok_or_else(crowded)?);
-            own = Some(line.breaker.enter().ok_or(DownCause::Breaker)?);
-        }
+        let own = match self.lines.get(operation) {
+            None => None,
+            Some(line) => {
+                let place = Place::take(&line.waiting, WAITING_PER_OPERATION_MAX).ok_or_else(crowded)?;
+                Some((line.breaker.enter().ok_or(DownCause::Breaker)?, place))
+            }
+        };
         let whole = self.whole.enter().ok_or(DownCause::Breaker)?;
         let before = self.answers.load(Ordering::SeqCst);
-        Ok(Leave { whole, own, answers: &self.answers, before, _places: places })
+        Ok(Leave { whole, own, answers: &self.answers, before, _place: place })
     }
 }
 
@@ -100,17 +101,17 @@ impl Drop for Place<'_> {
 /// Leave to ask for one call: of the whole core, and of its operation.
 pub(super) struct Leave<'a> {
     whole: Permit<'a>,
-    own: Option<Permit<'a>>,
+    own: Option<(Permit<'a>, Place<'a>)>,
     answers: &'a AtomicU64,
     /// Of these, how many there were when this call began.
     before: u64,
-    _places: Vec<Place<'a>>,
+    _place: Place<'a>,
 }
 
 impl Leave<'_> {
     /// Tells how the call ended.
     pub(super) fn settle(self, answered: bool) {
-        if let Some(own) = self.own {
+        if let Some((own, _place)) = self.own {
             own.settle(answered);
         }
         // A core that answered others meanwhile is not down as a whole, however many wait in vain for one operation.
