@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use reqwest::redirect::Policy;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -14,8 +13,9 @@ use tracing::{Instrument as _, field};
 
 use super::breaker::BREAKER_FAILURES;
 use super::breakers::{Breakers, WAITING_PER_OPERATION_MAX};
+use super::http::{self, BrokenOff};
 use super::operations::{Effect, Operation, Operations};
-use super::tls::{self, TlsFault};
+use super::tls::TlsFault;
 use super::webhooks::{Signer, TRACEPARENT};
 use crate::clock::{SharedClock, SharedRandom, new_id};
 use crate::config;
@@ -112,11 +112,21 @@ pub enum DownCause {
     Status(u16),
     /// It does not accept our signature (401).
     Signature,
-    /// Not asked: the core or this operation failed 20 times in a row, and another call is just finding out whether it
-    /// is back.
+    /// Not asked: the core or this operation failed [`BREAKER_FAILURES`] times in a row, and another call is just finding
+    /// out whether it is back.
     Breaker,
     /// Not asked: too many others wait for this operation already.
     Crowded,
+}
+
+impl From<BrokenOff> for DownCause {
+    fn from(broken: BrokenOff) -> Self {
+        match broken {
+            BrokenOff::Connection => Self::Connection,
+            BrokenOff::Tls(fault) => Self::Tls(fault),
+            BrokenOff::TimeOut => Self::TimeOut,
+        }
+    }
 }
 
 impl fmt::Display for DownCause {
@@ -268,14 +278,8 @@ impl Core {
         random: SharedRandom,
     ) -> Result<Self, BadCore> {
         let timeout = Duration::from_millis(settings.timeout_ms);
-        let http = reqwest::Client::builder()
-            .connect_timeout(timeout)
-            .timeout(timeout)
-            .pool_idle_timeout(Duration::from_secs(20))
-            .redirect(Policy::none());
-        let http = tls::dressed(http, &settings.base_url, &settings.tls)?;
         Ok(Self {
-            http: http.build()?,
+            http: http::client(settings.base_url.as_str(), &settings.tls, timeout)?,
             base: settings.base_url.as_str().trim_end_matches('/').to_owned(),
             signer: Signer::new(&settings.secret)?,
             timeout,
@@ -301,7 +305,8 @@ impl Core {
         self.operations.store(operations);
     }
 
-    /// Whether the breaker is open: the core failed 20 times in a row and has not answered since.
+    /// Whether the breaker is open: the core failed [`BREAKER_FAILURES`] times in a row and has not answered
+    /// since.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         self.breakers.load().is_open()
@@ -313,7 +318,8 @@ impl Core {
         self.breakers.load().failures_in_row()
     }
 
-    /// The operations whose own breaker is open: each failed 20 times in a row and has not answered since.
+    /// The operations whose own breaker is open: each failed [`BREAKER_FAILURES`] times in a row and has not
+    /// answered since.
     #[must_use]
     pub fn cut_off(&self) -> Vec<String> {
         self.breakers.load().cut_off().map(str::to_owned).collect()
@@ -452,27 +458,15 @@ async fn through(door: &dyn testing::Door, request: reqwest::RequestBuilder) -> 
 }
 
 async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, DownCause> {
-    let failed = |error: reqwest::Error| {
-        if error.is_timeout() {
-            return DownCause::TimeOut;
-        }
-        TlsFault::behind(&error).map_or(DownCause::Connection, DownCause::Tls)
-    };
-    let mut response = request.send().await.map_err(failed)?;
+    let response = request.send().await.map_err(BrokenOff::from)?;
     let status = response.status().as_u16();
     match status {
         401 => return Err(DownCause::Signature),
         200 | 400..=499 => {}
         _ => return Err(DownCause::Status(status)),
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Ok(Answer { status, body: None });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer { status, body: serde_json::from_slice(&body).ok() })
+    let body = http::body(response, BODY_BYTES_MAX).await.map_err(BrokenOff::from)?;
+    Ok(Answer { status, body: body.and_then(|body| serde_json::from_slice(&body).ok()) })
 }
 
 fn request_body(call: Call) -> String {

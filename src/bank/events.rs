@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use url::Url;
 
-use super::tls::{self, TlsFault};
+use super::http;
+use super::tls::TlsFault;
 use super::webhooks::{BadSecret, Signer, TRACEPARENT};
 use crate::config;
 #[cfg(test)]
@@ -42,14 +42,8 @@ impl Receiver {
     /// # Errors
     /// [`NotAReceiver`].
     pub fn new(events: &config::Events) -> Result<Self, NotAReceiver> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .timeout(TIMEOUT)
-            .pool_idle_timeout(Duration::from_secs(20))
-            .redirect(Policy::none());
-        let client = tls::dressed(client, &events.url, &events.tls)?.build()?;
         Ok(Self {
-            client,
+            client: http::client(events.url.as_str(), &events.tls, TIMEOUT)?,
             url: events.url.clone(),
             signer: Signer::new(&events.secret)?,
             #[cfg(test)]

@@ -6,8 +6,11 @@ mod breakers;
 pub mod check;
 mod client;
 pub mod events;
+pub mod http;
 pub mod operations;
 pub mod recogniser;
+#[cfg(test)]
+mod testing;
 mod tls;
 pub mod webhooks;
 
@@ -15,4 +18,4 @@ pub use breaker::BREAKER_FAILURES;
 pub use breakers::WAITING_PER_OPERATION_MAX;
 pub use client::{BadCore, Call, Context, Core, CoreError, DownCause, Retry};
 pub use operations::{Effect, Operation, Operations, SchemaFault};
-pub use tls::{TlsFault, dressed};
+pub use tls::TlsFault;

@@ -9,13 +9,13 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::redirect::Policy;
 use serde::Deserialize;
 use tokio::time::Instant;
 use url::Url;
 
-use super::breaker::Breaker;
-use super::tls::{self, TlsFault};
+use super::breaker::{BREAKER_FAILURES, Breaker};
+use super::http::{self, BrokenOff};
+use super::tls::TlsFault;
 use super::webhooks::{BadSecret, Signer, TRACEPARENT};
 use crate::clock::{SharedClock, SharedRandom, new_id};
 use crate::config;
@@ -62,9 +62,19 @@ pub enum NotHeard {
     /// It answered with a status that is neither 200 nor a refusal.
     #[error("it answered with status {0}")]
     Status(u16),
-    /// Not asked: it failed 20 times in a row and another call is just finding out whether it is back.
-    #[error("it failed 20 times in a row and was not asked")]
+    /// Not asked: it failed [`BREAKER_FAILURES`] times in a row and another call is just finding out whether it is back.
+    #[error("it failed {BREAKER_FAILURES} times in a row and was not asked")]
     Breaker,
+}
+
+impl From<BrokenOff> for NotHeard {
+    fn from(broken: BrokenOff) -> Self {
+        match broken {
+            BrokenOff::Connection => Self::Connection,
+            BrokenOff::Tls(fault) => Self::Tls(fault),
+            BrokenOff::TimeOut => Self::TimeOut,
+        }
+    }
 }
 
 impl NotHeard {
@@ -111,13 +121,8 @@ impl Recogniser {
         random: SharedRandom,
     ) -> Result<Self, BadRecogniser> {
         let timeout = Duration::from_millis(settings.timeout_ms);
-        let http = reqwest::Client::builder()
-            .connect_timeout(timeout)
-            .timeout(timeout)
-            .pool_idle_timeout(Duration::from_secs(20))
-            .redirect(Policy::none());
         Ok(Self {
-            http: tls::dressed(http, &settings.url, &settings.tls)?.build()?,
+            http: http::client(settings.url.as_str(), &settings.tls, timeout)?,
             url: settings.url.clone(),
             signer: settings.secret.as_ref().map(Signer::new).transpose()?,
             timeout,
@@ -157,26 +162,15 @@ impl Recogniser {
         if let Some(traceparent) = trace::traceparent() {
             request = request.header(TRACEPARENT, traceparent);
         }
-        let failed = |error: reqwest::Error| {
-            if error.is_timeout() {
-                return NotHeard::TimeOut;
-            }
-            TlsFault::behind(&error).map_or(NotHeard::Connection, NotHeard::Tls)
-        };
-        let mut response = request.body(recording).send().await.map_err(failed)?;
+        let response = request.body(recording).send().await.map_err(BrokenOff::from)?;
         match response.status().as_u16() {
             200 => {}
             401 => return Err(NotHeard::Signature),
             status @ 400..=499 => return Err(NotHeard::Refused(status)),
             status => return Err(NotHeard::Status(status)),
         }
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if answer.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(NotHeard::Lied);
-            }
-            answer.extend_from_slice(&chunk);
-        }
+        let answer = http::body(response, ANSWER_BYTES_MAX).await.map_err(BrokenOff::from)?;
+        let answer = answer.ok_or(NotHeard::Lied)?;
         let heard: Heard = serde_json::from_slice(&answer).map_err(|_| NotHeard::Lied)?;
         Ok(Personal::new(heard.text))
     }
@@ -187,3 +181,6 @@ impl fmt::Debug for Recogniser {
         write!(f, "Recogniser({})", self.url)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,20 +5,19 @@ use std::fmt;
 
 use reqwest::{Certificate, ClientBuilder, Identity};
 use rustls::{AlertDescription, CertificateError};
-use url::Url;
 
 use crate::config::Tls;
 
-/// Sets the client up as the section says. Environment variables for proxies do not count: the bank's systems are
-/// near.
+/// Sets the client for the system at `address` up as the section says. Environment variables for proxies do not count:
+/// the bank's systems are near.
 ///
 /// # Errors
 /// When the certificates do not read; the configuration has checked them.
-pub fn dressed(client: ClientBuilder, url: &Url, tls: &Tls) -> reqwest::Result<ClientBuilder> {
+pub(super) fn dressed(client: ClientBuilder, address: &str, tls: &Tls) -> reqwest::Result<ClientBuilder> {
     let mut client = client.no_proxy();
     if let Some(ca) = &tls.ca {
         client = client.tls_certs_only(Certificate::from_pem_bundle(ca.text.reveal().as_bytes())?);
-    } else if url.scheme() == "http" {
+    } else if address.starts_with("http:") {
         // A machine without CA certificates can still speak plain HTTP.
         client = client.tls_certs_only([]);
     }

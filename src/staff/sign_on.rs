@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
-use crate::bank;
+use crate::bank::http;
 use crate::clock::new_token;
 use crate::config::{Oidc, SecondFactorBy};
 use crate::domain::secret::Secret;
@@ -159,17 +159,9 @@ impl SignOn {
     /// # Errors
     /// When the certificates do not read; the configuration has checked them.
     pub fn new(settings: &Oidc, store: Store) -> Result<Self, NoSignOn> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(TIMEOUT)
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
-        let http = match Url::parse(&settings.issuer) {
-            Ok(issuer) => bank::dressed(http, &issuer, &settings.tls)?,
-            Err(_) => http,
-        };
         Ok(Self {
             settings: settings.clone(),
-            http: http.build()?,
+            http: http::client(&settings.issuer, &settings.tls, TIMEOUT)?,
             store,
             known: Mutex::new(None),
             at_once: Semaphore::new(AT_ONCE_MAX),
@@ -380,15 +372,11 @@ async fn answer<T: DeserializeOwned>(place: &str, call: reqwest::RequestBuilder)
     let failed = |error: reqwest::Error| {
         SignOnError::Provider(format!("the provider's {place} cannot be reached: {}", error.without_url()))
     };
-    let mut response = call.header("accept", "application/json").send().await.map_err(failed)?;
+    let response = call.header("accept", "application/json").send().await.map_err(failed)?;
     let status = response.status();
-    let mut body = zeroize::Zeroizing::new(Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(SignOnError::Provider(format!("the provider's {place} answers too much")));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body = http::body(response, BODY_BYTES_MAX).await.map_err(failed)?;
+    let too_much = || SignOnError::Provider(format!("the provider's {place} answers too much"));
+    let body = zeroize::Zeroizing::new(body.ok_or_else(too_much)?);
     if status != reqwest::StatusCode::OK {
         return Err(SignOnError::Provider(format!("the provider's {place} answers {status}")));
     }

@@ -1,119 +1,19 @@
 //! The client against a core that misbehaves in every way it can.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-
 use super::*;
 use crate::bank::BREAKER_FAILURES;
+use crate::bank::testing::{Act, FarSide};
 use crate::clock::{SeededRandom, SystemClock};
 use crate::domain::secret::Secret;
 
-/// What the far side does with one request.
-#[derive(Clone)]
-enum Act {
-    Answer(u16, String),
-    /// The head promises more than follows.
-    Half(String),
-    Hang,
-    HangUp,
-}
-
-/// A far side that acts by a script, then repeats its last act.
-struct FarSide {
-    base_url: url::Url,
-    requests: Arc<AtomicUsize>,
-    script: Arc<std::sync::Mutex<Vec<Act>>>,
-    slow: Arc<std::sync::Mutex<Option<&'static str>>>,
-}
-
-impl FarSide {
-    async fn start(script: Vec<Act>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let script = Arc::new(std::sync::Mutex::new(script));
-        let slow = Arc::default();
-        let far_side =
-            Self { base_url, requests: requests.clone(), script: script.clone(), slow: Arc::clone(&slow) };
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, requests.clone(), script.clone(), slow.clone()));
-            }
-        });
-        far_side
-    }
-
-    fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
-    }
-
-    fn then_always(&self, act: Act) {
-        *self.script.lock().unwrap() = vec![act];
-    }
-
-    /// This operation gets no answer any more; `None`: all do again.
-    fn is_slow_in(&self, operation: Option<&'static str>) {
-        *self.slow.lock().unwrap() = operation;
-    }
-
-    fn core(&self, timeout_ms: u64) -> Core {
-        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
-        let settings =
-            config::Core { base_url: self.base_url.clone(), secret, timeout_ms, tls: config::Tls::default() };
-        Core::new(&settings, Arc::new(SystemClock), Arc::new(SeededRandom::new(7))).unwrap()
-    }
-}
-
-async fn serve(
-    mut stream: TcpStream,
-    requests: Arc<AtomicUsize>,
-    script: Arc<std::sync::Mutex<Vec<Act>>>,
-    slow: Arc<std::sync::Mutex<Option<&'static str>>>,
-) {
-    let mut received = Vec::new();
-    let mut chunk = [0_u8; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&received).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-            if body.len() >= length.parse::<usize>().unwrap() {
-                break;
-            }
-        }
-        match stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => return,
-            Ok(count) => received.extend_from_slice(&chunk[..count]),
-        }
-    }
-    requests.fetch_add(1, Ordering::SeqCst);
-    let slow = *slow.lock().unwrap();
-    if slow.is_some_and(|slow| String::from_utf8_lossy(&received).contains(&format!("/{slow} HTTP"))) {
-        std::future::pending::<()>().await;
-    }
-    let act = {
-        let mut script = script.lock().unwrap();
-        if script.len() > 1 { script.remove(0) } else { script[0].clone() }
+fn core(far_side: &FarSide, timeout_ms: u64) -> Core {
+    let settings = config::Core {
+        base_url: far_side.url.clone(),
+        secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        timeout_ms,
+        tls: config::Tls::default(),
     };
-    match act {
-        Act::Answer(status, body) => {
-            let head = format!(
-                "HTTP/1.1 {status} X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            let _gone = stream.write_all(head.as_bytes()).await;
-            let _gone = stream.write_all(body.as_bytes()).await;
-        }
-        Act::Half(body) => {
-            let head = format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n", body.len());
-            let _gone = stream.write_all(head.as_bytes()).await;
-            let half = body.as_bytes().get(..body.len() / 2).unwrap_or_default();
-            let _gone = stream.write_all(half).await;
-        }
-        Act::Hang => std::future::pending().await,
-        Act::HangUp => {}
-    }
+    Core::new(&settings, Arc::new(SystemClock), Arc::new(SeededRandom::new(7))).unwrap()
 }
 
 fn good() -> Act {
@@ -146,7 +46,7 @@ fn cause(error: &CoreError) -> DownCause {
 #[tokio::test]
 async fn a_read_is_tried_three_times_and_a_broken_connection_is_no_answer() {
     let far_side = FarSide::start(vec![Act::HangUp, Act::Answer(503, String::new()), good()]).await;
-    let core = far_side.core(3000);
+    let core = core(&far_side, 3000);
     assert_eq!(core.call("points_query", call()).await.unwrap()["points"], 28640);
     assert_eq!(far_side.requests(), 3);
     far_side.then_always(Act::Answer(500, String::new()));
@@ -158,7 +58,7 @@ async fn a_read_is_tried_three_times_and_a_broken_connection_is_no_answer() {
 #[tokio::test]
 async fn a_write_is_repeated_only_under_its_key() {
     let far_side = FarSide::start(vec![Act::Answer(502, String::new())]).await;
-    let core = far_side.core(3000);
+    let core = core(&far_side, 3000);
     let error = core.call("otp_send", otp()).await.unwrap_err();
     assert_eq!((far_side.requests(), error.retry()), (1, Retry::Unclear));
     let keyed = Call { idempotency_key: Some("k1".to_owned()), ..otp() };
@@ -170,7 +70,7 @@ async fn a_write_is_repeated_only_under_its_key() {
 async fn a_core_that_hangs_is_given_up_at_the_deadline() {
     let far_side = FarSide::start(vec![Act::Hang]).await;
     let started = Instant::now();
-    let error = far_side.core(300).call("points_query", call()).await.unwrap_err();
+    let error = core(&far_side, 300).call("points_query", call()).await.unwrap_err();
     assert_eq!(cause(&error), DownCause::TimeOut);
     assert!(started.elapsed() < Duration::from_millis(1500));
 }
@@ -181,7 +81,7 @@ async fn a_refusal_is_told_cleaned_and_bounded_and_not_retried() {
     let error =
         json!({ "error": { "code": "limit_too_low", "message": message, "details": { "tries_left": 2 } } });
     let far_side = FarSide::start(vec![Act::Answer(422, error.to_string())]).await;
-    let error = far_side.core(3000).call("points_query", call()).await.unwrap_err();
+    let error = core(&far_side, 3000).call("points_query", call()).await.unwrap_err();
     assert_eq!((far_side.requests(), error.retry()), (1, Retry::Never));
     assert!(!format!("{error:?}").contains("额度"), "the message is for the customer, not for logs");
     let CoreError::Refused { code, message, details, .. } = error else { panic!("{error}") };
@@ -202,7 +102,7 @@ async fn an_answer_that_does_not_fit_is_a_lie_with_its_place() {
         (400, r#"{"error":{"code":"a b"}}"#, "/error/code"),
     ] {
         let far_side = FarSide::start(vec![Act::Answer(status, body.to_owned())]).await;
-        let error = far_side.core(3000).call("points_query", call()).await.unwrap_err();
+        let error = core(&far_side, 3000).call("points_query", call()).await.unwrap_err();
         let CoreError::Lied { path, .. } = &error else { panic!("{status}: {error}") };
         assert!(path.starts_with(place), "{path}");
         assert_eq!(far_side.requests(), 1);
@@ -212,7 +112,7 @@ async fn an_answer_that_does_not_fit_is_a_lie_with_its_place() {
 #[tokio::test]
 async fn redirects_are_not_followed_and_a_refused_signature_is_not_the_customers_fault() {
     let far_side = FarSide::start(vec![Act::Answer(307, String::new())]).await;
-    let core = far_side.core(3000);
+    let core = core(&far_side, 3000);
     assert_eq!(cause(&core.call("points_query", call()).await.unwrap_err()), DownCause::Status(307));
     far_side.then_always(Act::Answer(401, r#"{"error":{"code":"signature"}}"#.to_owned()));
     assert_eq!(cause(&core.call("points_query", call()).await.unwrap_err()), DownCause::Signature);
@@ -221,7 +121,7 @@ async fn redirects_are_not_followed_and_a_refused_signature_is_not_the_customers
 #[tokio::test]
 async fn params_that_do_not_fit_and_unknown_operations_never_leave_the_house() {
     let far_side = FarSide::start(vec![good()]).await;
-    let core = far_side.core(3000);
+    let core = core(&far_side, 3000);
     let bad = Call { params: json!({ "purpose": "other" }), ..otp() };
     let error = core.call("otp_send", bad).await.unwrap_err();
     assert!(matches!(&error, CoreError::BadParams { path, .. } if path == "/purpose"), "{error}");
@@ -233,7 +133,7 @@ async fn params_that_do_not_fit_and_unknown_operations_never_leave_the_house() {
 async fn the_breaker_opens_at_twenty_in_a_row_and_closes_with_the_next_success() {
     let down = Act::Answer(503, String::new());
     let far_side = FarSide::start(vec![down.clone()]).await;
-    let core = Arc::new(far_side.core(3000));
+    let core = Arc::new(core(&far_side, 3000));
     let write = || Call { idempotency_key: None, ..otp() };
     for _ in 0..BREAKER_FAILURES - 1 {
         core.call("otp_send", write()).await.unwrap_err();
@@ -271,7 +171,7 @@ async fn the_breaker_opens_at_twenty_in_a_row_and_closes_with_the_next_success()
 async fn half_an_answer_is_no_answer_and_ten_megabytes_are_not_read() {
     let Act::Answer(_, body) = good() else { panic!("a good answer") };
     let far_side = FarSide::start(vec![Act::Half(body), good()]).await;
-    let core = far_side.core(3000);
+    let core = core(&far_side, 3000);
     assert_eq!(core.call("points_query", call()).await.unwrap()["points"], 28640, "asked once more");
     assert_eq!(far_side.requests(), 2);
     let huge = format!("{{\"result\":{{\"points\":1,\"x\":\"{}\"}}}}", "x".repeat(10 * BODY_BYTES_MAX));
@@ -297,7 +197,7 @@ async fn an_operation_that_is_slow_opens_its_own_breaker_and_costs_the_others_no
     const SLOW: &str = "bill_current";
     const CUSTOMERS: usize = 24;
     let far_side = FarSide::start(vec![good()]).await;
-    let core = Arc::new(far_side.core(3000));
+    let core = Arc::new(core(&far_side, 3000));
     let before = p99_of(&core, 300).await;
     far_side.is_slow_in(Some(SLOW));
     let began = Instant::now();
