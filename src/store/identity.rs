@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::outbox::count;
 use super::value::statements;
-use super::{Conflict, Row, Store, StoreError, Value, Write, follower_row};
+use super::{Conflict, Row, Statement, Store, StoreError, Value, Write, follower_row};
 use crate::domain::alert_settings::AlertSettings;
 use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::Card;
@@ -262,8 +262,15 @@ impl Store {
         Ok(Write::one(INSERT_IF_NEW, args, Conflict::Duplicate))
     }
 
-    fn binding_key(&self, account: &AccountId, follower: FollowerKey, customer: &CustomerId) -> Vec<Value> {
-        vec![account.as_str().into(), follower.into(), self.customer_index(customer).into()]
+    /// A change of the row that binds this follower to this customer; `values` follow its key as parameters.
+    fn change_binding<const N: usize>(
+        &self,
+        statement: Statement,
+        (account, follower, customer): (&AccountId, FollowerKey, &CustomerId),
+        values: [Value; N],
+    ) -> Write {
+        let key = [account.as_str().into(), follower.into(), self.customer_index(customer).into()];
+        Write::one(statement, key.into_iter().chain(values).collect(), Conflict::Stale)
     }
 
     /// Changes the card that answers use; [`Conflict::Stale`] when the follower is bound to this customer no more.
@@ -275,9 +282,7 @@ impl Store {
         customer: &CustomerId,
         card_id: &str,
     ) -> Write {
-        let mut args = self.binding_key(account, follower, customer);
-        args.push(card_id.into());
-        Write::one(SET_CARD, args, Conflict::Stale)
+        self.change_binding(SET_CARD, (account, follower, customer), [card_id.into()])
     }
 
     /// Saves the cards as they stand in `binding`; [`Conflict::Stale`] when the follower is bound to its customer no more.
@@ -290,9 +295,8 @@ impl Store {
         follower: FollowerKey,
         binding: &Binding,
     ) -> Result<Write, StoreError> {
-        let mut args = self.binding_key(account, follower, &binding.customer);
-        args.push(self.profile_value(&follower_row(account, follower), binding)?);
-        Ok(Write::one(SET_PROFILE, args, Conflict::Stale))
+        let profile = self.profile_value(&follower_row(account, follower), binding)?;
+        Ok(self.change_binding(SET_PROFILE, (account, follower, &binding.customer), [profile]))
     }
 
     /// Saves the settings of alerts as they stand in `binding`; [`Conflict::Stale`] when the follower is bound to its
@@ -306,19 +310,15 @@ impl Store {
         follower: FollowerKey,
         binding: &Binding,
     ) -> Result<Write, StoreError> {
-        let mut args = self.binding_key(account, follower, &binding.customer);
-        args.extend([
-            binding.alerts.into(),
-            binding.hide_amounts.into(),
-            self.settings_value(account, follower, &binding.settings)?,
-        ]);
-        Ok(Write::one(SET_ALERTS, args, Conflict::Stale))
+        let settings = self.settings_value(account, follower, &binding.settings)?;
+        let values = [binding.alerts.into(), binding.hide_amounts.into(), settings];
+        Ok(self.change_binding(SET_ALERTS, (account, follower, &binding.customer), values))
     }
 
     /// Ends a binding; [`Conflict::Stale`] when the follower is bound to this customer no more.
     #[must_use]
     pub fn delete_binding(&self, account: &AccountId, follower: FollowerKey, customer: &CustomerId) -> Write {
-        Write::one(DELETE, self.binding_key(account, follower, customer), Conflict::Stale)
+        self.change_binding(DELETE, (account, follower, customer), [])
     }
 
     /// How often the customer's binding changed hands in this account. Read it before reading who is bound.
