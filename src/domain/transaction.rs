@@ -67,6 +67,11 @@ impl TransactionType {
         ("preauth", Self::Preauth),
     ];
 
+    /// The bank's names of all of them.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// Reads the bank's name of it.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -109,6 +114,9 @@ impl TransactionType {
 /// Where a transaction came in.
 pub const CHANNELS: [&str; 7] = ["pos", "online", "wechat_pay", "alipay", "atm", "recurring", "other"];
 
+/// Whose card it is: the customer's own, or one that hangs on his.
+pub const HOLDERS: [&str; 2] = ["primary", "supplementary"];
+
 /// An amount as it is stored.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amount {
@@ -148,7 +156,7 @@ pub struct Cardholder {
     /// `classic`, `gold`, `platinum` …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
-    /// `primary` or `supplementary`.
+    /// One of [`HOLDERS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
 }
@@ -181,7 +189,7 @@ pub struct Transaction {
     /// Where; never there for some repayments and fees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merchant: Option<Merchant>,
-    /// How it came in.
+    /// How it came in: one of [`CHANNELS`].
     pub channel: String,
     /// When it happened.
     pub occurred_ms: UnixMs,
@@ -356,7 +364,7 @@ pub(super) fn bill(value: &Value) -> Result<Bill, Wrong> {
 fn cardholder(value: &Value) -> Result<Cardholder, Wrong> {
     let object = object(value, "cardholder")?;
     let holder = optional(object, "holder", "cardholder.holder", CODE_CHARS_MAX)?;
-    if holder.is_some_and(|holder| holder != "primary" && holder != "supplementary") {
+    if holder.is_some_and(|holder| !HOLDERS.contains(&holder)) {
         return Err(Wrong::new("cardholder.holder", "must be primary or supplementary"));
     }
     let tier = optional(object, "tier", "cardholder.tier", CODE_CHARS_MAX)?;

@@ -10,8 +10,8 @@ use super::{Occasion, fen};
 use crate::content::{Fault, File};
 use crate::domain::money::Money;
 use crate::domain::notice::KINDS;
-use crate::domain::time::UnixMs;
-use crate::domain::transaction::{Bill, CHANNELS, Transaction, TransactionType};
+use crate::domain::time::{UnixMs, span};
+use crate::domain::transaction::{Bill, CHANNELS, HOLDERS, Transaction, TransactionType};
 
 /// Longest time within which a transaction counts as repeated.
 const REPEATED_WITHIN_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -269,7 +269,6 @@ fn remains(bill: &Bill, at: UnixMs, range: &RangeInclusive<i64>) -> bool {
 }
 
 const CATEGORY: &str = "a merchant category of four digits, or a range such as 3501-3999";
-const HOLDERS: [&str; 2] = ["primary", "supplementary"];
 
 /// Checks values and says where one is wrong.
 struct Reader<'a> {

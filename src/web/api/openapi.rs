@@ -7,12 +7,13 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Content, HttpMethod, PathItem, Paths, PathsBuilder, Ref, RefOr, Required, Schema};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::{answers, bindings, cases};
 use crate::bank::webhooks::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use crate::domain::money::Currency;
-use crate::domain::notice::{FIELDS_MAX, NAME_CHARS_MAX, VALUE_CHARS_MAX, WHOLE_MAX};
+use crate::domain::notice::{self, FIELDS_MAX, NAME_CHARS_MAX, VALUE_CHARS_MAX, WHOLE_MAX};
+use crate::domain::transaction;
 
 /// The description. Unsigned: it says nothing that a bank's developers do not know.
 pub(super) async fn get_openapi() -> HttpResponse {
@@ -165,33 +166,32 @@ pub(super) struct Transaction {
     bill: Option<Bill>,
 }
 
-/// `purchase`, `cash_advance`, `fee`, `instalment` and `preauth` are told as `spend`; `refund` and `reversal` as
-/// `refund`.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum TransactionType {
-    Purchase,
-    Refund,
-    Reversal,
-    CashAdvance,
-    Repayment,
-    Fee,
-    Instalment,
-    Declined,
-    Preauth,
+/// Names that the house reads, described as an enumeration: the list itself is the domain's.
+macro_rules! one_of {
+    ($name:ident, $names:expr, $says:literal) => {
+        #[doc = $says]
+        #[derive(Serialize, Deserialize)]
+        struct $name(String);
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let names = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($names));
+                names.description(Some($says)).into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    };
 }
 
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Channel {
-    Pos,
-    Online,
-    WechatPay,
-    Alipay,
-    Atm,
-    Recurring,
-    Other,
-}
+one_of!(
+    TransactionType,
+    transaction::TransactionType::names(),
+    "`purchase`, `cash_advance`, `fee`, `instalment` and `preauth` are told as `spend`; `refund` and `reversal` as `refund`."
+);
+one_of!(Channel, transaction::CHANNELS, "How a transaction came in.");
+one_of!(Holder, transaction::HOLDERS, "The customer's own card, or one that hangs on his.");
+one_of!(NoticeKind, notice::KINDS, "What a notice is about; each has a file of `templates/notices/`.");
 
 /// An amount of money.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -264,13 +264,6 @@ struct Cardholder {
     holder: Option<Holder>,
 }
 
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Holder {
-    Primary,
-    Supplementary,
-}
-
 /// Anything else that the bank wants told.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct Notice {
@@ -291,19 +284,6 @@ pub(super) struct Notice {
     deadline: Option<String>,
     /// The bill that it tells of; a reminder can then say what is short, and what that would cost.
     bill: Option<Bill>,
-}
-
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum NoticeKind {
-    BillIssued,
-    BillDue,
-    Application,
-    LimitResult,
-    InstalmentResult,
-    CardMailed,
-    Security,
-    CaseUpdate,
 }
 
 /// A binding that the bank has already.

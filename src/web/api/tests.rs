@@ -14,6 +14,7 @@ use crate::clock::Clock as _;
 use crate::content::Content;
 use crate::desk::DeskFiles;
 use crate::domain::secret::Secret;
+use crate::domain::transaction::CHANNELS;
 use crate::identity::testing::House;
 use crate::outbound::Outbound;
 use crate::outbound::testing::{API_SECRET, TEMPLATE, World};
@@ -362,4 +363,7 @@ async fn the_description_has_every_path_and_every_event() {
         "$ref": "#/components/schemas/Transaction", "components": document["components"],
     }));
     assert!(described.unwrap().is_valid(&swipe("T1")));
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["Channel"]["enum"], json!(CHANNELS));
+    assert_eq!(schemas["TransactionType"]["enum"][3], "cash_advance");
 }
