@@ -9,7 +9,7 @@ use serde_json::json;
 use toml::Spanned;
 
 use crate::content::{Content, Fault, File};
-use crate::domain::notice;
+use crate::domain::{notice, time};
 use crate::render::{TextFault, Texts, Values, Words};
 use crate::store::Lane;
 
@@ -178,7 +178,7 @@ fn kind(file: &File, name: &str, read: KindFile, texts: &mut Texts) -> Result<Ki
         _ => return Err(at("lane", "must be security, spend or reminder")),
     };
     let span = |key: &str, text: &str| {
-        span(text)
+        time::span(text)
             .filter(|span| !span.is_zero() && *span <= Kind::KEEP_FOR_MAX)
             .ok_or_else(|| at(key, "must be a time such as 5m, 24h or 3d, at most 30 days"))
     };
@@ -232,20 +232,6 @@ fn words(file: &File, name: &str, chat: &Spanned<String>, texts: &mut Texts) -> 
         texts.render(name, &shown(&values, late)).map_err(|fault| at(&fault))?;
     }
     Ok(())
-}
-
-/// `90s`, `5m`, `24h`, `3d`.
-fn span(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 24 * 3600,
-        _ => return None,
-    };
-    count.checked_mul(seconds).map(Duration::from_secs)
 }
 
 #[cfg(test)]

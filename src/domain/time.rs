@@ -53,3 +53,35 @@ impl Sub<Duration> for UnixMs {
         Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 }
+
+/// A length of time as files have it: `90s`, `5m`, `24h`, `3d`.
+#[must_use]
+pub fn span(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return None,
+    };
+    count.checked_mul(seconds).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_a_count_and_a_unit_and_nothing_else() {
+        let seconds = |text: &str| span(text).map(|span| span.as_secs());
+        let known = [("90s", 90), ("5m", 300), ("24h", 86_400), ("3d", 259_200), ("0s", 0)];
+        for (text, expected) in known {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for text in ["", "5", "m", "5 m", "-5m", "1.5h", "5时", "5w", "307445734561825861m"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+}

@@ -146,7 +146,7 @@ impl When {
             foreign: read.foreign,
             repeated_within: reader.one(
                 read.repeated_within.as_ref(),
-                |text| span(text),
+                |text| repeated_within(text),
                 "a time such as 90s, 2m or 1h, at most 24h",
             ),
             bill_open: read.bill_open,
@@ -339,16 +339,6 @@ fn hours(text: &str) -> Option<(i16, i16)> {
     (from != until).then_some((from, until))
 }
 
-/// `90s`, `2m`, `1h`.
-fn span(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        _ => return None,
-    };
-    let span = Duration::from_secs(count.checked_mul(seconds)?);
-    (!span.is_zero() && span <= REPEATED_WITHIN_MAX).then_some(span)
+fn repeated_within(text: &str) -> Option<Duration> {
+    span(text).filter(|span| !span.is_zero() && *span <= REPEATED_WITHIN_MAX)
 }
