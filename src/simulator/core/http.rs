@@ -192,14 +192,7 @@ async fn pin_typed(
 fn pin_answer(html: askama::Result<String>) -> HttpResponse {
     const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
                           frame-ancestors 'self' http://127.0.0.1:* http://localhost:*";
-    let Ok(html) = html else { return HttpResponse::InternalServerError().finish() };
-    HttpResponse::Ok()
-        .insert_header(ContentType::html())
-        .insert_header(("content-security-policy", POLICY))
-        .insert_header(("x-content-type-options", "nosniff"))
-        .insert_header(("referrer-policy", "no-referrer"))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .body(html)
+    page_answer(html, POLICY)
 }
 
 async fn faults(bank: Shared) -> HttpResponse {
@@ -248,10 +241,9 @@ async fn applications(bank: Shared) -> HttpResponse {
 }
 
 async fn index(bank: Shared) -> HttpResponse {
-    match page::index(&bank) {
-        Ok(html) => with_policy(html),
-        Err(_) => HttpResponse::InternalServerError().finish(),
-    }
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+                          form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    page_answer(page::index(&bank), POLICY)
 }
 
 /// The part of the page that changes; 304 while it has not.
@@ -279,12 +271,11 @@ async fn asset(name: web::Path<String>) -> HttpResponse {
     }
 }
 
-fn with_policy(html: String) -> HttpResponse {
-    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-                          form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+fn page_answer(html: askama::Result<String>, policy: &'static str) -> HttpResponse {
+    let Ok(html) = html else { return HttpResponse::InternalServerError().finish() };
     HttpResponse::Ok()
         .insert_header(ContentType::html())
-        .insert_header(("content-security-policy", POLICY))
+        .insert_header(("content-security-policy", policy))
         .insert_header(("x-content-type-options", "nosniff"))
         .insert_header(("referrer-policy", "no-referrer"))
         .insert_header((CACHE_CONTROL, "no-store"))
