@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::manifest::{Direction, Effect, FieldKind, Form, Lookup, Page, Pick, RowsBy, Sees};
+use super::manifest::{Direction, FieldKind, Form, Lookup, Page, Pick, RowsBy, Sees};
 use super::{Catalogue, NEXT_MAX, Service, samples};
-use crate::bank::{Operation, operations::CustomerUse};
+use crate::bank::{Effect, Operation, operations::CustomerUse};
 use crate::content::Fault;
 use crate::domain::step_up::Proof;
 use crate::render::TextFault;
@@ -231,7 +231,7 @@ impl Found<'_> {
         {
             self.customer(operation, &facts.operation);
             self.params(operation, facts.params.keys(), &facts.operation);
-            if matches!(operation.effect(), crate::bank::Effect::Write) {
+            if operation.effect() == Effect::Write {
                 self.at(&facts.operation, "facts are read, and this operation writes");
             }
         }
@@ -239,7 +239,7 @@ impl Found<'_> {
             if let Some(operation) = self.operation(catalogue, &at_once.operation) {
                 self.customer(operation, &at_once.operation);
                 self.params(operation, at_once.params.keys(), &at_once.operation);
-                if !matches!(operation.effect(), crate::bank::Effect::Write) {
+                if operation.effect() != Effect::Write {
                     self.at(
                         &at_once.operation,
                         "what is done at once is a write; a read answers nothing here",
@@ -273,9 +273,8 @@ impl Found<'_> {
     }
 
     fn effect(&mut self, operation: &Operation, wanted: Effect) {
-        let writes = matches!(operation.effect(), crate::bank::Effect::Write);
         let effect = &self.service.manifest.effect;
-        if writes != (*effect.get_ref() == Effect::Write) {
+        if *effect.get_ref() != operation.effect() {
             self.at(effect, "the effect differs from that of the operation");
         } else if *effect.get_ref() != wanted {
             self.at(effect, "a [lookup] reads and a [form] writes");

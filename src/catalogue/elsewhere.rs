@@ -7,7 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Service;
-use super::manifest::{Answer, Effect, Manifest, Template};
+use super::manifest::{Answer, Manifest, Template};
+use crate::bank::Effect;
 use crate::content::{Fault, File};
 use crate::domain::step_up::Proof;
 

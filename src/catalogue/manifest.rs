@@ -5,17 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::bank::Effect;
 use crate::domain::step_up::Proof;
-
-/// Whether a service changes anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Effect {
-    /// It tells something.
-    Read,
-    /// It changes something.
-    Write,
-}
 
 /// Which way a service moves the customer's protection (P7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -102,7 +93,7 @@ pub struct Manifest {
     pub binding: Spanned<bool>,
     /// What he must have proved beyond that.
     pub proof: Spanned<Proof>,
-    /// Whether it changes anything.
+    /// Whether it changes anything; that of the operation it calls.
     pub effect: Spanned<Effect>,
     /// Which way it moves protection; together with `opposite`.
     pub direction: Option<Spanned<Direction>>,

@@ -12,15 +12,15 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::bank::{Operation, Operations};
+use crate::bank::{Effect, Operation, Operations};
 use crate::content::{Content, Fault, File};
 use crate::render::{TextFault, Texts, Values};
 use crate::understanding::{Class, Example};
 
 pub use knowledge::Entry;
 pub use manifest::{
-    Answer, AtOnce, Choice, Direction, Effect, Escalate, Event, EventKind, Facts, Field, FieldKind, Form,
-    Link, Lookup, Manifest, OptionsFrom, Page, PageLine, Pick, Picture, Rows, RowsBy, Template, Urgent,
+    Answer, AtOnce, Choice, Direction, Escalate, Event, EventKind, Facts, Field, FieldKind, Form, Link,
+    Lookup, Manifest, OptionsFrom, Page, PageLine, Pick, Picture, Rows, RowsBy, Template, Urgent,
 };
 pub use words::words;
 
@@ -116,7 +116,8 @@ impl fmt::Debug for Catalogue {
 }
 
 impl Catalogue {
-    /// Reads `services/**.toml`, `elsewhere/*.toml` and `knowledge/*.md`. `house` are the operations that this program answers itself.
+    /// Reads `services/**.toml`, `elsewhere/*.toml` and `knowledge/*.md`. `house` are the operations that this program
+    /// answers itself.
     ///
     /// # Errors
     /// Every fault found.
