@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use actix_web::dev::ServerHandle;
 use actix_web::web::{Bytes, Data};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -20,6 +19,7 @@ use crate::domain::window::UserAction;
 use crate::store::testing::{self, TestStore};
 use crate::store::{Commit, Store, Write};
 use crate::wechat::api::Api;
+use crate::wechat::testing::Server;
 use crate::wechat::token::MemoryShelf;
 
 pub(crate) const TEMPLATE: &str = "/cgi-bin/message/template/send";
@@ -51,26 +51,14 @@ struct Told {
 pub(crate) struct Outside {
     told: Arc<Mutex<Told>>,
     pub(crate) url: Url,
-    handle: ServerHandle,
+    _server: Server,
 }
 
 impl Outside {
     pub(crate) fn start() -> Self {
         let told = Arc::new(Mutex::new(Told::default()));
-        let shared = Data::from(Arc::clone(&told));
-        let (tell, hear) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            rt::System::new().block_on(async move {
-                let factory = move || App::new().app_data(shared.clone()).default_service(web::to(answer));
-                let server = HttpServer::new(factory).workers(1).bind(("127.0.0.1", 0)).unwrap();
-                let address = server.addrs()[0];
-                let server = server.run();
-                tell.send((address, server.handle())).unwrap();
-                server.await.unwrap();
-            });
-        });
-        let (address, handle) = hear.recv().unwrap();
-        Self { told, url: Url::parse(&format!("http://{address}")).unwrap(), handle }
+        let server = Server::start(Arc::clone(&told), answer);
+        Self { told, url: server.url.clone(), _server: server }
     }
 
     /// The next answers to `path`; afterwards all goes well again.
@@ -96,12 +84,6 @@ impl Outside {
             }
             next.await;
         }
-    }
-}
-
-impl Drop for Outside {
-    fn drop(&mut self) {
-        drop(self.handle.stop(false));
     }
 }
 

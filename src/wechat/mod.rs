@@ -16,6 +16,8 @@ pub mod menu;
 pub mod push;
 pub mod reply;
 pub mod signature;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 pub mod token;
 pub mod trial;

@@ -6,11 +6,12 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use actix_web::dev::ServerHandle;
 use actix_web::web::{Bytes, Data};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 use url::Url;
+
+use crate::wechat::testing::Server;
 
 /// One call that arrived.
 #[derive(Clone)]
@@ -44,26 +45,14 @@ struct State {
 pub(super) struct Fixture {
     state: Arc<Mutex<State>>,
     pub(super) url: Url,
-    handle: ServerHandle,
+    _server: Server,
 }
 
 impl Fixture {
     pub(super) fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
-        let shared = Data::from(Arc::clone(&state));
-        let (tell, told) = std::sync::mpsc::channel();
-        thread::spawn(move || {
-            rt::System::new().block_on(async move {
-                let factory = move || App::new().app_data(shared.clone()).default_service(web::to(answer));
-                let server = HttpServer::new(factory).workers(1).bind(("127.0.0.1", 0)).unwrap();
-                let address = server.addrs()[0];
-                let server = server.run();
-                tell.send((address, server.handle())).unwrap();
-                server.await.unwrap();
-            });
-        });
-        let (address, handle) = told.recv().unwrap();
-        Self { state, url: Url::parse(&format!("http://{address}")).unwrap(), handle }
+        let server = Server::start(Arc::clone(&state), answer);
+        Self { state, url: server.url.clone(), _server: server }
     }
 
     /// The next answers to `path`; the last one stays.
@@ -78,12 +67,6 @@ impl Fixture {
     pub(super) fn seen(&self, path: &str) -> Vec<Seen> {
         let state = self.state.lock().unwrap();
         state.seen.iter().filter(|seen| seen.path == path).cloned().collect()
-    }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        drop(self.handle.stop(false));
     }
 }
 
