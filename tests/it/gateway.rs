@@ -186,6 +186,12 @@ async fn pushes_pages_and_desk_work_through_a_real_nginx() {
     assert_eq!(status, 303);
     let get = |path: &str| gateway.http.get(format!("{}{path}", gateway.staff)).header("cookie", &cookie);
     assert_eq!(get("/desk/api/queue").send().await.unwrap().status(), 200);
+    // An agent's picture reaches the desk, which knows no such case here; what no picture is as large as does not.
+    for (megabytes, refused) in [(2, 403), (4, 413)] {
+        let picture = gateway.http.post(format!("{}/desk/api/cases/1/picture?answer_id=1", gateway.staff));
+        let picture = picture.header("cookie", &cookie).body(vec![0; megabytes << 20]);
+        assert_eq!(picture.send().await.unwrap().status(), refused, "{megabytes} MB");
+    }
     let live = get("/desk/live").header("sec-fetch-site", "same-origin").send().await.unwrap();
     let mut hints = live.bytes_stream();
     let first = hints.next().await.unwrap().unwrap();
