@@ -198,8 +198,11 @@ impl Database {
         match self.connector.connect().await? {
             Connection::Sqlite(mut connection) => migrator.run(&mut connection).await.map_err(failed),
             Connection::Postgres(mut session) if session.is_pooled() => {
-                let applied = session.fetch(SqlStr::from_static(APPLIED), &[]).await;
-                let applied = applied.map(|rows| rows.len()).unwrap_or_default();
+                let applied = match session.fetch(SqlStr::from_static(APPLIED), &[]).await {
+                    Ok(rows) => rows.len(),
+                    Err(error) if is_no_such_table(&error) => 0,
+                    Err(error) => return Err(StoreError::Open(Arc::new(error))),
+                };
                 let missing = migrator.iter().count().saturating_sub(applied);
                 if missing > 0 { Err(StoreError::Unmigrated(missing)) } else { Ok(()) }
             }
@@ -254,6 +257,10 @@ impl Database {
             Readers::Postgres(pool, _) => pool.close().await,
         }
     }
+}
+
+fn is_no_such_table(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code == "42P01"))
 }
 
 pub(super) const BEGIN: Statement = Statement { name: "BEGIN", sql: "BEGIN" };

@@ -11,6 +11,7 @@ use sqlx::SqlStr;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use tokio::time::timeout;
 
+use super::address::is_unreachable;
 use super::value::Value;
 
 /// What bounds a statement and a forgotten transaction at the server, and how it plans. The transaction's bound is shorter
@@ -101,9 +102,8 @@ impl Session {
         let query = query.persistent(!self.pooled);
         let own = self.begin_own().await?;
         let done = timeout(self.answer_max, query.execute(&mut self.connection)).await;
-        let done = done.unwrap_or_else(|_| Err(late()));
-        self.end_own(own, done.is_ok()).await?;
-        done.map(|done| done.rows_affected())
+        let done = self.end_own(own, done.unwrap_or_else(|_| Err(late()))).await?;
+        Ok(done.rows_affected())
     }
 
     /// Reads by one statement.
@@ -111,21 +111,22 @@ impl Session {
         let query = bind!(sqlx::query(text), args).persistent(!self.pooled);
         let own = self.begin_own().await?;
         let rows = timeout(self.answer_max, query.fetch_all(&mut self.connection)).await;
-        let rows = rows.unwrap_or_else(|_| Err(late()));
-        self.end_own(own, rows.is_ok()).await?;
-        rows
+        self.end_own(own, rows.unwrap_or_else(|_| Err(late()))).await
     }
 
     /// A text without parameters, as one question.
     async fn tell(&mut self, text: SqlStr) -> Result<u64, sqlx::Error> {
-        let ends = matches!(text.as_str(), "COMMIT" | "ROLLBACK");
+        let is_open = match text.as_str() {
+            "COMMIT" | "ROLLBACK" => false,
+            text => self.is_open || text.starts_with("BEGIN"),
+        };
         let done = if self.pooled {
             timeout(self.answer_max, sqlx::raw_sql(text).execute(&mut self.connection)).await
         } else {
             timeout(self.answer_max, sqlx::query(text).execute(&mut self.connection)).await
         };
         let done = done.unwrap_or_else(|_| Err(late()))?;
-        self.is_open = !ends;
+        self.is_open = is_open;
         Ok(done.rows_affected())
     }
 
@@ -138,11 +139,19 @@ impl Session {
         Ok(own)
     }
 
-    async fn end_own(&mut self, own: bool, stands: bool) -> Result<(), sqlx::Error> {
-        if own {
-            self.tell(SqlStr::from_static(if stands { "COMMIT" } else { "ROLLBACK" })).await?;
+    /// Ends the transaction that was begun for one statement. Gives why the statement failed, where it did, rather than
+    /// why that could not be taken back.
+    async fn end_own<T>(&mut self, own: bool, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        match (own, done) {
+            (false, done) => done,
+            (true, Ok(done)) => self.tell(SqlStr::from_static("COMMIT")).await.map(|_| done),
+            // Who did not answer once would be waited for again.
+            (true, Err(error)) if is_unreachable(&error) => Err(error),
+            (true, Err(error)) => {
+                drop(self.tell(SqlStr::from_static("ROLLBACK")).await);
+                Err(error)
+            }
         }
-        Ok(())
     }
 }
 
@@ -172,11 +181,39 @@ fn late() -> sqlx::Error {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Connection as _;
+
     use super::*;
+    use crate::store::testing::empty_databases;
 
     #[test]
     fn a_pooled_transaction_has_the_settings_of_a_session() {
         let each = SETTINGS.map(|(setting, value)| format!("SET LOCAL {setting} = '{value}'"));
         assert_eq!(BEGIN_POOLED, format!("BEGIN; {}", each.join("; ")));
+    }
+
+    #[tokio::test]
+    async fn behind_a_pooler_a_statement_that_fails_says_why_and_leaves_nothing_open() {
+        let folder = tempfile::tempdir().unwrap();
+        for url in empty_databases(&folder).await {
+            if !url.reveal().starts_with("postgres") {
+                continue;
+            }
+            let mut session = Session::new(PgConnection::connect(url.reveal()).await.unwrap(), true);
+            let quotient = SqlStr::from_static("SELECT 6::BIGINT / $1");
+            let error = session.fetch(quotient.clone(), &[Value::Int(Some(0))]).await.unwrap_err();
+            assert_eq!(error.as_database_error().unwrap().code().unwrap(), "22012", "{error}");
+            assert_eq!(session.fetch(quotient, &[Value::Int(Some(2))]).await.unwrap().len(), 1);
+            assert!(!session.is_open);
+            session.execute(SqlStr::from_static("SELECT 1"), &[]).await.unwrap();
+            assert!(!session.is_open, "a statement of its own begins nothing");
+
+            session.answer_max = Duration::from_secs(1);
+            let began = tokio::time::Instant::now();
+            let sleeping = SqlStr::from_static("SELECT pg_sleep($1::BIGINT)");
+            let error = session.fetch(sleeping, &[Value::Int(Some(30))]).await.unwrap_err();
+            assert!(is_unreachable(&error), "{error}");
+            assert!(began.elapsed() < session.answer_max * 2, "it is waited for once");
+        }
     }
 }
