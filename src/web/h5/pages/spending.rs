@@ -43,7 +43,7 @@ struct Column {
     x: i64,
     y: i64,
     height: i64,
-    /// `11月`
+    /// The number of its month.
     label: String,
     current: bool,
 }
