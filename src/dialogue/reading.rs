@@ -1,5 +1,5 @@
-//! Values out of what people write: amounts in digits, capitals and as spoken, counts, months, days, spans of the day, telephone numbers, and
-//! which line of a list is meant. Pure; whatever is not clear is no value.
+//! Values out of what people write: amounts in digits, capitals and as spoken, counts, months, days, spans of the day,
+//! telephone numbers, and which line of a list is meant. Pure; whatever is not clear is no value.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
@@ -102,11 +102,11 @@ pub fn month(text: &str, today: Date) -> Option<String> {
         let all = numbers(text)?;
         let month = all.iter().find(|found| found.after.starts_with('月') && found.value % 100 == 0)?;
         let number = i8::try_from(month.value / 100).ok().filter(|month| (1..=12).contains(month))?;
-        let year = all.iter().find(|found| found.after.starts_with('年')).map(|found| found.value / 100);
-        let year = match year.map(i16::try_from) {
-            Some(Ok(year)) if year < 100 => Some(2000 + year),
-            Some(Ok(year)) => Some(year),
-            Some(Err(_)) => return None,
+        let year =
+            all.iter().find(|found| found.after.starts_with('年')).map(|found| year(found.value / 100));
+        let year = match year {
+            Some(Some(year)) => Some(year),
+            Some(None) => return None,
             None => {
                 let named = YEARS.iter().find(|(words, _)| month.before.ends_with(words));
                 named.map(|(_, back)| today.year() - back)
@@ -120,6 +120,12 @@ pub fn month(text: &str, today: Date) -> Option<String> {
         }
     })?;
     Some(date.strftime("%Y-%m").to_string())
+}
+
+/// A year as it is written: `26年` is 2026.
+fn year(written: i64) -> Option<i16> {
+    let year = i16::try_from(written).ok()?;
+    Some(if year < 100 { 2000 + year } else { year })
 }
 
 /// A day as `2026-11-22`; one without a year is the nearest that lies ahead.
@@ -141,7 +147,10 @@ pub fn date(text: &str, today: Date) -> Option<String> {
             Some(month) => i8::try_from(month).ok()?,
             None => base.month(),
         };
-        let year = at("年").and_then(|year| i16::try_from(year).ok());
+        let year = match at("年") {
+            Some(written) => Some(year(written)?),
+            None => None,
+        };
         let date = Date::new(year.unwrap_or(base.year()), month, day).ok()?;
         if date >= today || year.is_some() {
             return Some(date);
@@ -345,6 +354,7 @@ mod tests {
             ("25号", "2026-11-25"),
             ("5号", "2026-12-05"),
             ("1月3日", "2027-01-03"),
+            ("27年1月3日", "2027-01-03"),
             ("2026-12-31", "2026-12-31"),
         ] {
             assert_eq!(date(text, today).as_deref(), Some(wanted), "{text}");
