@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::Desk;
 use super::error::DeskError;
+use super::{Desk, Wanted};
 use crate::domain::complaint::Limit;
 use crate::domain::ids::{AccountId, CustomerId};
 use crate::domain::mask;
 use crate::domain::secret::Personal;
 use crate::outbound::rfc3339;
 use crate::staff::Session;
-use crate::store::{Case, Commit, CommitError, Complaint, StoreError, Write};
+use crate::store::{Case, Commit, CommitError, Complaint, Conversation, StoreError, Write};
 
 /// Who registered it, when it was the customer's own words.
 const CUSTOMER: &str = "customer";
@@ -18,17 +18,36 @@ const CUSTOMER: &str = "customer";
 const REASON_CHARS_MAX: usize = 100;
 
 impl Desk {
-    /// A case that came in a group for complaints registers one, unless it has.
+    /// A customer who complains, or whose case came in a group for complaints, has one registered, unless it is.
     pub(super) async fn complaint_of_customer(
         &self,
         case: &Case,
+        wanted: Wanted<'_>,
         customer: Option<&CustomerId>,
     ) -> Result<Vec<Write>, StoreError> {
-        let complains = self.files.load().groups.get(&case.skill).is_some_and(|group| group.complaints);
+        let of_group = || self.files.load().groups.get(&case.skill).is_some_and(|group| group.complaints);
+        let complains = wanted.complaint.is_some() || of_group();
         if !complains || self.store.complaint_of(&case.case_id).await?.is_some() {
             return Ok(vec![]);
         }
-        self.register(case, &case.reason, CUSTOMER, customer)
+        let words = wanted.complaint.map_or(case.reason.as_str(), Personal::reveal);
+        self.register(case, words, CUSTOMER, customer)
+    }
+
+    /// The same for a customer who has a case already that stays as it is.
+    pub(super) async fn complaint_in_open_case(
+        &self,
+        conversation: &Conversation,
+        wanted: Wanted<'_>,
+        customer: Option<&CustomerId>,
+    ) -> Result<Vec<Write>, StoreError> {
+        let Some(case_id) = conversation.case_id.as_ref().filter(|_| wanted.complaint.is_some()) else {
+            return Ok(vec![]);
+        };
+        match self.store.case(case_id).await? {
+            Some(case) => self.complaint_of_customer(&case, wanted, customer).await,
+            None => Ok(vec![]),
+        }
     }
 
     /// An agent registers a complaint of the customer he talks to. A second one changes nothing.

@@ -29,6 +29,7 @@ mod tend;
 mod view;
 mod voice;
 mod wording;
+mod wanted;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +57,7 @@ pub use view::{Allowance, Listed, Transcript, View, WhyNot};
 pub use voice::playable;
 pub use wording::Objection;
 
+pub use wanted::Wanted;
 use crate::domain::case::{CaseState, CloseReason, Priority};
 use crate::domain::conversation::{DoesNotApply, Happening, Stage};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
@@ -282,14 +284,15 @@ impl Desk {
     pub async fn escalate(
         &self,
         conversation: &mut Conversation,
-        reason: &str,
-        skill: &str,
-        priority: u8,
+        wanted: Wanted<'_>,
         customer: Option<&CustomerId>,
     ) -> Result<Escalation, EscalateError> {
         match conversation.stage {
-            Stage::WithAgent => return Ok(Escalation { writes: vec![], place: 0, minutes_max: 0 }),
-            Stage::Waiting => return self.press(conversation, reason, skill, priority, customer).await,
+            Stage::WithAgent => {
+                let writes = self.complaint_in_open_case(conversation, wanted, customer).await?;
+                return Ok(Escalation { writes, place: 0, minutes_max: 0 });
+            }
+            Stage::Waiting => return self.press(conversation, wanted, customer).await,
             Stage::Bot | Stage::WrapUp => {}
         }
         let promised = match (&conversation.case_id, conversation.stage) {
@@ -300,13 +303,12 @@ impl Desk {
         conversation.stage = conversation.stage.after(Happening::Escalate)?;
         let (case, mut writes) = match promised.filter(|case| case.state == CaseState::CallBack) {
             Some(before) => {
-                let after = self.more_pressing(&before, reason, skill, Priority::new(priority));
+                let after = self.more_pressing(&before, wanted);
                 let write = self.store.requeue_case(&before, &after);
                 (after, vec![write])
             }
             None => {
-                let priority = Priority::new(priority);
-                let mut case = self.new_case(conversation, CaseState::Waiting, reason, skill, priority, now);
+                let mut case = self.new_case(conversation, CaseState::Waiting, wanted, now);
                 case.prefer = self.who_knows(&case).await?;
                 let mut writes = vec![self.store.insert_case(&case)];
                 writes.extend(self.opened(&case, customer)?);
@@ -314,7 +316,7 @@ impl Desk {
                 (case, writes)
             }
         };
-        writes.extend(self.complaint_of_customer(&case, customer).await?);
+        writes.extend(self.complaint_of_customer(&case, wanted, customer).await?);
         conversation.case_id = Some(case.case_id.clone());
         writes.push(self.note(conversation, json!({ "what": "queued", "reason": case.reason }))?);
         let before = self.store.count_before(&case.account, case.rank, &case.case_id).await?;
@@ -356,23 +358,21 @@ impl Desk {
     pub async fn call_back(
         &self,
         conversation: &mut Conversation,
-        reason: &str,
-        skill: &str,
-        priority: u8,
+        wanted: Wanted<'_>,
         customer: Option<&CustomerId>,
     ) -> Result<Vec<Write>, EscalateError> {
         let stage = match conversation.stage {
-            Stage::Bot if conversation.case_id.is_some() => return Ok(vec![]),
+            Stage::Bot if conversation.case_id.is_some() => {
+                return Ok(self.complaint_in_open_case(conversation, wanted, customer).await?);
+            }
             Stage::Bot => Stage::Bot,
             Stage::WrapUp => Stage::WrapUp.after(Happening::Wrapped)?,
             stage => return Err(DoesNotApply { stage, happening: Happening::Escalate }.into()),
         };
-        let state = CaseState::CallBack;
-        let priority = Priority::new(priority);
-        let case = self.new_case(conversation, state, reason, skill, priority, self.now());
+        let case = self.new_case(conversation, CaseState::CallBack, wanted, self.now());
         let mut writes = vec![self.store.insert_case(&case)];
         writes.extend(self.opened(&case, customer)?);
-        writes.extend(self.complaint_of_customer(&case, customer).await?);
+        writes.extend(self.complaint_of_customer(&case, wanted, customer).await?);
         writes.extend(self.want_earlier_media(conversation).await?);
         conversation.stage = stage;
         conversation.case_id = Some(case.case_id);
@@ -435,13 +435,12 @@ impl Desk {
         &self,
         conversation: &Conversation,
         state: CaseState,
-        reason: &str,
-        skill: &str,
-        priority: Priority,
+        wanted: Wanted<'_>,
         now: UnixMs,
     ) -> Case {
         let rank = match state {
             CaseState::CallBack => priority.call_back_rank(now),
+        let priority = Priority::new(wanted.priority);
             _ => priority.rank(now),
         };
         Case {
@@ -449,9 +448,9 @@ impl Desk {
             account: conversation.account.clone(),
             follower: conversation.follower,
             state,
-            skill: self.group_of(skill),
+            skill: self.group_of(wanted.skill),
             priority,
-            reason: reason_code(reason),
+            reason: wanted.code(),
             opened: now,
             opened_seq: conversation.seq,
             queued: now,
@@ -476,11 +475,11 @@ impl Desk {
     }
 
     /// A case with a new reason. It never falls back behind where it stood.
-    fn more_pressing(&self, before: &Case, reason: &str, skill: &str, priority: Priority) -> Case {
-        let priority = priority.max(before.priority);
+    fn more_pressing(&self, before: &Case, wanted: Wanted<'_>) -> Case {
+        let priority = Priority::new(wanted.priority).max(before.priority);
         Case {
-            reason: reason_code(reason),
-            skill: self.group_of(skill),
+            reason: wanted.code(),
+            skill: self.group_of(wanted.skill),
             rank: before.rank.min(priority.rank(before.queued)),
             priority,
             prefer: None,
@@ -492,9 +491,7 @@ impl Desk {
     async fn press(
         &self,
         conversation: &Conversation,
-        reason: &str,
-        skill: &str,
-        priority: u8,
+        wanted: Wanted<'_>,
         customer: Option<&CustomerId>,
     ) -> Result<Escalation, EscalateError> {
         let found = match &conversation.case_id {
@@ -502,13 +499,15 @@ impl Desk {
             None => None,
         };
         let Some(before) = found else { return Ok(estimate(0)) };
-        let priority = Priority::new(priority);
         let mut writes = Vec::new();
         let mut case = before.clone();
-        if priority > before.priority {
-            case = self.more_pressing(&before, reason, skill, priority);
+        let is_more_urgent = Priority::new(wanted.priority) > before.priority;
+        if is_more_urgent {
+            case = self.more_pressing(&before, wanted);
             writes.push(self.store.requeue_case(&before, &case));
-            writes.extend(self.complaint_of_customer(&case, customer).await?);
+        }
+        if is_more_urgent || wanted.complaint.is_some() {
+            writes.extend(self.complaint_of_customer(&case, wanted, customer).await?);
         }
         let place = self.store.count_before(&case.account, case.rank, &case.case_id).await?;
         Ok(Escalation { writes, ..estimate(place) })
@@ -559,16 +558,6 @@ impl Desk {
 fn estimate(before: u32) -> Escalation {
     let place = before.saturating_add(1);
     Escalation { writes: vec![], place, minutes_max: place.saturating_mul(Desk::MINUTES_PER_PLACE) }
-}
-
-fn reason_code(reason: &str) -> String {
-    code(reason, "asked")
-}
-
-/// Codes come from content; they are cut, and never the customer's words.
-fn code(text: &str, empty: &str) -> String {
-    let code: String = text.chars().filter(|c| !c.is_control()).take(Desk::CODE_CHARS_MAX).collect();
-    if code.is_empty() { empty.to_owned() } else { code }
 }
 
 #[cfg(test)]

@@ -102,9 +102,11 @@ async fn customer_writes(test: &TestStore, desk: &Desk, who: FollowerKey, text: 
         let conversation_now = &mut conversation;
         let writes = match wish {
             Wish::Talk => Ok(desk.customer_said(conversation_now, None, test.store.clock().now()).unwrap()),
-            Wish::Person => desk.escalate(conversation_now, "asked", "card", 0, None).await.map(|e| e.writes),
+            Wish::Person => {
+                desk.escalate(conversation_now, Wanted::new("asked", "card", 0), None).await.map(|e| e.writes)
+            }
             Wish::Cancel => desk.cancel_wait(conversation_now, None),
-            Wish::CallBack => desk.call_back(conversation_now, "asked", "card", 0, None).await,
+            Wish::CallBack => desk.call_back(conversation_now, Wanted::new("asked", "card", 0), None).await,
             Wish::Leave => desk.leave_writes(conversation_now, None),
         };
         let Ok(writes) = writes else { return false };
@@ -261,13 +263,13 @@ async fn asking_twice_keeps_one_place_and_urgent_cases_come_first() {
             waiting_case(&test, &desk, follower(number)).await;
             test.clock.advance(Duration::from_secs(1));
             let mut again = test.store.conversation(&account(), follower(number)).await.unwrap();
-            let escalation = desk.escalate(&mut again, "asked", "card", 0, None).await.unwrap();
+            let escalation = desk.escalate(&mut again, Wanted::new("asked", "card", 0), None).await.unwrap();
             assert!(escalation.writes.is_empty());
             places.push((escalation.place, escalation.minutes_max));
         }
         assert_eq!(places, [(1, 3), (2, 6), (3, 9)]);
         let mut urgent = test.store.conversation(&account(), follower(4)).await.unwrap();
-        let escalation = desk.escalate(&mut urgent, "not_me", "fraud", 9, None).await.unwrap();
+        let escalation = desk.escalate(&mut urgent, Wanted::new("not_me", "fraud", 9), None).await.unwrap();
         assert_eq!(escalation.place, 1);
         assert_eq!(desk.status(&account()).await.unwrap().waiting, 3);
         assert_eq!(desk.queue(&account()).await.unwrap().cases.len(), 3);

@@ -396,6 +396,7 @@ impl<'a> Turn<'a> {
         self.call_person(service);
         self.state.form = None;
         self.forget_lists();
+        // The last that was said ends the reply: that a person comes, where one does.
         let body = self.before.pop().unwrap_or_default();
         self.done(Some(service.id()), Reply { body, ..Reply::default() })
     }

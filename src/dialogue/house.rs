@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::outcome::{AskError, Effect};
+use super::outcome::{AskError, Effect, PersonWanted};
 use super::places::Places;
 use super::scene::Scene;
 use crate::bank::Operations;
@@ -12,6 +12,7 @@ use crate::domain::binding::Binding;
 use crate::domain::card::Card;
 use crate::domain::complaint::Limit;
 use crate::domain::money::Money;
+use crate::domain::secret::Personal;
 
 /// Answered out of what the house keeps, not out of the scene.
 pub(super) const RECENT_ALERTS: &str = "recent_alerts";
@@ -83,14 +84,11 @@ const COMPLAINT_PRIORITY: u8 = 5;
 
 /// A case for the people who settle complaints; when it is answered by at the latest.
 fn complaint(scene: &Scene<'_>, params: &Value) -> (Value, Vec<Effect>) {
-    let reason = params["reason"].as_str().unwrap_or_default().to_owned();
-    let (skill, priority) = (COMPLAINTS.to_owned(), COMPLAINT_PRIORITY);
+    let (reason, skill, priority) = ("complaint".to_owned(), COMPLAINTS.to_owned(), COMPLAINT_PRIORITY);
+    let complaint = params["reason"].as_str().map(Personal::new);
+    let wanted = PersonWanted { reason, skill, priority, complaint };
     let open = scene.desk.open;
-    let effect = if open {
-        Effect::Escalate { reason, skill, priority }
-    } else {
-        Effect::CallBack { reason, skill, priority }
-    };
+    let effect = if open { Effect::Escalate(wanted) } else { Effect::CallBack(wanted) };
     let (_, answer_by) = Limit::at(scene.now, scene.now);
     (json!({ "answer_by": answer_by.beijing().date(), "open": open }), vec![effect])
 }

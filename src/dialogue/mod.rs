@@ -36,7 +36,9 @@ use crate::domain::transaction::Transaction;
 use crate::understanding::{Examples, Lexicon, Understanding};
 
 pub use check::{Coverage, Promised, Report, check, menu_faults};
-pub use outcome::{Ask, AskError, Effect, Misheard, MisheardKind, Of, OnPage, Outcome, Say, Step, Then};
+pub use outcome::{
+    Ask, AskError, Effect, Misheard, MisheardKind, Of, OnPage, Outcome, PersonWanted, Say, Step, Then,
+};
 pub use owed::{Later, Owed};
 use places::Places;
 pub use robots::Robots;

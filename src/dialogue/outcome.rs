@@ -121,27 +121,26 @@ pub enum Say {
     News(Vec<Article>),
 }
 
+/// Why a person is wanted, and who.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonWanted {
+    /// Why, for the agent; never the customer's words.
+    pub reason: String,
+    /// Who should take it; empty: anyone.
+    pub skill: String,
+    /// 0 (ordinary) to 9 (at once).
+    pub priority: u8,
+    /// What he complains of, in his own words.
+    pub complaint: Option<Personal>,
+}
+
 /// What else has to happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// A person is wanted, and people are there.
-    Escalate {
-        /// Why, for the agent.
-        reason: String,
-        /// Who should take it; empty: anyone.
-        skill: String,
-        /// 0 (ordinary) to 9 (at once).
-        priority: u8,
-    },
+    Escalate(PersonWanted),
     /// A person is wanted, and nobody is there: the case is kept and answered when the desk opens.
-    CallBack {
-        /// Why, for the agent.
-        reason: String,
-        /// Who should take it; empty: anyone.
-        skill: String,
-        /// 0 (ordinary) to 9 (at once).
-        priority: u8,
-    },
+    CallBack(PersonWanted),
     /// He says what he thought of a talk with a person.
     Rate {
         /// Of which, and what.

@@ -2,7 +2,7 @@
 
 use super::PERSON;
 use super::compose::Reply;
-use super::outcome::{Effect, Step};
+use super::outcome::{Effect, PersonWanted, Step};
 use super::texts::Key;
 use super::turn::Turn;
 use crate::catalogue::Service;
@@ -18,7 +18,7 @@ impl Turn<'_> {
         {
             return;
         }
-        let is_called = |effect: &Effect| matches!(effect, Effect::Escalate { .. } | Effect::CallBack { .. });
+        let is_called = |effect: &Effect| matches!(effect, Effect::Escalate(_) | Effect::CallBack(_));
         if self.effects.iter().any(is_called) || self.scene.stage == Stage::WithAgent {
             return;
         }
@@ -49,10 +49,11 @@ impl Turn<'_> {
     /// Puts him into the queue, or promises a call-back where nobody is there. What tells him so.
     fn want_person(&mut self, reason: &str, skill: &str, priority: u8) -> Key {
         let (reason, skill) = (reason.to_owned(), skill.to_owned());
+        let wanted = PersonWanted { reason, skill, priority, complaint: None };
         let (key, effect) = if self.scene.desk.open {
-            (Key::escalated, Effect::Escalate { reason, skill, priority })
+            (Key::escalated, Effect::Escalate(wanted))
         } else {
-            (Key::call_back, Effect::CallBack { reason, skill, priority })
+            (Key::call_back, Effect::CallBack(wanted))
         };
         self.effects.push(effect);
         key

@@ -3,7 +3,7 @@
 
 use super::compose::{Line, Reply, parse_tap};
 use super::meant::is_protest;
-use super::outcome::{Effect, MisheardKind, OnPage, Outcome, Say, Step};
+use super::outcome::{Effect, MisheardKind, OnPage, Outcome, PersonWanted, Say, Step};
 use super::scene::Said;
 use super::state::{Action, Item, Wish};
 use super::texts::Key;
@@ -118,11 +118,12 @@ impl<'a> Turn<'a> {
                     family.and_then(|(name, _)| dialogue.understanding.lexicon().family(name))
                 {
                     self.before.push(family.say.trim().to_owned());
-                    self.effects.push(Effect::Escalate {
+                    self.effects.push(Effect::Escalate(PersonWanted {
                         reason: family.reason.clone(),
                         skill: family.skill.clone(),
                         priority: family.priority,
-                    });
+                        complaint: None,
+                    }));
                 } else if let Some(service) = menu_item.as_deref().and_then(|id| dialogue.catalogue.get(id)) {
                     return self.tell_while_waiting(service);
                 }

@@ -6,7 +6,8 @@ use super::scene::Loaded;
 use super::turn::Turn;
 use super::{Answer, Inbound, Stopped};
 use crate::config::Account;
-use crate::dialogue::{Effect, Misheard, Outcome, Say};
+use crate::desk::Wanted;
+use crate::dialogue::{Effect, Misheard, Outcome, PersonWanted, Say};
 use crate::domain::ids::{AccountId, FollowerKey};
 use crate::domain::secret::Personal;
 use crate::domain::window::Sender;
@@ -171,11 +172,11 @@ impl Inbound {
         let id = &account.id;
         let customer = loaded.binding.as_ref().map(|binding| &binding.customer);
         let writes = match (effect, &loaded.binding) {
-            (Effect::Escalate { reason, skill, priority }, _) => {
-                self.rooms.desk.escalate(conversation, &reason, &skill, priority, customer).await?.writes
+            (Effect::Escalate(person), _) => {
+                self.rooms.desk.escalate(conversation, wanted(&person), customer).await?.writes
             }
-            (Effect::CallBack { reason, skill, priority }, _) => {
-                self.rooms.desk.call_back(conversation, &reason, &skill, priority, customer).await?
+            (Effect::CallBack(person), _) => {
+                self.rooms.desk.call_back(conversation, wanted(&person), customer).await?
             }
             (Effect::Rate { rating }, _) => self.rooms.desk.rate(id, follower, &rating),
             (Effect::CancelWait, _) => self.rooms.desk.cancel_wait(conversation, customer)?,
@@ -234,6 +235,11 @@ impl Inbound {
         };
         Ok(vec![store.keep_for_review(follower, &review)?, store.sweep_reviews(now - REVIEW_KEPT)])
     }
+}
+
+fn wanted(person: &PersonWanted) -> Wanted<'_> {
+    let PersonWanted { reason, skill, priority, complaint } = person;
+    Wanted { reason, skill, priority: *priority, complaint: complaint.as_ref() }
 }
 
 /// A reply within the platform's limits. Cards beyond the limit are left out.

@@ -48,7 +48,8 @@ async fn comes(test: &TestStore, desk: &Desk, random: &SeededRandom, number: usi
     let who = customer(number);
     let mut conversation = test.store.conversation(&account(), who).await.unwrap();
     conversation.ledger.grant(UserAction::Message, test.store.clock().now());
-    let escalated = desk.escalate(&mut conversation, "asked", skill, priority, None).await.unwrap();
+    let escalated =
+        desk.escalate(&mut conversation, Wanted::new("asked", skill, priority), None).await.unwrap();
     let case_id = conversation.case_id.clone().unwrap();
     let mut commit = Commit::new(who.part());
     commit.extend(escalated.writes);

@@ -164,7 +164,8 @@ async fn who_never_wrote_cannot_be_written_to_and_the_agent_is_told_so() {
         let desk = desk(&test, ALWAYS);
         let who = follower(9);
         let mut conversation = test.store.conversation(&account(), who).await.unwrap();
-        let escalated = desk.escalate(&mut conversation, "not_me", "fraud", 9, None).await.unwrap();
+        let escalated =
+            desk.escalate(&mut conversation, Wanted::new("not_me", "fraud", 9), None).await.unwrap();
         let case_id = conversation.case_id.clone().unwrap();
         let mut commit = Commit::new(who.part());
         commit.extend(escalated.writes);

@@ -16,7 +16,8 @@ fn boss() -> Session {
 async fn waiting_in(test: &TestStore, desk: &Desk, who: FollowerKey, skill: &str, priority: u8) -> String {
     let mut conversation = test.store.conversation(&account(), who).await.unwrap();
     conversation.ledger.grant(UserAction::Message, test.store.clock().now());
-    let escalated = desk.escalate(&mut conversation, "asked", skill, priority, None).await.unwrap();
+    let escalated =
+        desk.escalate(&mut conversation, Wanted::new("asked", skill, priority), None).await.unwrap();
     let mut commit = Commit::new(who.part());
     let case_id = conversation.case_id.clone().unwrap();
     commit.extend(escalated.writes);
@@ -278,6 +279,63 @@ async fn a_complaint_is_registered_once_with_its_clock_and_settled_once() {
 }
 
 #[tokio::test]
+/// What the customer committed by this wish, as the path of his message does it.
+async fn complains(test: &TestStore, desk: &Desk, who: FollowerKey, words: &str, is_open: bool) -> String {
+    let words = Personal::new(words);
+    let wanted = Wanted { complaint: Some(&words), ..Wanted::new("complaint", "complaints", 5) };
+    let mut conversation = test.store.conversation(&account(), who).await.unwrap();
+    let writes = if is_open {
+        desk.escalate(&mut conversation, wanted, None).await.unwrap().writes
+    } else {
+        desk.call_back(&mut conversation, wanted, None).await.unwrap()
+    };
+    let mut commit = Commit::new(who.part());
+    commit.extend(writes);
+    let case_id = conversation.case_id.clone().unwrap();
+    commit.push(test.store.save_conversation(conversation).unwrap());
+    test.store.commit(commit).await.unwrap();
+    case_id
+}
+
+#[tokio::test]
+async fn a_complaint_in_the_customers_words_is_registered_whatever_case_he_has_and_sealed() {
+    const REASONS: Statement = Statement { name: "REASONS", sql: "SELECT reason FROM desk_case" };
+    for test in stores().await {
+        let desk = desk(&test, ALWAYS);
+        // As the first thing he wants; while he waits for something more urgent; while a call-back is promised.
+        complains(&test, &desk, follower(1), "上月年费收错了一", true).await;
+        let urgent = waiting_in(&test, &desk, follower(2), "fraud", 9).await;
+        assert_eq!(complains(&test, &desk, follower(2), "上月年费收错了二", true).await, urgent);
+        complains(&test, &desk, follower(3), "上月年费收错了三", false).await;
+        let promised = complains(&test, &desk, follower(3), "又说了一遍", false).await;
+        let asked = Wanted::new("asked", "card", 0);
+        let mut conversation = test.store.conversation(&account(), follower(4)).await.unwrap();
+        let mut commit = Commit::new(follower(4).part());
+        commit.extend(desk.call_back(&mut conversation, asked, None).await.unwrap());
+        commit.push(test.store.save_conversation(conversation).unwrap());
+        test.store.commit(commit).await.unwrap();
+        complains(&test, &desk, follower(4), "上月年费收错了四", false).await;
+
+        let open = desk.open_complaints(&account()).await.unwrap();
+        let mut words: Vec<&str> = open.iter().map(|one| one.reason.reveal()).collect();
+        words.sort_unstable();
+        assert_eq!(
+            words,
+            ["上月年费收错了一", "上月年费收错了三", "上月年费收错了二", "上月年费收错了四"],
+            "{}",
+            test.name
+        );
+        assert!(open.iter().any(|one| one.case_id == promised), "said twice, registered once");
+        let reasons = test.store.fetch(REASONS, vec![]).await.unwrap();
+        let mut reasons: Vec<&str> = reasons.iter().map(|row| row.text(0).unwrap()).collect();
+        reasons.sort_unstable();
+        assert_eq!(reasons, ["asked", "asked", "complaint", "complaint"], "codes, nobody's words");
+        let bytes = test.file_bytes();
+        let said = "年费收错".as_bytes();
+        assert!(!bytes.windows(said.len()).any(|bytes| bytes == said), "{}: sealed at rest", test.name);
+    }
+}
+
 async fn what_must_not_be_said_is_refused_and_what_cannot_be_said_now_is_kept() {
     for test in stores().await {
         let desk = desk(&test, ALWAYS);

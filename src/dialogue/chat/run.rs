@@ -404,7 +404,7 @@ impl<'a> Talk<'a> {
 
     fn carry_out(&mut self, effect: &Effect) {
         let said = match effect {
-            Effect::Escalate { .. } => {
+            Effect::Escalate(_) => {
                 self.stage = Stage::Waiting;
                 "排队".to_owned()
             }
@@ -412,7 +412,7 @@ impl<'a> Talk<'a> {
                 self.stage = Stage::Bot;
                 "退出排队".to_owned()
             }
-            Effect::CallBack { .. } => "登记回电".to_owned(),
+            Effect::CallBack(_) => "登记回电".to_owned(),
             Effect::Rate { rating } => format!("评价 {}", rating.score.points()),
             Effect::Unbind => {
                 self.binding = None;

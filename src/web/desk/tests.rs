@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::guard::SESSION_COOKIE;
 use super::*;
 use crate::content::Content;
-use crate::desk::DeskFiles;
+use crate::desk::{DeskFiles, Wanted};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
 use crate::domain::secret::{Personal, Secret};
 use crate::domain::window::UserAction;
@@ -94,7 +94,9 @@ async fn waiting(test: &TestStore, desk: &Desk, texts: &[&str]) -> String {
         };
         commit.push(test.store.append_message(&mut conversation, &message).unwrap());
     }
-    commit.extend(desk.escalate(&mut conversation, "asked", "card", 0, None).await.unwrap().writes);
+    commit.extend(
+        desk.escalate(&mut conversation, Wanted::new("asked", "card", 0), None).await.unwrap().writes,
+    );
     let case_id = conversation.case_id.clone().unwrap();
     commit.push(test.store.save_conversation(conversation).unwrap());
     test.store.commit(commit).await.unwrap();
