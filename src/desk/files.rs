@@ -2,6 +2,7 @@
 
 use super::groups::Groups;
 use super::hours::Hours;
+use super::reasons::Reasons;
 use super::replies::{self, Reply};
 use super::wording::Wording;
 use crate::content::{Content, Fault, File};
@@ -13,6 +14,8 @@ pub struct DeskFiles {
     pub hours: Hours,
     /// Who answers what.
     pub groups: Groups,
+    /// What reasons are called.
+    pub reasons: Reasons,
     /// Canned replies.
     pub replies: Vec<Reply>,
     /// What agents must not write.
@@ -30,13 +33,14 @@ impl DeskFiles {
             Hours::parse(&file.text).map_err(|fault| Fault::new(&file.origin, fault.line, fault.message))
         });
         let groups = read(content, "desk/groups.toml", &mut faults, Groups::parse);
+        let reasons = read(content, "desk/reasons.toml", &mut faults, Reasons::parse);
         let wording = read(content, "desk/wording.toml", &mut faults, Wording::parse);
         let replies = groups.as_ref().and_then(|groups| {
             read(content, "desk/replies.toml", &mut faults, |file| replies::parse(file, groups))
         });
-        match (hours, groups, replies, wording) {
-            (Some(hours), Some(groups), Some(replies), Some(wording)) => {
-                Ok(Self { hours, groups, replies, wording })
+        match (hours, groups, reasons, replies, wording) {
+            (Some(hours), Some(groups), Some(reasons), Some(replies), Some(wording)) => {
+                Ok(Self { hours, groups, reasons, replies, wording })
             }
             _ => Err(faults),
         }

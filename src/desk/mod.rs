@@ -20,6 +20,7 @@ mod looking;
 mod media;
 mod quality;
 mod rating;
+mod reasons;
 mod replies;
 mod report;
 mod reveal;
@@ -28,8 +29,8 @@ mod supervise;
 mod tend;
 mod view;
 mod voice;
-mod wording;
 mod wanted;
+mod wording;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,15 +50,16 @@ pub use files::DeskFiles;
 pub use groups::{Group, Groups};
 pub use hours::Hours;
 pub use live::Hint;
+pub use reasons::{Reason, Reasons};
 pub use replies::Reply;
 pub use report::{Containment, Figures, GroupOnWall, REPORT_DAYS_MAX, Report};
 pub use reveal::Purpose;
 pub use tend::Tended;
 pub use view::{Allowance, Listed, Transcript, View, WhyNot};
 pub use voice::playable;
+pub use wanted::Wanted;
 pub use wording::Objection;
 
-pub use wanted::Wanted;
 use crate::domain::case::{CaseState, CloseReason, Priority};
 use crate::domain::conversation::{DoesNotApply, Happening, Stage};
 use crate::domain::ids::{AccountId, CustomerId, FollowerKey};
@@ -438,9 +440,9 @@ impl Desk {
         wanted: Wanted<'_>,
         now: UnixMs,
     ) -> Case {
+        let priority = Priority::new(wanted.priority);
         let rank = match state {
             CaseState::CallBack => priority.call_back_rank(now),
-        let priority = Priority::new(wanted.priority);
             _ => priority.rank(now),
         };
         Case {

@@ -94,7 +94,7 @@ impl Rooms {
         let files = self.desk.files();
         shape(&Reader {
             config: &self.config,
-            groups: &files.groups,
+            files: &files,
             language: Language::of(request),
             now: self.desk.now(),
         })

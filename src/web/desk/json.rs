@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use super::words::{self, Language};
 use crate::config::Config;
-use crate::desk::{About, Allowance, Groups, Listed, Reply, View, WhyNot};
+use crate::desk::{About, Allowance, DeskFiles, Listed, Reply, View, WhyNot};
 use crate::domain::binding::Binding;
 use crate::domain::complaint::Limit;
 use crate::domain::time::UnixMs;
 use crate::staff::Session;
 use crate::store::{Case, Complaint, DeskAgent, Direction, Message, Present};
 
-/// For whom the JSON is: his language, and the names of accounts and groups.
+/// For whom the JSON is: his language, and the names of accounts, groups and reasons.
 pub(super) struct Reader<'a> {
     pub(super) config: &'a Config,
-    pub(super) groups: &'a Groups,
+    pub(super) files: &'a DeskFiles,
     pub(super) language: Language,
     pub(super) now: UnixMs,
 }
@@ -30,7 +30,7 @@ impl Reader<'_> {
         let follower = case.follower.to_string();
         // Enough to tell customers apart in a list, and nothing else.
         let label: String = follower.chars().take(4).collect::<String>().to_uppercase();
-        let promised = self.groups.get(&case.skill).map(|group| case.queued + group.answer_within);
+        let promised = self.files.groups.get(&case.skill).map(|group| case.queued + group.answer_within);
         json!({
             "case_id": case.case_id,
             "follower": follower,
@@ -38,10 +38,10 @@ impl Reader<'_> {
             "account_id": case.account.as_str(),
             "account": account.map_or(case.account.as_str(), |account| account.name.as_str()),
             "state": case.state.name(),
-            "skill": words::group(self.language, self.groups, &case.skill),
+            "skill": words::group(self.language, &self.files.groups, &case.skill),
             "skill_id": case.skill,
             "priority": case.priority.level(),
-            "reason": case.reason,
+            "reason": words::reason(self.language, &self.files.reasons, &case.reason),
             "opened": case.opened.0,
             "opened_seq": case.opened_seq,
             "queued": case.queued.0,

@@ -1,5 +1,7 @@
 //! The report: what the desk and the bot did on some days, as a page with charts and as CSV.
 
+use std::collections::BTreeMap;
+
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -112,7 +114,11 @@ pub(super) async fn show_report(request: HttpRequest, rooms: Rooms, period: Quer
     let files = rooms.desk.files();
     let group_name = |id: &String| words::group(language, &files.groups, id).to_owned();
     let words = language.words();
-    let same = |name: &String| name.clone();
+    // Several reasons may have one name.
+    let mut why_came: BTreeMap<String, u64> = BTreeMap::new();
+    for (reason, count) in &report.reasons {
+        *why_came.entry(words::reason(language, &files.reasons, reason).to_owned()).or_default() += count;
+    }
     let heads = || words.columns().to_vec();
     let page = ReportPage {
         base: &base,
@@ -156,7 +162,7 @@ pub(super) async fn show_report(request: HttpRequest, rooms: Rooms, period: Quer
         ],
         chart_width: BAR_STEP * u64::try_from(report.days.len().max(1)).unwrap_or(1),
         counts: vec![
-            (words.why_came, report.reasons.iter().map(|(why, count)| (same(why), *count)).collect()),
+            (words.why_came, why_came.into_iter().collect()),
             (
                 words.how_ended,
                 report

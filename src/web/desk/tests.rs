@@ -338,6 +338,16 @@ async fn the_wall_and_the_reports_are_for_supervisors() {
         let page = read_body(call_service(&server, boss.get("/desk/report").to_request()).await).await;
         let page = String::from_utf8(page.to_vec()).unwrap();
         assert!(page.contains("<svg") && page.contains("boss") && !page.contains("style="));
+
+        // Why the case opened, in the reader's language.
+        for (language, reason) in [("zh", "客户要求人工"), ("en", "Asked for a person")] {
+            let report = boss.get(&format!("/desk/report?lang={language}")).to_request();
+            let page = read_body(call_service(&server, report).await).await;
+            assert!(String::from_utf8_lossy(&page).contains(reason), "{language}");
+            let queue = boss.get(&format!("/desk/api/queue?lang={language}")).to_request();
+            let queue = body_of(call_service(&server, queue).await).await;
+            assert_eq!(queue["cases"][0]["reason"], reason);
+        }
     }
 }
 

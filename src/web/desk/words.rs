@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 
-use crate::desk::{Groups, Purpose};
+use crate::desk::{Groups, Purpose, Reasons};
 use crate::domain::time::UnixMs;
 use crate::staff::{SecondStepError, SignInError, SignOnError};
 
@@ -283,6 +283,15 @@ pub(super) fn group<'a>(language: Language, groups: &'a Groups, id: &'a str) -> 
         (Some(group), Language::Chinese) => &group.name,
         (Some(group), Language::English) => &group.english,
         (None, _) => id,
+    }
+}
+
+/// The reason of a case; as it is where the file has no names for it.
+pub(super) fn reason<'a>(language: Language, reasons: &'a Reasons, reason: &'a str) -> &'a str {
+    match (reasons.get(reason), language) {
+        (Some(named), Language::Chinese) => &named.name,
+        (Some(named), Language::English) => &named.english,
+        (None, _) => reason,
     }
 }
 

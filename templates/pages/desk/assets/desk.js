@@ -86,7 +86,7 @@ function entryOf(one, detail) {
     if (late || soon) head.append(element('span', late ? 'tag urgent' : 'tag call-back', late ? words.overdue : words.soon));
   }
   if (one.unread > 0) head.append(element('span', 'unread', one.unread > 99 ? '99+' : String(one.unread)));
-  button.append(head, element('span', 'entry-line', `${one.skill} · ${reasonOf(one)}`), detail);
+  button.append(head, element('span', 'entry-line', `${one.skill} · ${one.reason}`), detail);
   item.append(button);
   return item;
 }
@@ -103,7 +103,6 @@ function mineEntry(one) {
 }
 
 const waitingText = (since) => words.waiting(span(now() - since));
-const reasonOf = (one) => words.reasons[one.reason] ?? one.reason;
 
 // ---- one conversation
 
@@ -207,7 +206,7 @@ function drawOpen({ case: one, mine, allowance, customer, others, complaint, loo
   at('open').hidden = false;
   at('customer').hidden = false;
   at('title').textContent = [customer?.name, words.customer(one.label)].filter(Boolean).join(' · ');
-  at('subtitle').textContent = [one.account, one.skill, reasonOf(one)].join(' · ');
+  at('subtitle').textContent = [one.account, one.skill, one.reason].join(' · ');
   const talking = mine && one.state === 'with_agent';
   at('claim').hidden = !['waiting', 'call_back'].includes(one.state);
   for (const id of ['transfer', 'to-bot', 'finish', 'composer']) at(id).hidden = !talking;
@@ -255,7 +254,7 @@ function drawOthers(others) {
   at('history').hidden = others.length === 0;
   at('others').replaceChildren(...others.map((other) => {
     const how = other.score ? words.score(other.score) : words.closeReasons[other.close_reason] ?? words.states[other.state];
-    const line = [moment(other.opened), other.skill, reasonOf(other), other.claimed_by, how];
+    const line = [moment(other.opened), other.skill, other.reason, other.claimed_by, how];
     return element('li', 'small', line.filter(Boolean).join(' · '));
   }));
 }
@@ -304,7 +303,7 @@ function drawFacts(one, customer) {
     facts.push([words.cards, `${card.product} ${words.tail(card.tail)}${more}`]);
   }
   if (customer) facts.push([words.alerts, `${words.alerts}${customer.alerts ? words.on : words.off}`]);
-  const aboutCase = [[words.account, one.account], [words.skill, one.skill], [words.reason, reasonOf(one)]];
+  const aboutCase = [[words.account, one.account], [words.skill, one.skill], [words.reason, one.reason]];
   aboutCase.push([words.opened, moment(one.opened)]);
   if (one.transfers > 0) aboutCase.push([words.transfers, words.transferred(one.transfers)]);
   // On a narrow screen the head of the conversation says enough about the case.

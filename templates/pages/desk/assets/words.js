@@ -110,15 +110,6 @@ const chinese = {
   takeOver: '接管',
   moved: (count) => `已移动 ${count} 个排队会话。`,
   urgency: '优先级',
-  reasons: {
-    asked: '客户要求人工',
-    misunderstood: '机器人未能理解',
-    failed: '业务办理失败',
-    core_down: '银行系统暂不可用',
-    not_me: '非本人操作',
-    complaint: '投诉',
-    distress: '情绪激动',
-  },
   kinds: {
     image: '[图片]', voice: '[语音]', video: '[视频]', shortvideo: '[小视频]', location: '[位置]',
     link: '[链接]', file: '[文件]', event: '[操作]', news: '[图文]', template: '[模板消息]', click: '[点击菜单]', scan: '[扫码]',
@@ -250,15 +241,6 @@ const english = {
   takeOver: 'Take over',
   moved: (count) => `${count} waiting cases were moved.`,
   urgency: 'Urgency',
-  reasons: {
-    asked: 'Asked for a person',
-    misunderstood: 'Not understood by the bot',
-    failed: 'A service failed',
-    core_down: 'The bank’s systems were down',
-    not_me: 'Says it was not him',
-    complaint: 'Complaint',
-    distress: 'Distress',
-  },
   kinds: {
     image: '[picture]', voice: '[voice]', video: '[video]', shortvideo: '[short video]', location: '[location]',
     link: '[link]', file: '[file]', event: '[action]', news: '[cards]', template: '[template message]', click: '[menu]', scan: '[scan]',
