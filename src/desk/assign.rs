@@ -1,8 +1,8 @@
 //! Who gets whom: the next case of an agent who asks, and cases that come by themselves.
 //!
 //! Among the groups that somebody serves the queue's order decides, so that waiting wins over urgency in the end; who
-//! has waited too long for his group is anybody's. So nobody starves. A returning customer waits a little for the agent who knows him. Cases come to the agent with the
-//! fewest, and of those to the one who got his last the longest ago.
+//! has waited too long for his group is anybody's. So nobody starves. A returning customer waits a little for the agent
+//! who knows him. Cases come to the agent with the fewest, and of those to the one who got his last the longest ago.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -186,11 +186,21 @@ impl Desk {
         Ok(false)
     }
 
+    /// Who is signed in and shares an account with this person.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn colleagues(&self, session: &Session) -> Result<Vec<Present>, StoreError> {
+        let mut present = self.present().await?;
+        present.retain(|person| session.reach.meets(&Reach::parse(&person.accounts)));
+        Ok(present)
+    }
+
     /// Who is signed in.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn present(&self) -> Result<Vec<Present>, StoreError> {
+    pub(super) async fn present(&self) -> Result<Vec<Present>, StoreError> {
         let now = self.now();
         self.store.present_staff(now - Staff::IDLE, now - Staff::ABSOLUTE).await
     }

@@ -159,7 +159,8 @@ impl Desk {
     /// come to him by themselves by himself.
     ///
     /// # Errors
-    /// [`DeskError::NotAllowed`], or [`DeskError::UnknownChoice`] for groups or numbers that do not exist.
+    /// [`DeskError::NotAllowed`], [`DeskError::NotThere`] for who shares no account with him, or
+    /// [`DeskError::UnknownChoice`] for groups or numbers that do not exist.
     pub async fn set_agent(&self, session: &Session, name: &str, wanted: DeskAgent) -> Result<(), DeskError> {
         let files = self.files();
         let before = self.agent(name).await?;
@@ -171,7 +172,8 @@ impl Desk {
         if !known || !(1..=CAPACITY_MAX).contains(&wanted.capacity) {
             return Err(DeskError::UnknownChoice);
         }
-        if self.store.staff(name).await?.is_none() {
+        let person = self.store.staff(name).await?;
+        if !person.is_some_and(|person| session.reach.meets(&Reach::parse(&person.accounts))) {
             return Err(DeskError::NotThere);
         }
         let detail = json!({

@@ -30,6 +30,15 @@ impl Reach {
         }
     }
 
+    /// Whether the two share an account: who shares none with a person does not exist for him either.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Only(accounts) => accounts.iter().any(|account| other.covers(account)),
+        }
+    }
+
     /// As the database has it: ids with commas between; an id has none inside.
     pub(super) fn to_text(&self) -> String {
         match self {
@@ -58,5 +67,8 @@ mod tests {
         let only = Reach::of([loan.clone(), loan.clone()]);
         assert!(only.covers(&loan) && !only.covers(&card));
         assert_eq!(only.to_text(), "loan");
+        let (every, other) = (Reach::Every, Reach::of([card.clone()]));
+        assert!(every.meets(&only) && only.meets(&every) && only.meets(&Reach::of([card, loan])));
+        assert!(!only.meets(&other) && !other.meets(&only));
     }
 }

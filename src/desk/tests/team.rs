@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::case::{Rating, Score};
+use crate::staff::Reach;
 use crate::store::DeskAgent;
 
 const EVENTS: Statement = Statement {
@@ -278,7 +279,6 @@ async fn a_complaint_is_registered_once_with_its_clock_and_settled_once() {
     }
 }
 
-#[tokio::test]
 /// What the customer committed by this wish, as the path of his message does it.
 async fn complains(test: &TestStore, desk: &Desk, who: FollowerKey, words: &str, is_open: bool) -> String {
     let words = Personal::new(words);
@@ -336,6 +336,7 @@ async fn a_complaint_in_the_customers_words_is_registered_whatever_case_he_has_a
     }
 }
 
+#[tokio::test]
 async fn what_must_not_be_said_is_refused_and_what_cannot_be_said_now_is_kept() {
     for test in stores().await {
         let desk = desk(&test, ALWAYS);
@@ -366,5 +367,27 @@ async fn what_must_not_be_said_is_refused_and_what_cannot_be_said_now_is_kept() 
         let note = log.messages[0].content.reveal();
         assert!(note.contains("下午方便") && !note.contains("4111 1111"), "{note}");
         assert_eq!(said(&test).await, 0, "nothing of it goes to WeChat");
+    }
+}
+
+#[tokio::test]
+async fn who_shares_no_account_with_a_supervisor_does_not_exist_for_him() {
+    for test in stores().await {
+        let desk = desk(&test, ALWAYS);
+        sign_in(&test, "agent01").await;
+        let of_card = Commit::new(0)
+            .with(test.store.insert_staff("agent07", "agent", "card", "-"))
+            .with(test.store.insert_staff_session([7; 32], "agent07"));
+        test.store.commit(of_card).await.unwrap();
+        let of_loan = Session { reach: Reach::of([AccountId::new("loan")]), ..boss() };
+        let names = async |session: &Session| {
+            let present = desk.colleagues(session).await.unwrap();
+            present.into_iter().map(|person| person.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&boss()).await, ["agent01", "agent07"], "{}", test.name);
+        assert_eq!(names(&of_loan).await, ["agent01"], "{}", test.name);
+        let how = DeskAgent { skills: vec!["card".into()], capacity: 2, ready: false };
+        assert!(matches!(desk.set_agent(&of_loan, "agent07", how.clone()).await, Err(DeskError::NotThere)));
+        desk.set_agent(&boss(), "agent07", how).await.unwrap();
     }
 }

@@ -138,8 +138,8 @@ async fn me(request: HttpRequest, rooms: Rooms) -> Answer {
 
 /// Who is there to hand a case to.
 async fn colleagues(request: HttpRequest, rooms: Rooms) -> Answer {
-    guard::reading(&request, &rooms.staff).await?;
-    let present = rooms.desk.present().await.map_err(|error| guard::broken(&request, &error))?;
+    let session = guard::reading(&request, &rooms.staff).await?;
+    let present = rooms.desk.colleagues(&session).await.map_err(|error| guard::broken(&request, &error))?;
     let people: Vec<Value> = present.iter().map(shape::present).collect();
     Ok(guarded(StatusCode::OK).json(json!({ "people": people })))
 }

@@ -93,7 +93,7 @@ pub(super) async fn wall(request: HttpRequest, rooms: Rooms) -> Answer {
             rooms.shaped(&request, |reader| talking.iter().map(|case| reader.case(case)).collect::<Vec<_>>()),
         );
     }
-    let present = rooms.desk.present().await.map_err(|error| guard::broken(&request, &error))?;
+    let present = rooms.desk.colleagues(&session).await.map_err(|error| guard::broken(&request, &error))?;
     let people: Vec<Value> = present.iter().map(shape::present).collect();
     Ok(guarded(StatusCode::OK).json(json!({
         "groups": groups, "people": people, "complaints": complaints, "talks": talks,
