@@ -81,6 +81,9 @@ async fn what_a_customer_settles_in_chat_or_on_the_page_holds_for_his_next_purch
         for nonsense in ["-1", "100000.01", "abc", ""] {
             assert_eq!(browser.send("/h5/card/alerts/card", &card(nonsense)).await, 422, "{nonsense}");
             assert!(browser.html.contains("请填写0元到10万元之间的金额"), "{engine:?}: {}", browser.html);
+            let typed = "<input id=\"threshold\" name=\"threshold\"";
+            let again = format!("value=\"{nonsense}\" aria-invalid=\"true\"");
+            assert!(browser.html.contains(typed) && browser.html.contains(&again), "{}", browser.html);
         }
         browser.takes("/h5/card/alerts/card", &card("0")).await;
         browser

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Form, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use super::pages::{self, AlertsPage, Notice};
+use super::pages::{self, AlertsPage, Notice, THRESHOLD, TypedCard};
 use super::{Guest, LinkQuery, admit, failure, see_other, welcome};
 use crate::alerts::Alerts;
 use crate::domain::alert_settings::{AlertChange, QuietHours, THRESHOLD_FEN_MAX};
@@ -32,6 +32,17 @@ pub(super) struct Chosen {
     until: String,
 }
 
+impl Chosen {
+    fn card(&self) -> TypedCard<'_> {
+        TypedCard {
+            card_id: &self.card_id,
+            on: self.on == "yes",
+            hide_amounts: self.hide_amounts == "yes",
+            threshold: self.threshold.trim(),
+        }
+    }
+}
+
 pub(super) async fn show(
     identity: Data<Identity>,
     alerts: Data<Alerts>,
@@ -40,18 +51,18 @@ pub(super) async fn show(
     query: Query<LinkQuery>,
 ) -> HttpResponse {
     match welcome(&identity, &request, &account, Page::Alerts, query.t.as_deref()).await {
-        Ok(guest) => page(&identity, &alerts, &guest, &request, vec![]).await,
+        Ok(guest) => page(&identity, &alerts, &guest, &request, None).await,
         Err(response) => response,
     }
 }
 
-/// The page as it stands, with what went wrong.
+/// The page as it stands, with what was typed and what is wrong with it.
 async fn page(
     identity: &Identity,
     alerts: &Alerts,
     guest: &Guest,
     request: &HttpRequest,
-    faults: Vec<FieldFault>,
+    refused: Option<(FieldFault, Option<TypedCard<'_>>)>,
 ) -> HttpResponse {
     let (account, follower) = (guest.visit.account(), guest.visit.follower());
     let binding = match identity.binding(account, follower).await {
@@ -72,14 +83,16 @@ async fn page(
         true => None,
         false => tokio::time::timeout(SDK_TIMEOUT, alerts.page_config(account, &url)).await.ok().flatten(),
     };
+    let (fault, typed) = refused.unzip();
     let page = AlertsPage {
         binding: &binding,
         past: &past,
         ceiling: config.alerts.silence_ceiling,
         consents: &consents,
         sdk: sdk.as_ref(),
+        typed: typed.flatten(),
     };
-    pages::alerts(&guest.frame, &page, faults)
+    pages::alerts(&guest.frame, &page, fault.into_iter().collect())
 }
 
 pub(super) async fn submit(
@@ -101,7 +114,10 @@ pub(super) async fn submit(
         _ => return Notice::not_found().respond(StatusCode::NOT_FOUND),
     };
     match change {
-        Err(fault) => page(&identity, &alerts, &guest, &request, vec![fault]).await,
+        Err(fault) => {
+            let typed = (step == "card").then(|| chosen.card());
+            page(&identity, &alerts, &guest, &request, Some((fault, typed))).await
+        }
         Ok(change) => match identity.change_alerts_on_page(&mut guest.visit, change).await {
             Ok(Changed::Now) => see_other(&guest.frame, Page::Alerts.path()),
             Ok(Changed::AfterCode) => see_other(&guest.frame, Page::StepUp.path()),
@@ -113,15 +129,15 @@ pub(super) async fn submit(
 
 /// A change of one card.
 fn of_card(chosen: &Chosen) -> Result<AlertChange, FieldFault> {
-    let threshold = chosen.threshold.trim().trim_end_matches('元');
-    let amount = Money::parse(threshold, "CNY").ok().map(Money::minor);
+    let TypedCard { card_id, on, hide_amounts, threshold } = chosen.card();
+    let amount = Money::parse(threshold.trim_end_matches('元'), "CNY").ok().map(Money::minor);
     let amount = amount.filter(|fen| (0..=THRESHOLD_FEN_MAX).contains(fen));
     let text = "请填写0元到10万元之间的金额，例如 100；填 0 表示每一笔都提醒".to_owned();
-    let threshold_fen = amount.ok_or(FieldFault { field: "threshold", text })?;
+    let threshold_fen = amount.ok_or(FieldFault { field: THRESHOLD, text })?;
     Ok(AlertChange {
-        card_id: Some(chosen.card_id.clone()),
-        on: Some(chosen.on == "yes"),
-        hide_amounts: Some(chosen.hide_amounts == "yes"),
+        card_id: Some(card_id.to_owned()),
+        on: Some(on),
+        hide_amounts: Some(hide_amounts),
         threshold_fen: Some(threshold_fen),
         quiet: None,
     })

@@ -13,7 +13,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use askama::Template;
 
-pub(super) use alerts::{AlertsPage, alerts};
+pub(super) use alerts::{AlertsPage, THRESHOLD, TypedCard, alerts};
 pub(super) use apply::{Step, done as apply_done, progress};
 pub(super) use bind::{code as bind_code, done as bind_done, start as bind_start};
 pub(super) use purchase::{PurchasePage, purchase};

@@ -12,6 +12,10 @@ use crate::domain::money::Money;
 use crate::identity::checks::FieldFault;
 use crate::wechat::api::PageConfig;
 
+/// The field of a card's threshold, as its faults name it.
+pub(in super::super) const THRESHOLD: &str = "threshold";
+/// Longest threshold that is shown again.
+const THRESHOLD_CHARS_MAX: usize = 12;
 /// Templates that one tag asks for.
 const OFFERED_AT_ONCE_MAX: usize = 3;
 
@@ -19,7 +23,7 @@ const OFFERED_AT_ONCE_MAX: usize = 3;
 #[template(path = "pages/h5/alerts.html")]
 struct Page<'a> {
     frame: &'a Frame,
-    cards: Vec<(&'a Card, CardAlerts)>,
+    cards: Vec<CardForm<'a>>,
     /// From and until; empty: no quiet hours.
     quiet: Option<(String, String)>,
     past: &'a [PastNotice],
@@ -32,6 +36,43 @@ struct Page<'a> {
     alert: Option<super::Alert>,
 }
 
+/// The form of one card: what holds, or what was typed and could not be taken.
+struct CardForm<'a> {
+    card: &'a Card,
+    on: bool,
+    hide_amounts: bool,
+    threshold: String,
+    /// What the field of the threshold is called on the page: that of the form with a fault as in its fault.
+    field: String,
+}
+
+/// What was typed for one card.
+#[derive(Clone, Copy)]
+pub(in super::super) struct TypedCard<'a> {
+    pub(in super::super) card_id: &'a str,
+    pub(in super::super) on: bool,
+    pub(in super::super) hide_amounts: bool,
+    pub(in super::super) threshold: &'a str,
+}
+
+impl<'a> CardForm<'a> {
+    fn new(number: usize, card: &'a Card, now: CardAlerts, typed: Option<TypedCard<'_>>) -> Self {
+        match typed.filter(|typed| typed.card_id == card.card_id) {
+            Some(TypedCard { on, hide_amounts, threshold, .. }) => {
+                let threshold = threshold.chars().take(THRESHOLD_CHARS_MAX).collect();
+                Self { card, on, hide_amounts, threshold, field: THRESHOLD.to_owned() }
+            }
+            None => Self {
+                card,
+                on: now.on,
+                hide_amounts: now.hide_amounts,
+                threshold: plain(Money::of_fen(now.threshold_fen).decimal()),
+                field: format!("{THRESHOLD}-{number}"),
+            },
+        }
+    }
+}
+
 /// What the page of alert settings shows.
 pub(in super::super) struct AlertsPage<'a> {
     pub(in super::super) binding: &'a Binding,
@@ -39,6 +80,8 @@ pub(in super::super) struct AlertsPage<'a> {
     pub(in super::super) ceiling: Money,
     pub(in super::super) consents: &'a [Consent],
     pub(in super::super) sdk: Option<&'a PageConfig>,
+    /// What was typed with the fault that is told, where it was for a card.
+    pub(in super::super) typed: Option<TypedCard<'a>>,
 }
 
 /// 提醒设置
@@ -47,11 +90,14 @@ pub(in super::super) fn alerts(
     page: &AlertsPage<'_>,
     faults: Vec<FieldFault>,
 ) -> HttpResponse {
-    let AlertsPage { binding, past, ceiling, consents, sdk } = *page;
+    let AlertsPage { binding, past, ceiling, consents, sdk, typed } = *page;
     let faults = Faults(faults);
     let status = form_status(&faults, None);
     let offers = offers(consents);
-    let cards = binding.cards.iter().map(|card| (card, binding.alerts_of(&card.card_id))).collect();
+    let mut cards = Vec::new();
+    for (number, card) in (1..).zip(&binding.cards) {
+        cards.push(CardForm::new(number, card, binding.alerts_of(&card.card_id), typed));
+    }
     let quiet = binding.settings.quiet.map(|quiet| (quiet.from(), quiet.until()));
     let ceiling = plain(ceiling.decimal());
     let page = Page { frame, cards, quiet, past, ceiling, consents, offers, sdk, faults, alert: None };
@@ -85,10 +131,6 @@ fn plain(decimal: String) -> String {
     decimal.strip_suffix(".00").map_or(decimal.clone(), str::to_owned)
 }
 
-fn yuan(fen: &i64) -> String {
-    plain(Money::of_fen(*fen).decimal())
-}
-
 /// `11月22日 09:58`
 fn moment(past: &PastNotice) -> String {
     let at = past.at.beijing();
@@ -101,4 +143,27 @@ fn told(past: &PastNotice) -> String {
     let merchant = past.merchant.as_ref().map(|name| format!(" · {name}")).unwrap_or_default();
     let tail = past.tail.as_ref().map(|tail| format!(" · 尾号{}", tail.as_str())).unwrap_or_default();
     format!("{}{amount}{merchant}{tail}", past.title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_stands_in_its_own_card_and_the_fault_beside_it() {
+        let binding = crate::store::testing::bound("C10001", "", crate::domain::time::UnixMs(0));
+        let card = &binding.cards[0];
+        let now = CardAlerts { on: true, hide_amounts: false, threshold_fen: 20_000 };
+        let form = |card_id| {
+            let typed =
+                TypedCard {
+                    card_id, on: false, hide_amounts: true, threshold: "一百元<script>很长很长"
+                };
+            CardForm::new(2, card, now, Some(typed))
+        };
+        let (own, other) = (form("K1"), form("K2"));
+        assert_eq!((own.field.as_str(), own.on, own.hide_amounts), (THRESHOLD, false, true));
+        assert_eq!(own.threshold, "一百元<script>很");
+        assert_eq!((other.field.as_str(), other.on, other.threshold.as_str()), ("threshold-2", true, "200"));
+    }
 }
