@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::Alerts;
 use crate::bank::{Core, Operations};
 use crate::clock::{SharedClock, SharedRandom};
-use crate::config::{Config, DeskKind};
+use crate::config::{self, Config, DeskKind};
 use crate::content::{Content, Fault};
 use crate::desk::{Desk, DeskFiles};
 use crate::dialogue::Robots;
@@ -369,16 +369,7 @@ impl Rooms {
         let owner = store.new_id();
         let hints = config.hints.as_ref().map(|hints| Hints::new(hints, &owner)).transpose()?;
         let hints = Arc::new(hints.unwrap_or_default());
-        let mut apis = Apis::default();
-        for account in &config.accounts {
-            let shelf =
-                glue::Shelf { store: store.clone(), app_id: account.app_id.clone(), owner: owner.clone() };
-            apis.insert(
-                account.id.clone(),
-                Arc::new(Api::new(account, Arc::new(shelf), clock.clone(), &owner)?),
-            );
-        }
-        let apis = Arc::new(apis);
+        let apis = Arc::new(apis_of(&config, &store, &owner)?);
         let outbound =
             Outbound::new(config.clone(), store.clone(), apis.clone(), clock.clone(), random.clone());
         let outbound = Arc::new(outbound?.hinting(hints.clone()));
@@ -390,18 +381,12 @@ impl Rooms {
         let alerts = Arc::new(alerts.leading_to(identity.clone()).hinting(hints.clone()));
         let marketing = Marketing::new(store.clone(), outbound.clone(), content, clock.clone());
         let marketing = Arc::new(marketing.map_err(|faults| listed(&faults))?);
-        let mut staff =
-            Staff::new(store.clone()).requiring(config.staff.second_factor.iter().map(String::as_str));
-        if let Some(oidc) = &config.staff.oidc {
-            staff = staff.with_sign_on(SignOn::new(oidc, store.clone())?);
-        }
-        let staff = Arc::new(staff);
+        let staff = Arc::new(staff_of(&config, &store)?);
         let external = config.accounts.iter().filter(|account| account.desk == DeskKind::External);
-        let desk = Desk::new(store.clone(), desk, outbound.clone(), apis.clone());
         let advice = glue::Advice { robots: robots.clone(), config: config.clone(), clock: clock.clone() };
         let reminder =
             glue::Reminder { alerts: alerts.clone(), config: config.clone(), clock: clock.clone() };
-        let desk = desk
+        let desk = Desk::new(store.clone(), desk, outbound.clone(), apis.clone())
             .leaving(external.map(|account| account.id.clone()))
             .advised_by(Arc::new(advice))
             .reminding_by(Arc::new(reminder))
@@ -453,6 +438,25 @@ impl Rooms {
             apis,
             hints,
         })
+    }
+}
+
+/// The platform as each account calls it; its token is shared by way of the database.
+fn apis_of(config: &Config, store: &Store, owner: &str) -> Result<Apis, AppError> {
+    let api = |account: &config::Account| {
+        let shelf =
+            glue::Shelf { store: store.clone(), app_id: account.app_id.clone(), owner: owner.to_owned() };
+        let api = Api::new(account, Arc::new(shelf), store.clock().clone(), owner)?;
+        Ok((account.id.clone(), Arc::new(api)))
+    };
+    config.accounts.iter().map(api).collect()
+}
+
+fn staff_of(config: &Config, store: &Store) -> Result<Staff, AppError> {
+    let staff = Staff::new(store.clone()).requiring(config.staff.second_factor.iter().map(String::as_str));
+    match &config.staff.oidc {
+        Some(oidc) => Ok(staff.with_sign_on(SignOn::new(oidc, store.clone())?)),
+        None => Ok(staff),
     }
 }
 
