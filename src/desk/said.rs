@@ -1,7 +1,7 @@
 //! What is written that WeChat does not carry now: notes for colleagues, a supervisor's whispers, and words for when the
 //! customer is back.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Desk;
 use super::actions::{Answered, Worded, check_answer_id, with_agent};
@@ -11,7 +11,7 @@ use super::supervise::supervisor;
 use crate::domain::case::CaseState;
 use crate::domain::mask;
 use crate::staff::Session;
-use crate::store::{Channel, Message, Write};
+use crate::store::{Channel, Conversation, Message, Write};
 
 /// Longest note.
 const NOTE_CHARS_MAX: usize = 1_000;
@@ -27,14 +27,7 @@ impl Desk {
         let text = noted(text)?;
         self.readable(session, case_id).await?;
         self.change(case_id, |_, conversation| {
-            let mut entry =
-                self.entry(session, conversation, &json!({ "kind": "note", "text": text }), "noted");
-            entry.channel = Channel::Event;
-            let writes = vec![
-                self.store.append_message(conversation, &entry)?,
-                self.store.touch_case(case_id, self.now()),
-            ];
-            Ok((writes, entry.seq))
+            self.among_staff(session, case_id, conversation, &json!({ "kind": "note", "text": text }))
         })
         .await
     }
@@ -54,15 +47,26 @@ impl Desk {
                 return Err(DeskError::NotYours);
             };
             let content = json!({ "kind": WHISPER, "to": to, "text": text });
-            let mut entry = self.entry(session, conversation, &content, "noted");
-            entry.channel = Channel::Event;
-            let writes = vec![
-                self.store.append_message(conversation, &entry)?,
-                self.store.touch_case(case_id, self.now()),
-            ];
-            Ok((writes, entry.seq))
+            self.among_staff(session, case_id, conversation, &content)
         })
         .await
+    }
+
+    /// An entry of the log that no customer reads, and its number.
+    fn among_staff(
+        &self,
+        session: &Session,
+        case_id: &str,
+        conversation: &mut Conversation,
+        content: &Value,
+    ) -> Result<(Vec<Write>, i64), DeskError> {
+        let mut entry = self.entry(session, conversation, content, "noted");
+        entry.channel = Channel::Event;
+        let writes = vec![
+            self.store.append_message(conversation, &entry)?,
+            self.store.touch_case(case_id, self.now()),
+        ];
+        Ok((writes, entry.seq))
     }
 
     /// Leaves words that the customer reads first when he writes again: all that is possible while WeChat lets

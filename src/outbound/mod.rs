@@ -276,7 +276,8 @@ impl Outbound {
         Ok(vec![self.store.add_outbox(&row)?])
     }
 
-    /// A template message, or the subscription notice that stands for it. A second order of the same id conflicts as `Duplicate`.
+    /// A template message, or the subscription notice that stands for it. A second order of the same id conflicts as
+    /// `Duplicate`.
     ///
     /// # Errors
     /// When sealing fails.

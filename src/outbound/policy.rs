@@ -106,10 +106,7 @@ pub(super) fn template_ends(unclear_at: UnixMs) -> UnixMs {
 
 /// After a template message was tried. Until [`template_ends`] it may be repeated.
 pub(super) fn after_template(outcome: &Outcome, this: Try) -> Next {
-    let again = |reason: &str| Next::Again {
-        due: this.now + pause(&MESSAGE_PAUSES_MS, this),
-        reason: reason.to_owned(),
-    };
+    let again = |reason: &str| again(&MESSAGE_PAUSES_MS, reason, this);
     match outcome {
         Outcome::Accepted(_) => Next::Settle(Verdict::plain(State::Sent)),
         Outcome::NotSent => again("not_sent"),
@@ -136,10 +133,7 @@ pub(super) fn after_subscription(outcome: &Outcome, this: Try) -> Next {
 /// After a customer-service message was tried. It has no key: an unclear one is repeated once if it answers a
 /// question (`repeated`: it has been), never otherwise.
 pub(super) fn after_chat(outcome: &Outcome, sender: Sender, repeated: bool, this: Try) -> Next {
-    let again = |reason: &str| Next::Again {
-        due: this.now + pause(&MESSAGE_PAUSES_MS, this),
-        reason: reason.to_owned(),
-    };
+    let again = |reason: &str| again(&MESSAGE_PAUSES_MS, reason, this);
     match outcome {
         Outcome::Accepted(_) => Next::Settle(Verdict::plain(State::Sent)),
         Outcome::NotSent => again("not_sent"),
@@ -180,7 +174,7 @@ pub(super) fn after_event(delivered: bool, this: Try) -> Next {
     if delivered {
         Next::Settle(Verdict::plain(State::Sent))
     } else {
-        Next::Again { due: this.now + pause(&EVENT_PAUSES_MS, this), reason: "not_taken".to_owned() }
+        again(&EVENT_PAUSES_MS, "not_taken", this)
     }
 }
 
@@ -196,6 +190,11 @@ fn refused(class: Class, reason: String, this: Try, again: impl Fn(&str) -> Next
 
 fn errcode(code: i64) -> String {
     format!("errcode_{code}")
+}
+
+/// Another try after a pause.
+fn again(pauses_ms: &[u64], reason: &str, this: Try) -> Next {
+    Next::Again { due: this.now + pause(pauses_ms, this), reason: reason.to_owned() }
 }
 
 /// The pause after a try, with up to a quarter more.
