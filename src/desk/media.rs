@@ -175,7 +175,10 @@ impl Desk {
                 tracing::info!(account = %wanted.account, %error, "a customer's file cannot be fetched any more; agents see that it is missing");
                 self.store.lose_media(wanted)
             }
-            Err(_) => return Ok(false),
+            Err(error) => {
+                tracing::debug!(account = %wanted.account, %error, tries = wanted.tries, retry = "later", "a customer's file could not be fetched yet");
+                return Ok(false);
+            }
         };
         match self.store.commit(Commit::new(lane).with(write)).await {
             Ok(()) => {

@@ -27,8 +27,9 @@ impl Inbound {
         let class = self.class_of(account, push).name();
         metrics::counter!("weikefu_shed_total", "place" => "webhook", "class" => class).increment(1);
         tracing::warn!(
-            account = %account.id, class, in_work = self.in_work(), retry = "with the next delivery",
-            "more messages are in work than may be, and one was turned away: whoever waits for its answer reads that the house is busy"
+            account = %account.id, class, in_work = self.in_work(), retry = "when the customer does",
+            "more messages are in work than may be, and one was turned away: whoever waits for its answer reads that the \
+             house is busy; an event that nobody waits for is lost, for WeChat does not deliver what was answered"
         );
     }
 
