@@ -69,8 +69,9 @@ async fn a_write_is_repeated_only_under_its_key() {
 #[tokio::test]
 async fn a_core_that_hangs_is_given_up_at_the_deadline() {
     let far_side = FarSide::start(vec![Act::Hang]).await;
+    let core = core(&far_side, 300);
     let started = Instant::now();
-    let error = core(&far_side, 300).call("points_query", call()).await.unwrap_err();
+    let error = core.call("points_query", call()).await.unwrap_err();
     assert_eq!(cause(&error), DownCause::TimeOut);
     assert!(started.elapsed() < Duration::from_millis(1500));
 }
