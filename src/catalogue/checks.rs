@@ -194,6 +194,11 @@ impl Found<'_> {
         if let Some(extra) = manifest.next.get(NEXT_MAX) {
             self.at(extra, format!("at most {NEXT_MAX} services can be offered"));
         }
+        let of_lookup = manifest.lookup.iter().flat_map(|lookup| lookup.after_refusals.values());
+        let of_form = manifest.form.iter().flat_map(|form| form.after_refusals.values());
+        for id in of_lookup.chain(of_form).flatten().filter(|id| catalogue.get(id.get_ref()).is_none()) {
+            self.at(id, unknown_service(catalogue, id.get_ref()));
+        }
     }
 
     fn operations(&mut self, catalogue: &Catalogue) {
@@ -204,6 +209,7 @@ impl Found<'_> {
             self.customer(operation, &lookup.operation);
             self.effect(operation, Effect::Read);
             self.refusals(operation, lookup.refusals.iter());
+            self.after_refusals(operation, &lookup.after_refusals);
             self.params(operation, lookup.params.keys(), &lookup.operation);
             self.lookup(catalogue, operation, lookup);
         }
@@ -217,6 +223,7 @@ impl Found<'_> {
             self.customer(operation, &form.operation);
             self.effect(operation, Effect::Write);
             self.refusals(operation, form.refusals.iter());
+            self.after_refusals(operation, &form.after_refusals);
             self.params(operation, form.params.keys(), &form.operation);
         }
         for from in form.fields.iter().filter_map(|field| field.options_from.as_ref()) {
@@ -288,6 +295,15 @@ impl Found<'_> {
     ) {
         for (code, text) in refusals.filter(|(code, _)| !operation.errors().contains_key(*code)) {
             self.at(text, format!("the operation never refuses with {code:?}; this text is unreachable"));
+        }
+    }
+
+    fn after_refusals(&mut self, operation: &Operation, after: &BTreeMap<String, Vec<Spanned<String>>>) {
+        let unknown = after.iter().filter(|(code, _)| !operation.errors().contains_key(*code));
+        for (code, ids) in unknown {
+            if let Some(id) = ids.first() {
+                self.at(id, format!("the operation never refuses with {code:?}; this is never offered"));
+            }
         }
     }
 

@@ -114,6 +114,22 @@ pub struct Manifest {
     pub escalate: Option<Escalate>,
 }
 
+impl Manifest {
+    /// What is said for a code that the operation refuses with.
+    #[must_use]
+    pub fn refusal(&self, code: &str) -> Option<&Template> {
+        let lookup = self.lookup.as_ref().and_then(|lookup| lookup.refusals.get(code));
+        lookup.or_else(|| self.form.as_ref()?.refusals.get(code))
+    }
+
+    /// The services that help after such a code.
+    pub fn after_refusal(&self, code: &str) -> impl Iterator<Item = &str> {
+        let lookup = self.lookup.as_ref().and_then(|lookup| lookup.after_refusals.get(code));
+        let form = self.form.as_ref().and_then(|form| form.after_refusals.get(code));
+        lookup.or(form).into_iter().flatten().map(|id| id.get_ref().as_str())
+    }
+}
+
 /// `[answer]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +155,9 @@ pub struct Lookup {
     /// What is said for a code that the operation refuses with; without one, the core's own words.
     #[serde(default)]
     pub refusals: BTreeMap<String, Template>,
+    /// Services that help after such a code: offered before a person.
+    #[serde(default)]
+    pub after_refusals: BTreeMap<String, Vec<Spanned<String>>>,
     /// A list of the result that is too long for one message.
     pub rows: Option<Rows>,
     /// What choosing a row opens.
@@ -224,6 +243,9 @@ pub struct Form {
     /// What is said for a code that the operation refuses with.
     #[serde(default)]
     pub refusals: BTreeMap<String, Template>,
+    /// Services that help after such a code, this one itself where it is to be tried otherwise: offered before a person.
+    #[serde(default)]
+    pub after_refusals: BTreeMap<String, Vec<Spanned<String>>>,
     /// What the bank is told once the operation is done.
     pub event: Option<Event>,
     /// Somebody's money is in danger: a person takes over, and what the core did not do is tried until it is done.

@@ -1,5 +1,5 @@
-//! What a form gathers: values read ahead out of one sentence, corrected later, and shown as people read them; and the
-//! form that waits while something else is asked.
+//! What a form gathers: values read ahead out of one sentence, and shown as people read them; and the form that waits
+//! while something else is asked.
 
 use super::MENU;
 use super::compose::{Line, Reply};
@@ -16,10 +16,7 @@ use crate::domain::money::Money;
 use crate::understanding::normalise;
 
 /// Longest sentence that values are looked for in, in characters.
-const HINT_CHARACTERS_MAX: usize = 80;
-const BACK: [&str; 4] = ["上一步", "返回上一步", "上一项", "改上一项"];
-/// Words by which a correction is known.
-const CHANGE: [&str; 6] = ["改", "换", "不对", "错了", "应该是", "不是"];
+pub(super) const HINT_CHARACTERS_MAX: usize = 80;
 
 impl Turn<'_> {
     /// Keeps what he said with his wish, and takes the card and the month that it names.
@@ -89,7 +86,7 @@ impl Turn<'_> {
     }
 
     /// A value as people read it.
-    fn shown(&self, field: &Field, value: &str) -> String {
+    pub(super) fn shown(&self, field: &Field, value: &str) -> String {
         if let Some(option) = field.options.iter().find(|option| option.value == value) {
             return option.label.clone();
         }
@@ -141,50 +138,6 @@ impl Turn<'_> {
         match &item.action {
             Action::Value(value) => Some((value.clone(), item.label.clone())),
             _ => None,
-        }
-    }
-
-    /// Whether a text corrects what was answered before; the form is then asked on.
-    pub(super) fn correct(&mut self, text: &str, plain: &str) -> bool {
-        let Some(form) = &mut self.state.form else { return false };
-        let Some(service) = self.dialogue.catalogue.get(&form.wish.service) else { return false };
-        let Some(asks) = &service.manifest.form else { return false };
-        let given =
-            |field: &&Field| form.wish.given.contains_key(field.name.get_ref()) && field.at_once.is_none();
-        let answered: Vec<&Field> = asks.fields.iter().filter(given).collect();
-        if BACK.contains(&plain) {
-            let Some(last) = answered.last() else { return false };
-            form.wish.given.remove(last.name.get_ref());
-            form.wish.hint.clear();
-            return true;
-        }
-        let change = CHANGE.iter().any(|word| plain.contains(word));
-        let named =
-            |field: &Field| field.label.as_ref().is_some_and(|label| text.contains(label.get_ref().as_str()));
-        let about: Vec<&Field> = answered.iter().copied().filter(|field| change && named(field)).collect();
-        let among = if about.is_empty() { &answered } else { &about };
-        let read: Vec<(&Field, String)> = among
-            .iter()
-            .filter_map(|field| Some((*field, self.read(field, text, about.is_empty())?)))
-            .collect();
-        if read.is_empty() {
-            let (Some(field), Some(form)) = (about.first(), &mut self.state.form) else { return false };
-            form.wish.given.remove(field.name.get_ref());
-            form.wish.hint.clear();
-            return true;
-        }
-        read.into_iter().for_each(|(field, value)| self.set(field, value));
-        true
-    }
-
-    /// Asks on after a correction.
-    pub(super) fn go_on(mut self) -> Step {
-        let Some(form) = &mut self.state.form else { return self.not_understood() };
-        form.tries = 0;
-        form.opened = self.scene.now;
-        match self.dialogue.catalogue.get(&form.wish.service) {
-            Some(service) => self.next_question(service),
-            None => self.not_understood(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Forms: one question at a time, then what will happen, then a plain yes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -24,7 +24,26 @@ const TRIES_MAX: u8 = 2;
 /// Choices that one question offers.
 const OPTIONS_MAX: usize = 10;
 
-const YES: [&str; 12] = ["是", "是的", "对", "好", "好的", "可以", "确认", "确定", "同意", "要", "ok", "yes"];
+const YES: [&str; 18] = [
+    "是",
+    "是的",
+    "对",
+    "好",
+    "好的",
+    "可以",
+    "确认",
+    "确定",
+    "同意",
+    "要",
+    "ok",
+    "yes",
+    "行",
+    "没错",
+    "没问题",
+    "确认办理",
+    "确定办理",
+    "办吧",
+];
 const NO: [&str; 7] = ["否", "不", "不是", "不要", "不同意", "no", "不行"];
 
 impl<'a> Turn<'a> {
@@ -33,8 +52,8 @@ impl<'a> Turn<'a> {
         let opened = self.scene.now;
         // What a page or a list brought has no words of its own.
         let chosen = wish.given.keys().map(|name| (name.clone(), String::new())).collect();
-        let done = BTreeSet::new();
-        self.state.form = Some(Form { id, wish, chosen, tries: 0, opened, done, person: false });
+        let (choices, done) = (BTreeMap::new(), BTreeSet::new());
+        self.state.form = Some(Form { id, wish, chosen, choices, tries: 0, opened, done, person: false });
         self.read_ahead(service);
         self.next_question(service)
     }
@@ -175,7 +194,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The choices that an operation gave.
-    pub(super) fn offer_options(self, service: &Service, result: &Value) -> Step {
+    pub(super) fn offer_options(mut self, service: &Service, result: &Value) -> Step {
         let field = match (&self.state.form, &service.manifest.form) {
             (Some(form), Some(asks)) => open_field(form, asks),
             _ => None,
@@ -203,15 +222,18 @@ impl<'a> Turn<'a> {
             Ok(choice)
         };
         match rows.iter().take(OPTIONS_MAX).map(choice).collect::<Result<Vec<Line>, AskError>>() {
-            Ok(mut choices) => match choices.pop_if(|_| from.only && rows.len() == 1) {
-                Some(Line { item: Item { label, action: Action::Value(value), .. }, .. }) => {
-                    self.take_value(value, label)
+            Ok(mut choices) => {
+                self.keep_choices(field, &choices);
+                match choices.pop_if(|_| from.only && rows.len() == 1) {
+                    Some(Line { item: Item { label, action: Action::Value(value), .. }, .. }) => {
+                        self.take_value(value, label)
+                    }
+                    _ => match self.hinted(field, &choices) {
+                        Some((value, label)) => self.take_value(value, label),
+                        None => self.question(service, choices),
+                    },
                 }
-                _ => match self.hinted(field, &choices) {
-                    Some((value, label)) => self.take_value(value, label),
-                    None => self.question(service, choices),
-                },
-            },
+            }
             Err(error) => self.failed_form(service, error),
         }
     }
@@ -313,6 +335,7 @@ impl<'a> Turn<'a> {
         let mut values = self.values();
         let longest = field.and_then(|field| field.characters_max.as_ref());
         values.set("characters_max", &json!(longest.map(|most| *most.get_ref())));
+        values.set_text("label", self.last_label(&id));
         let key = match field.map(|field| field.kind) {
             Some(FieldKind::Text) => Key::form_too_long,
             Some(FieldKind::Amount) => Key::form_wrong_amount,
@@ -320,12 +343,21 @@ impl<'a> Turn<'a> {
             Some(FieldKind::Count) => Key::form_wrong_count,
             Some(FieldKind::Month | FieldKind::Date) => Key::form_wrong_date,
             Some(FieldKind::Phone) => Key::form_wrong_phone,
-            Some(FieldKind::Choice | FieldKind::YesNo) | None => Key::form_wrong,
+            Some(FieldKind::Choice | FieldKind::YesNo) => Key::form_wrong,
+            None => Key::form_wrong_confirm,
         };
         let body = self.say(key, &values);
         let offered = std::mem::take(&mut self.state.offered);
         let rows = offered.into_iter().map(|item| Line { item, service: None }).collect();
         self.done(Some(&id), Reply { body, rows, ..Reply::default() })
+    }
+
+    /// What the last field that can be corrected is called; empty without one.
+    fn last_label(&self, service: &str) -> &'a str {
+        let asks = self.dialogue.catalogue.get(service).and_then(|service| service.manifest.form.as_ref());
+        let fields = asks.map(|asks| asks.fields.as_slice()).unwrap_or_default();
+        let label = fields.iter().rev().find_map(|field| field.label.as_ref());
+        label.map_or("", |label| label.get_ref().as_str())
     }
 
     /// Submits the open form. Only a form that was stored before names its call: then a repeated yes is the same one.

@@ -2,6 +2,7 @@
 //! just before it (“那上个月呢”). What is not understood at once is kept for review.
 
 use super::compose::{Line, Reply};
+use super::fields::HINT_CHARACTERS_MAX;
 use super::outcome::{Effect, Misheard, MisheardKind, Step};
 use super::state::{Action, Item, Meant, Wish};
 use super::texts::Key;
@@ -137,10 +138,27 @@ impl Turn<'_> {
             }
         }
         let mut rows = self.lines(&current);
+        for row in &mut rows {
+            self.with_his_words(row);
+        }
         let label = self.say(Key::none_of_these, &self.values());
         rows.push(Line { item: Item { label, note: None, action: Action::NoneOfThese }, service: None });
         let body = self.say(Key::ask_back, &self.values());
         self.done(None, Reply { body, rows, ..Reply::default() })
+    }
+
+    /// Gives a line that starts a service what he has said to it already. A tap on it then counts for this list only.
+    fn with_his_words(&self, line: &mut Line) {
+        let Some(Meant { text, .. }) = &self.state.meant else { return };
+        let Action::Start(wish) = &mut line.item.action else { return };
+        let Some(service) = self.dialogue.catalogue.get(&wish.service) else { return };
+        if service.manifest.form.is_some() {
+            wish.hint = text.chars().take(HINT_CHARACTERS_MAX).collect();
+        }
+        self.heard_besides(service, wish, text);
+        if *wish != Wish::of(service.id()) {
+            line.service = None;
+        }
     }
 
     /// An entry of the knowledge base, or its service where the entry is out of date.
@@ -196,12 +214,12 @@ impl Turn<'_> {
         named.or_else(|| binding.card())
     }
 
-    /// The card and the month that a wish names in its own words.
+    /// The card, the month, the periods and the amount that a wish names in its own words.
     pub(super) fn heard_besides(&self, service: &Service, wish: &mut Wish, text: &str) {
         if wish.card.is_none() && self.is_about_a_card(service) {
             wish.card = self.named_card(text).map(|named| named.value);
         }
-        for named in [self.named_month(text), named_periods(text)].into_iter().flatten() {
+        for named in [self.named_month(text), named_periods(text), named_amount(text)].into_iter().flatten() {
             if accepts(service, named.name) {
                 wish.given.entry(named.name.to_owned()).or_insert(named.value);
             }
@@ -244,6 +262,13 @@ impl Turn<'_> {
         let mut params = of_lookup.chain(manifest.form.iter().flat_map(|form| form.params.values()));
         let wants = |param: &Template| self.dialogue.catalogue.wants(service, param, "card");
         service.needs_binding() && params.any(wants)
+    }
+
+    /// The card that a text names, where it is another one than the one that a service's form is about.
+    pub(super) fn other_card(&self, service: &Service, text: &str) -> Option<String> {
+        let named = self.named_card(text).filter(|_| self.is_about_a_card(service))?;
+        let present = self.card_of(self.scene.binding?)?;
+        (named.value != present.card_id).then_some(named.value)
     }
 
     /// One of his cards: `第二张卡`, `尾号5678`, `另一张`.
@@ -297,11 +322,16 @@ impl Turn<'_> {
 /// A number of instalments: `24期`, `十二期`.
 fn named_periods(text: &str) -> Option<Named> {
     let plain = normalise(text);
-    let (before, _) = plain.split_once('期')?;
-    let words = trailing_number(before)?;
+    let words = plain.match_indices('期').find_map(|(at, _)| trailing_number(plain.get(..at)?))?;
     let value = reading::count(&format!("{words}期"), &["期".to_owned()], true)?.to_string();
     let rest = plain.replacen(&format!("{words}期"), "", 1);
     Some(Named { name: "periods", value, rest })
+}
+
+/// An amount that is marked as one: `一万二`, `5000元`.
+fn named_amount(text: &str) -> Option<Named> {
+    let value = reading::amount(text, true)?;
+    Some(Named { name: "amount", value, rest: String::new() })
 }
 
 /// The number that a text ends with, as it is written.

@@ -7,6 +7,7 @@ mod alerts;
 pub mod chat;
 mod check;
 mod compose;
+mod corrections;
 mod fields;
 mod forms;
 mod house;

@@ -40,6 +40,15 @@ impl Kind {
             Self::Merchant => "merchant",
         }
     }
+
+    /// What the map calls the point, percent-encoded: 网点, 取款机, 优惠.
+    fn title_in_url(self) -> &'static str {
+        match self {
+            Self::Branch => "%E7%BD%91%E7%82%B9",
+            Self::Atm => "%E5%8F%96%E6%AC%BE%E6%9C%BA",
+            Self::Merchant => "%E4%BC%98%E6%83%A0",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -192,6 +201,7 @@ impl Places {
         found.sort_by_key(|(distance, _)| *distance);
         let rows = found.into_iter().take(NEAR_MAX).map(|(distance, place)| {
             let point = format!("{},{}", shown(place.at.latitude), shown(place.at.longitude));
+            let title = place.kind.title_in_url();
             json!({
                 "kind": place.kind.name(),
                 "name": place.name,
@@ -201,7 +211,7 @@ impl Places {
                 "hours": place.hours,
                 "note": place.note,
                 "distance": distance.map(metres),
-                "map_url": format!("https://apis.map.qq.com/uri/v1/marker?marker=coord:{point};title:place"),
+                "map_url": format!("https://apis.map.qq.com/uri/v1/marker?marker=coord:{point};title:{title}"),
             })
         });
         let rows: Vec<Value> = rows.collect();

@@ -20,6 +20,8 @@ pub use self::hours::{OFF, hours, hours_label};
 const FEN_MAX: i64 = 10_000_000_000;
 /// Characters that a sentence and a line must have in common.
 const SHARED_MIN: usize = 2;
+/// Characters around the number of a line that is a number: 期, 尾号, 每月…日.
+const WORDS_OF_NUMBER_MAX: usize = 3;
 /// Words for the months, and for the statements, that lie a fixed number back; the longer before the shorter.
 const MONTHS: [(&str, i64); 9] = [
     ("上上个月", 2),
@@ -34,9 +36,35 @@ const MONTHS: [(&str, i64); 9] = [
 ];
 /// Words for the years that lie a fixed number back.
 pub(super) const YEARS: [(&str, i16); 3] = [("前年", 2), ("去年", 1), ("今年", 0)];
-/// Words around the one that matters when a line is named: 我要第二笔, 星巴克那笔.
-const AROUND: [&str; 16] = [
-    "我要", "我选", "就选", "选择", "选", "要", "就", "的那", "那一", "这一", "那", "这", "笔", "个", "张",
+/// Words around the one that matters when a line is named: 我要第二笔, 星巴克那笔, 换成24期.
+const AROUND: [&str; 28] = [
+    "应该是",
+    "不对",
+    "不是",
+    "还是",
+    "改成",
+    "改为",
+    "改到",
+    "换成",
+    "换为",
+    "换到",
+    "改",
+    "换",
+    "我要",
+    "我选",
+    "就选",
+    "选择",
+    "选",
+    "要",
+    "就",
+    "的那",
+    "那一",
+    "这一",
+    "那",
+    "这",
+    "笔",
+    "个",
+    "张",
     "的",
 ];
 
@@ -183,16 +211,55 @@ pub(super) fn line<'a>(text: &str, items: &'a [Item]) -> Option<&'a Item> {
     if let Some(place) = ordinal(&plain) {
         return items.get(place.checked_sub(1)?);
     }
+    let plain = in_digits(&plain);
     let words = AROUND.iter().fold(plain.clone(), |words, around| words.replace(around, ""));
+    let words = words.trim_end_matches(['吧', '呢', '啊', '呀']);
     let named = |item: &&Item| {
         let label = normalise(&item.label);
+        // Of an amount in a note he may say the yuan alone.
         let note = item.note.as_deref().map(normalise).unwrap_or_default();
-        let says = label.chars().count() > 1 && plain.contains(&label);
-        says || (words.chars().count() > 1 && (label.contains(&words) || note.contains(&words)))
+        let says = label.chars().count() > 1 && holds(&plain, &label, true);
+        let in_line = || holds(&label, words, true) || holds(&note, words, false);
+        says || (words.chars().count() > 1 && in_line())
     };
     let mut found = items.iter().filter(named);
     let one = found.next()?;
     found.next().is_none().then_some(one)
+}
+
+/// Whether words stand in a text without splitting a number: 15日 does not hold 5日. `whole` says this of their end too.
+fn holds(text: &str, words: &str, whole: bool) -> bool {
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    text.match_indices(words).any(|(at, found)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + found.len()..).and_then(|after| after.chars().next());
+        let splits_front = is_digit(before) && is_digit(found.chars().next());
+        let splits_end = is_digit(after) && is_digit(found.chars().next_back());
+        !(splits_front || whole && splits_end)
+    })
+}
+
+/// A text whose one number of periods or day stands as lines show it: 二十四期 → 24期, 十五号 → 15日.
+fn in_digits(plain: &str) -> String {
+    let all = numbers(plain).unwrap_or_default();
+    let mut counted =
+        all.iter().filter(|found| found.after.starts_with(['期', '日', '号']) && found.value % 100 == 0);
+    match (counted.next(), counted.next()) {
+        (Some(Found { value, before, after, .. }), None) => {
+            let after = after.strip_prefix('号').map_or(after.clone(), |after| format!("日{after}"));
+            format!("{before}{}{after}", value / 100)
+        }
+        _ => plain.to_owned(),
+    }
+}
+
+/// What a text counts when it names a line by its place: 笔 of 第二笔.
+pub(super) fn counted_by(text: &str) -> Option<char> {
+    let plain = normalise(text);
+    ordinal(&plain)?;
+    let (_, rest) = plain.split_once('第')?;
+    let (_, used, _) = numeral(&rest.chars().collect::<Vec<_>>())?;
+    Some(rest.chars().nth(used).unwrap_or('个'))
 }
 
 /// The one line that a longer sentence mentions: by its place, or by the longest words that they share and no other
@@ -202,8 +269,16 @@ pub(super) fn mentioned<'a>(sentence: &str, items: &'a [Item]) -> Option<&'a Ite
     if let Some(place) = ordinal(&plain) {
         return items.get(place.checked_sub(1)?);
     }
-    let shared: Vec<usize> =
-        items.iter().map(|item| longest_shared(&plain, &normalise(&item.label))).collect();
+    let plain = in_digits(&plain);
+    let shared = |item: &Item| {
+        let label = normalise(&item.label);
+        // 3期, 尾号6688: the number is what matters.
+        let words = label.chars().filter(|c| !c.is_ascii_digit()).count();
+        let is_number = words < label.chars().count() && words <= WORDS_OF_NUMBER_MAX;
+        let number = label.trim_matches(|c: char| !c.is_ascii_digit());
+        if is_number && !holds(&plain, number, true) { 0 } else { longest_shared(&plain, &label) }
+    };
+    let shared: Vec<usize> = items.iter().map(shared).collect();
     let most = shared.iter().copied().max().filter(|most| *most >= SHARED_MIN)?;
     let mut with_most = items.iter().zip(&shared).filter(|(_, shared)| **shared == most);
     let (item, _) = with_most.next()?;
@@ -277,6 +352,9 @@ mod tests {
             "1 or 1=1",
             "99999999999999999999",
             "🙂",
+            "5\u{200b}00",
+            "\u{200b}500",
+            "\u{202e}005",
             "1.234",
             "小一点的",
         ] {
@@ -375,8 +453,35 @@ mod tests {
         assert_eq!(named("航旅那笔"), Some("晴空航旅"));
         assert_eq!(named("就要和风电器的"), Some("和风电器"));
         assert_eq!((named("第九笔"), named("随便"), named("🙂")), (None, None, None));
+        assert_eq!((named("620那笔"), named("20那笔")), (Some("星河超市"), None));
+        assert_eq!(
+            (counted_by("第二笔"), counted_by("改成第2个"), counted_by("两笔")),
+            (Some('笔'), Some('个'), None)
+        );
         assert_eq!(phone("我的新号 138-0013-8001"), Some("13800138001".to_owned()));
         assert_eq!(phone("12345"), None);
+    }
+
+    #[test]
+    fn a_line_is_named_by_a_whole_number() {
+        let item = |label: &str| Item { label: label.to_owned(), note: None, action: Action::Leave };
+        let items = ["3期", "6期", "12期", "24期", "每月5日", "每月15日"].map(item);
+        let named = |text: &str| line(text, &items).map(|item| item.label.as_str());
+        for (text, label) in [
+            ("换成24期", Some("24期")),
+            ("二十四期吧", Some("24期")),
+            ("分十二期", Some("12期")),
+            ("13期", None),
+            ("第二个", Some("6期")),
+            ("改到15号", Some("每月15日")),
+            ("十五号", Some("每月15日")),
+            ("5号", Some("每月5日")),
+            ("25号", None),
+        ] {
+            assert_eq!(named(text), label, "{text}");
+        }
+        let mentions = |text: &str| mentioned(text, &items).map(|item| item.label.as_str());
+        assert_eq!((mentions("账单分十二期还"), mentions("把账单分13期")), (Some("12期"), None));
     }
 
     proptest! {
@@ -396,7 +501,7 @@ mod tests {
                 if let Some(value) = hours(text) {
                     prop_assert!(hours_label(&value).is_some(), "{value}");
                 }
-                let _ = (month(text, today), date(text, today), phone(text));
+                let _ = (month(text, today), date(text, today), phone(text), in_digits(text), counted_by(text));
             }
         }
     }

@@ -2,6 +2,7 @@
 //! may mean.
 
 use super::compose::{Line, Reply, parse_tap};
+use super::corrections::says_change;
 use super::meant::is_protest;
 use super::outcome::{Effect, MisheardKind, OnPage, Outcome, PersonWanted, Say, Step};
 use super::scene::Said;
@@ -162,7 +163,7 @@ impl<'a> Turn<'a> {
             Said::Resumed { wish } => self.start(wish.clone()),
             Said::Voice { recognition: None } => self.fixed(Key::voice, &[MENU, PERSON]),
             Said::Location { position: Some(position), .. } => self.at_place(position.reveal()),
-            Said::Location { position: None, .. } => self.fixed(Key::location, &[MENU, PERSON]),
+            Said::Location { position: None, .. } => self.fixed(Key::no_position, &[MENU, PERSON]),
             Said::Media(_) => self.fixed(Key::media, &[MENU, PERSON]),
         }
     }
@@ -287,13 +288,15 @@ impl<'a> Turn<'a> {
             let label = self.label_of(&action, text);
             return self.act(action, label);
         }
-        if self.correct(text, plain) {
-            return self.go_on();
-        }
         let turned_aside = TURN_ASIDE.iter().find_map(|words| plain.strip_prefix(words)).unwrap_or(plain);
         let understanding = &self.dialogue.understanding;
         let other = understanding.keyword(plain).or_else(|| understanding.keyword(turned_aside));
-        if let Some(id) = other.filter(|id| Some(*id) != self.open_service()) {
+        let other = other.filter(|id| Some(*id) != self.open_service());
+        // What is a service's own word is that wish, unless it says that something is to be otherwise.
+        if (other.is_none() || says_change(plain)) && self.correct(text, plain) {
+            return self.go_on();
+        }
+        if let Some(id) = other {
             self.put_form_aside();
             return self.start(Wish::of(id));
         }

@@ -111,6 +111,9 @@ pub(super) struct Form {
     pub(super) wish: Wish,
     /// What stands for the values where people read them: 尾号1234 for K1.
     pub(super) chosen: BTreeMap<String, String>,
+    /// The lines that were given for a question, by the name of its field: what a correction may name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) choices: BTreeMap<String, Vec<Item>>,
     /// Wrong answers to the present question.
     pub(super) tries: u8,
     pub(super) opened: UnixMs,

@@ -102,6 +102,8 @@ answers! {
     form_expired("service", "minutes");
     /// A wrong answer in a form.
     form_wrong();
+    /// Neither a yes nor a no nor a correction, where the last step waits for one of them.
+    form_wrong_confirm("label");
     /// No amount, where one is wanted.
     form_wrong_amount();
     /// No span of the day, or too long a one, where one is wanted.
@@ -124,8 +126,10 @@ answers! {
     yes_label();
     /// A no.
     no_label();
-    /// The core gave no usable answer to a question.
+    /// The core gave no answer to a question.
     down("service");
+    /// The core answered something that cannot be said.
+    unsayable("service");
     /// The core gave no usable answer to a change.
     unclear("service");
     /// The core refused, in its own words.
@@ -134,8 +138,10 @@ answers! {
     media();
     /// A voice message that was not recognised.
     voice();
-    /// A place.
+    /// A place, where no service wants to know it.
     location();
+    /// A place that cannot be read.
+    no_position();
     /// A code whose scene is no service.
     scanned();
     /// He wrote what he should not have written.

@@ -353,21 +353,22 @@ impl<'a> Turn<'a> {
     pub(super) fn failed(self, service: &Service, error: AskError) -> Step {
         let mut values = self.values();
         values.set_text("service", service.label());
+        let mut next = Vec::new();
         let body = match error {
             AskError::Refused { code, message } => {
                 values.set_text("code", &code);
                 values.set_text("message", message.trim());
-                let manifest = &service.manifest;
-                let lookup = manifest.lookup.as_ref().and_then(|lookup| lookup.refusals.get(&code));
-                let own = lookup.or(manifest.form.as_ref().and_then(|form| form.refusals.get(&code)));
-                match own.map(|own| self.fill(service, own, &values)) {
+                next.extend(service.manifest.after_refusal(&code));
+                match service.manifest.refusal(&code).map(|own| self.fill(service, own, &values)) {
                     Some(Ok(body)) => body,
                     _ => self.say(Key::refused, &values),
                 }
             }
-            AskError::Down | AskError::Lied => self.say(Key::down, &values),
+            AskError::Down => self.say(Key::down, &values),
+            AskError::Lied => self.say(Key::unsayable, &values),
         };
-        let next = self.lines(&[PERSON]);
+        next.push(PERSON);
+        let next = self.lines(&next);
         self.done(Some(service.id()), Reply { body, next, ..Reply::default() })
     }
 
@@ -406,6 +407,11 @@ impl<'a> Turn<'a> {
     /// The values that every text sees.
     pub(super) fn values(&self) -> Values {
         self.values.get_or_init(|| self.values_of_scene()).clone()
+    }
+
+    /// Something that every text sees has changed.
+    pub(super) fn forget_values(&mut self) {
+        self.values = OnceCell::new();
     }
 
     fn values_of_scene(&self) -> Values {

@@ -9,9 +9,9 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::time::UnixMs;
 
 /// Every filter there is.
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 15] = [
     "money", "currency", "date", "day", "month", "time", "tail", "number", "percent", "word", "short",
-    "length", "join", "default",
+    "opens", "length", "join", "default",
 ];
 
 pub(super) fn add(templates: &mut Environment<'static>, words: Words) {
@@ -25,6 +25,7 @@ pub(super) fn add(templates: &mut Environment<'static>, words: Words) {
     templates.add_filter("number", number);
     templates.add_filter("percent", percent);
     templates.add_filter("short", short);
+    templates.add_filter("opens", opens);
     templates.add_filter("length", minijinja::filters::length);
     templates.add_filter("join", minijinja::filters::join);
     templates.add_filter("default", minijinja::filters::default);
@@ -128,4 +129,15 @@ fn short(text: &str, characters_max: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(characters_max.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// An address on the net as words that open it; what is no such address stays the text that it is.
+fn opens(url: &str, words: &str) -> Value {
+    let is_plain =
+        |text: &str| !text.contains(['<', '>', '"', '&', '\'']) && !text.contains(char::is_whitespace);
+    if url.starts_with("https://") && is_plain(url) && is_plain(words) {
+        Value::from_safe_string(format!("<a href=\"{url}\">{words}</a>"))
+    } else {
+        Value::from(url)
+    }
 }

@@ -102,6 +102,15 @@ fn nothing_multiplies_text_and_loops_end() {
 }
 
 #[test]
+fn only_an_address_of_the_net_becomes_a_link() {
+    let opens = |url: &str| render("{{ url|opens('看地图') }}", &json!({ "url": url })).unwrap();
+    assert_eq!(opens("https://map.example/1,2;t"), "<a href=\"https://map.example/1,2;t\">看地图</a>");
+    for url in ["https://x/\"><b", "javascript:1", "http://x", "weixin://x", "https://x y"] {
+        assert!(!opens(url).contains("<a"), "{url}");
+    }
+}
+
+#[test]
 fn a_template_tells_what_it_wants() {
     let mut texts = Texts::new(words());
     texts.add("t", "{{ card.last4 }}{% for b in bills %}{{ b.month }}{% endfor %}{{ link }}").unwrap();

@@ -35,6 +35,17 @@ pub struct DeskNow {
     pub wait_minutes: Option<u32>,
 }
 
+impl DeskNow {
+    /// What the desk reckons with for each who waits, and for the next one.
+    const MINUTES_PER_PLACE: u32 = 3;
+
+    /// A desk before which so many wait. Where nothing else is said, the next one waits as long as the desk would say.
+    pub(super) fn with(open: bool, waiting: u32, wait_minutes: Option<u32>) -> Self {
+        let minutes = waiting.saturating_add(1).saturating_mul(Self::MINUTES_PER_PLACE);
+        Self { open, waiting, wait_minutes: Some(wait_minutes.unwrap_or(minutes)) }
+    }
+}
+
 /// One thing that happens, or that must have happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -215,7 +226,7 @@ fn desk(text: &str) -> Option<DeskNow> {
         Some(part) => Some(part.strip_prefix('约')?.strip_suffix("分钟")?.parse().ok()?),
         None => None,
     };
-    parts.next().is_none().then_some(DeskNow { open, waiting, wait_minutes })
+    parts.next().is_none().then(|| DeskNow::with(open, waiting, wait_minutes))
 }
 
 fn fault(text: &str) -> Option<(String, CoreFault)> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::parse::{Chat, ChatFile, CoreFault, Step};
+use super::parse::{Chat, ChatFile, CoreFault, DeskNow, Step};
 use crate::bank::Operations;
 use crate::catalogue::{Page, Picture};
 use crate::config::{Account, Alerts};
@@ -172,10 +172,13 @@ struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     fn new(dialogue: &'a Dialogue, core: &'a mut dyn Core) -> Result<Self, String> {
-        let desk =
-            DeskStatus {
-                open: true, hours: "每天 8:00–22:00".to_owned(), waiting: 0, wait_minutes: None
-            };
+        let nobody = DeskNow::with(true, 0, None);
+        let desk = DeskStatus {
+            open: nobody.open,
+            hours: "每天 8:00–22:00".to_owned(),
+            waiting: nobody.waiting,
+            wait_minutes: nobody.wait_minutes,
+        };
         Ok(Self {
             dialogue,
             core,

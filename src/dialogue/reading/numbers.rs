@@ -48,8 +48,17 @@ pub(super) fn characters(text: &str) -> Vec<char> {
     text.chars().take(CHARACTERS_MAX).map(half_width).filter(|c| !c.is_whitespace()).collect()
 }
 
-/// Every number of a text, in order. `None` where one cannot be read: too great, or with too many decimals.
+/// Whether a character is not seen, or turns those beside it around: what he reads may then not be what is written.
+fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}')
+}
+
+/// Every number of a text, in order. `None` where one cannot be read: too great, with too many decimals, or beside
+/// something that is not seen.
 pub(super) fn numbers(text: &str) -> Option<Vec<Found>> {
+    if text.chars().any(is_hidden) {
+        return None;
+    }
     let chars = characters(text);
     let mut found = Vec::new();
     let mut at = 0;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::*;
 use crate::catalogue::{Field, FieldKind, Service};
 use crate::domain::mask;
@@ -22,6 +24,8 @@ fn garbage() -> Vec<String> {
         "{{7*7}}{% for x in y %}",
         "'; DROP TABLE binding; --",
         "\u{202e}\u{200b}\u{200b}",
+        "5\u{200b}00",
+        "\u{202e}005",
         "\u{7}\u{0}",
         "？？？",
         "-5",
@@ -31,7 +35,11 @@ fn garbage() -> Vec<String> {
         "NaN",
         "1e400",
     ];
-    short.iter().map(|text| (*text).to_owned()).chain(["啊".repeat(682), "9".repeat(2048)]).collect()
+    short
+        .iter()
+        .map(|text| (*text).to_owned())
+        .chain(["啊".repeat(682), "9".repeat(2048), "长".repeat(10_000)])
+        .collect()
 }
 
 /// A turn: what came of it, and the writes that it wanted.
@@ -51,6 +59,23 @@ impl Turned {
 
 /// Says something to a service's form at a moment; the core answers with its examples.
 fn turn(service: &Service, said: &Said, masked: bool, state: &DialogueState, now: UnixMs) -> Turned {
+    turn_before(&example, service, said, masked, state, now)
+}
+
+/// What an operation's schema gives as its example.
+fn example(name: &str) -> Value {
+    dialogue().catalogue().operation(name).unwrap().example().result.clone()
+}
+
+/// The same with a core that answers so.
+fn turn_before(
+    core: &dyn Fn(&str) -> Value,
+    service: &Service,
+    said: &Said,
+    masked: bool,
+    state: &DialogueState,
+    now: UnixMs,
+) -> Turned {
     let proof = StepUp::new(Proof::Pin, service.id(), now);
     with_scene(said, state, true, |scene| {
         let scene = Scene {
@@ -81,8 +106,7 @@ fn turn(service: &Service, said: &Said, masked: bool, state: &DialogueState, now
             if ask.write {
                 writes.push((name.clone(), ask.form_id.clone()));
             }
-            let example = dialogue().catalogue().operation(&name).unwrap().example().result.clone();
-            step = dialogue().proceed(&scene, ask.then, Ok(example));
+            step = dialogue().proceed(&scene, ask.then, Ok(core(&name)));
         }
         panic!("{} goes on asking", service.id());
     })
@@ -205,4 +229,44 @@ fn a_confirmation_writes_once_however_often_it_comes_and_never_too_late() {
         confirmed += 1;
     }
     assert!(confirmed > 20, "{confirmed}");
+}
+
+/// 第二笔 is one of the question that asked 哪一笔, also while the last step waits for a yes.
+#[test]
+fn another_of_several_purchases_is_named_by_its_place_or_its_merchant() {
+    let core = |name: &str| {
+        let mut result = example(name);
+        if name == "core:inst_purchases" {
+            let first = result["purchases"][0].clone();
+            let more = [("星河数码", "T2"), ("和风电器", "T3")].map(|(merchant, id)| {
+                let mut purchase = first.clone();
+                purchase["merchant"] = json!(merchant);
+                purchase["transaction_id"] = json!(id);
+                purchase
+            });
+            result["purchases"].as_array_mut().unwrap().extend(more);
+        }
+        result
+    };
+    let service = dialogue().catalogue().get("inst_txn_apply").unwrap();
+    let say = |said: &Said, state: &DialogueState| turn_before(&core, service, said, false, state, NOW);
+    let wish = Said::Resumed { wish: Wish::of(service.id()) };
+    let mut state = kept(&say(&wish, &DialogueState::default()).outcome);
+    let talk = [
+        ("第三笔", None),
+        ("12期", Some("T3")),
+        ("第二笔", Some("T2")),
+        ("不是，和风电器那笔", Some("T3")),
+        ("第九笔", Some("T3")),
+        ("晴空航旅", Some("H-C10001-K1-CNY-20261107")),
+    ];
+    for (words, expected) in talk {
+        state = kept(&say(&text(words), &state).outcome);
+        let form = state.form.as_ref().unwrap_or_else(|| panic!("{words}: the form is gone"));
+        if let Some(expected) = expected {
+            assert_eq!(form.wish.given["transaction_id"], expected, "{words}");
+            assert_eq!(form.wish.given["periods"], "12", "{words}");
+            assert!(asked(service, &state).is_none(), "{words}: it waits for a yes");
+        }
+    }
 }
