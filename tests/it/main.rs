@@ -15,6 +15,7 @@ mod bad_input;
 mod cluster;
 mod command_line;
 mod consent;
+mod conversations;
 mod crash;
 mod doctor;
 mod first_floor;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use weikefu::app::{App, Zones};
 use weikefu::bank::webhooks::Signer;
 use weikefu::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
-use weikefu::config::Config;
+use weikefu::config::{Account, Config};
 use weikefu::content::Content;
 use weikefu::domain::secret::Secret;
 use weikefu::simulator::core::{self, SandboxCore};
@@ -207,20 +207,30 @@ impl World {
         self.push_menu_text(&Content::built_in().file("menus/card.toml").unwrap().text).await;
     }
 
-    /// Gives the account a menu.
+    /// Gives the first account a menu.
     pub(crate) async fn push_menu_text(&self, text: &str) {
+        self.push_menu_to(&self.config.accounts[0], text).await;
+    }
+
+    /// Gives an account a menu.
+    pub(crate) async fn push_menu_to(&self, account: &Account, text: &str) {
         let menu = Menu::from_toml(text).unwrap();
         let shelf = Arc::new(MemoryShelf::default());
-        let api = Api::new(&self.config.accounts[0], shelf, self.clock.clone(), "menu").unwrap();
+        let api = Api::new(account, shelf, self.clock.clone(), "menu").unwrap();
         api.menu_create(&menu).await.unwrap();
     }
 
     /// A new person with a phone, who follows the account; what the account says to that is passed over.
     pub(crate) async fn follower(&self, name: &str) -> Follower<'_> {
-        let url = format!("{}/sim/api/accounts/card/followers", self.simulator_url);
+        self.follower_of("card", name).await
+    }
+
+    /// The same who follows one of several accounts.
+    pub(crate) async fn follower_of(&self, account: &'static str, name: &str) -> Follower<'_> {
+        let url = format!("{}/sim/api/accounts/{account}/followers", self.simulator_url);
         let created = self.post(&url, json!({ "name": name, "follow": true })).await;
         let openid = created["openid"].as_str().expect("the simulator names the follower").to_owned();
-        let follower = self.phone(&openid);
+        let follower = self.phone_of(account, &openid);
         follower.wait("the welcome", |entry| entry["direction"] == "account").await;
         follower
     }
@@ -444,17 +454,21 @@ impl Follower<'_> {
         entries.as_array().cloned().unwrap_or_default()
     }
 
+    /// Entries that are new or changed since a `seq`; waits a moment for the first.
+    pub(crate) async fn changed_after(&self, seq: u64) -> Vec<Value> {
+        let url = self.url(&format!("timeline?after={seq}&wait_ms={LOOK_MS}"));
+        self.world.get(&url).await.as_array().cloned().unwrap_or_default()
+    }
+
     /// Waits for an entry of the chat, also one that is there already.
     pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + WAIT_MAX;
         let mut seen = 0;
         while Instant::now() < deadline {
-            let url = self.url(&format!("timeline?after={seen}&wait_ms={LOOK_MS}"));
-            let entries = self.world.get(&url).await;
-            for entry in entries.as_array().into_iter().flatten() {
+            for entry in self.changed_after(seen).await {
                 seen = seen.max(entry["seq"].as_u64().unwrap_or(0));
-                if wanted(entry) {
-                    return entry.clone();
+                if wanted(&entry) {
+                    return entry;
                 }
             }
         }

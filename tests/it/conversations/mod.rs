@@ -48,10 +48,8 @@ async fn every_conversation_is_as_it_is_written(engine: Engine) {
     let planned = plan::plan();
     let clock = Arc::new(ManualClock::new(START));
     let bank = Bank::start();
-    let mut world = World::at(engine, clock.clone(), |text, folder| {
-        plan::configuration(&text, folder, &planned)
-    })
-    .await;
+    let mut world =
+        World::at(engine, clock.clone(), |text, folder| plan::configuration(&text, folder, &planned)).await;
     world.config.core.base_url = bank.url.parse().unwrap();
     world.start_server().await;
     world.app().start_learning();

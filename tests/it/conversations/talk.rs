@@ -18,7 +18,9 @@ use crate::world::{Follower, World, client};
 /// Longer than any answer takes on a busy machine; what is not there by then is told as missing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The clock goes on by so much with each thing that somebody does: what is counted by the second goes on too.
-const STEP: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(5);
+/// And by so much before what WeChat tells as an event, which is known by its second.
+const EVENT: Duration = Duration::from_secs(1);
 /// How a conversation says that the bank says nothing.
 const NOTHING: &str = "（不回复）";
 /// Who answers at the desk of a bank that has its own.
@@ -72,7 +74,8 @@ pub(super) async fn hold(house: House<'_>, planned: &Planned, number: usize) -> 
 
 impl Talk<'_> {
     async fn step(&mut self, step: &Step, later: &[(usize, Step)]) -> Result<(), String> {
-        self.house.clock.advance(STEP);
+        let is_event = matches!(step, Step::Follows(_) | Step::Scans(_) | Step::Taps(_));
+        self.house.clock.advance(if is_event { EVENT } else { STEP });
         match step {
             Step::Customer(None) => self.unbind().await,
             Step::Customer(Some(_)) => {
