@@ -274,7 +274,9 @@ impl<'a> Turn<'a> {
         if let Some(item) = offered.iter().find(|item| normalise(&item.label) == plain) {
             return Some(item.action.clone());
         }
-        if let Some(item) = number(&plain).and_then(|number| offered.get(number.checked_sub(1)?)) {
+        // Where it waits for a yes, 第二笔 is no word for the second line, which says no.
+        let place = number(&plain).filter(|_| asked.is_some() || reading::counted_by(text).is_none());
+        if let Some(item) = place.and_then(|number| offered.get(number.checked_sub(1)?)) {
             return Some(item.action.clone());
         }
         let find = |wanted: &Action| offered.iter().map(|item| &item.action).find(|action| *action == wanted);

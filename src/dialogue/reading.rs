@@ -9,7 +9,7 @@ mod numbers;
 use jiff::Span;
 use jiff::civil::Date;
 
-use self::numbers::{CHARACTERS_MAX, Found, characters, numbers, numeral};
+use self::numbers::{CHARACTERS_MAX, Found, characters, is_hidden, numbers, numeral};
 use super::state::Item;
 use crate::domain::money::Money;
 use crate::understanding::normalise;
@@ -205,7 +205,7 @@ pub fn phone(text: &str) -> Option<String> {
 /// The one line of a list that a text names: 第二笔, 星巴克那笔, 尾号5678.
 pub(super) fn line<'a>(text: &str, items: &'a [Item]) -> Option<&'a Item> {
     let plain = normalise(text);
-    if plain.is_empty() || plain.chars().count() > CHARACTERS_MAX {
+    if plain.is_empty() || plain.chars().count() > CHARACTERS_MAX || text.chars().any(is_hidden) {
         return None;
     }
     if let Some(place) = ordinal(&plain) {

@@ -49,7 +49,7 @@ pub(super) fn characters(text: &str) -> Vec<char> {
 }
 
 /// Whether a character is not seen, or turns those beside it around: what he reads may then not be what is written.
-fn is_hidden(c: char) -> bool {
+pub(super) fn is_hidden(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}')
 }
 
