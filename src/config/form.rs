@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use url::Url;
 
-use super::{AccountKind, DeskKind, DomainFile, Encryption, NoticeWay, SecondFactorBy};
+use super::{AccountKind, Band, DeskKind, DomainFile, Encryption, NoticeWay, SecondFactorBy};
 use crate::domain::ids::AccountId;
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
@@ -215,6 +215,15 @@ pub(super) fn account_kind(value: &str) -> Result<AccountKind, String> {
         "service" => Ok(AccountKind::Service),
         "subscription" => Ok(AccountKind::Subscription),
         other => Err(format!("must be service or subscription, not `{other}`")),
+    }
+}
+
+/// The recording that a recogniser takes.
+pub(super) fn band(value: &str) -> Result<Band, String> {
+    match value {
+        "narrow" => Ok(Band::Narrow),
+        "wide" => Ok(Band::Wide),
+        _ => Err("must be narrow (8 kHz) or wide (16 kHz)".to_owned()),
     }
 }
 

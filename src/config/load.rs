@@ -9,9 +9,9 @@ use url::Url;
 use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
-    Account, AccountKind, Alerts, Api, Asr, Config, Content, Core, Database, DeskKind, Encryption, Events,
-    Hints, KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Sandbox, SecondFactorBy, Server, Staff,
-    Telemetry, Tls, form,
+    Account, AccountKind, Alerts, Api, Asr, Band, Config, Content, Core, Database, DeskKind, Encryption,
+    Events, Hints, KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Sandbox, SecondFactorBy, Server,
+    Staff, Telemetry, Tls, form,
 };
 use crate::domain::secret::Secret;
 
@@ -368,9 +368,10 @@ fn asr(mut section: Section<'_>) -> Option<Asr> {
     let url = section.required("url", form::address);
     let secret = section.secret("secret", form::signing_secret);
     let timeout_ms = section.number("timeout_ms", 1..=CORE_TIMEOUT_MS_MAX, 3000);
+    let band = section.or("band", form::band, Band::Narrow);
     let tls = Tls::read(&mut section);
     section.close();
-    Some(Asr { url: url?, secret, timeout_ms: timeout_ms?, tls: tls? })
+    Some(Asr { url: url?, secret, timeout_ms: timeout_ms?, band: band?, tls: tls? })
 }
 
 fn keys(mut section: Section<'_>) -> Option<KeysConfig> {

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
-use super::{Account, AccountKind, Config, DeskKind, Encryption, SecondFactorBy, Staff, Tls};
+use super::{Account, AccountKind, Band, Config, DeskKind, Encryption, SecondFactorBy, Staff, Tls};
 
 const MASK: &str = "•••";
 
@@ -39,6 +39,11 @@ impl Config {
                 page.text("secret", MASK);
             }
             page.bare("timeout_ms", asr.timeout_ms);
+            let band = match asr.band {
+                Band::Narrow => "narrow",
+                Band::Wide => "wide",
+            };
+            page.text("band", band);
             page.tls(&asr.tls);
         }
         if let Some(keys) = &self.keys {

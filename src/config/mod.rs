@@ -271,6 +271,15 @@ pub struct Events {
     pub tls: Tls,
 }
 
+/// Of the two recordings that WeChat has of a voice message, the one that the recogniser takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Band {
+    /// AMR at 8 kHz.
+    Narrow,
+    /// AMR-WB at 16 kHz, which is heard better, where there is one (`MediaId16K`, WeChat docs, 接收普通消息).
+    Wide,
+}
+
 /// `[asr]`
 #[derive(Clone, Debug)]
 pub struct Asr {
@@ -280,6 +289,8 @@ pub struct Asr {
     pub secret: Option<Secret>,
     /// Deadline of one recording; default 3000. What takes longer than the reply budget is answered as an owed answer.
     pub timeout_ms: u64,
+    /// Which recording is posted.
+    pub band: Band,
     /// Private CA and client certificate.
     pub tls: Tls,
 }

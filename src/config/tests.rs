@@ -84,7 +84,7 @@ fn every_fault_is_told_at_once_with_its_line() {
 fn a_misspelt_key_is_told_in_every_section() {
     let whole = format!(
         "{WHOLE}\n[events]\nurl = \"http://127.0.0.1:1/e\"\nsecret = \"whsec_bmV3\"\n[asr]\nurl = \"http://127.0.0.1:1/asr\"\n\
-         timeout_ms = 900\n[keys]\nmaster_file = \"k\"\n\
+         timeout_ms = 900\nband = \"wide\"\n[keys]\nmaster_file = \"k\"\n\
          [content]\ndir = \"t\"\n[sandbox]\nserver_url = \"http://127.0.0.1:1\"\n"
     );
     assert!(parse(&whole, &[]).is_ok());

@@ -10,7 +10,7 @@ use super::turn::Turn;
 use super::{Inbound, Stopped};
 use crate::bank::recogniser::{BadRecogniser, Recogniser};
 use crate::clock::{SharedClock, SharedRandom};
-use crate::config;
+use crate::config::{self, Band};
 use crate::dialogue::Said;
 use crate::domain::ids::AccountId;
 use crate::domain::secret::Personal;
@@ -27,6 +27,7 @@ const ENTRIES_MAX: u32 = 50;
 /// The way from a voice message to its words.
 pub struct Hearing {
     recogniser: Recogniser,
+    band: Band,
     apis: Arc<Apis>,
     places: Semaphore,
 }
@@ -43,7 +44,8 @@ impl Hearing {
         random: SharedRandom,
     ) -> Result<Self, BadRecogniser> {
         let recogniser = Recogniser::new(settings, clock, random)?;
-        Ok(Self { recogniser, apis, places: Semaphore::new(RECORDINGS_MAX) })
+        let (band, places) = (settings.band, Semaphore::new(RECORDINGS_MAX));
+        Ok(Self { recogniser, band, apis, places })
     }
 
     /// What a recording says; `None`: nothing that could be made out. The log tells why.
@@ -87,12 +89,23 @@ impl Hearing {
     }
 }
 
+/// WeChat's names of the recordings of a voice message.
+pub(super) struct Recordings<'t> {
+    /// By which the message is known.
+    named: &'t str,
+    /// The one for the recogniser.
+    heard: &'t str,
+}
+
 impl Inbound {
-    /// The way to the words of a voice message that came without, where the bank has a recogniser; and its recording.
-    pub(super) fn unheard<'t>(&self, turn: &'t Turn<'_>) -> Option<(&Hearing, &'t str)> {
+    /// The way to the words of a voice message that came without, where the bank has a recogniser; and its recordings.
+    pub(super) fn unheard<'t>(&self, turn: &'t Turn<'_>) -> Option<(&Hearing, Recordings<'t>)> {
         let hearing = self.rooms.hearing.as_ref()?;
         match (&turn.question.said, &turn.push.content) {
-            (Said::Voice { recognition: None }, Content::Voice { media_id, .. }) => Some((hearing, media_id)),
+            (Said::Voice { recognition: None }, Content::Voice { media_id, media_id_16k, .. }) => {
+                let wide = media_id_16k.as_deref().filter(|_| hearing.band == Band::Wide);
+                Some((hearing, Recordings { named: media_id, heard: wide.unwrap_or(media_id) }))
+            }
             _ => None,
         }
     }
@@ -100,9 +113,10 @@ impl Inbound {
     /// Puts its words into a voice message that came without, while the lease is kept alive. Without words the turn goes
     /// on as it is. `None`: the push has another owner now.
     pub(super) async fn hear(&self, turn: &mut Turn<'_>, ours: &mut OpenPush) -> Result<Option<()>, Stopped> {
-        let Some((hearing, media_id)) = self.unheard(turn) else { return Ok(Some(())) };
-        let (account, media_id) = (turn.question.account.id.clone(), media_id.to_owned());
-        let Some(heard) = self.keep(ours, hearing.words(&account, &media_id)).await? else {
+        let Some((hearing, Recordings { named, heard })) = self.unheard(turn) else { return Ok(Some(())) };
+        let (account, media_id, heard) =
+            (turn.question.account.id.clone(), named.to_owned(), heard.to_owned());
+        let Some(heard) = self.keep(ours, hearing.words(&account, &heard)).await? else {
             return Ok(None);
         };
         let Some(words) = heard else { return Ok(Some(())) };

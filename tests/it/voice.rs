@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use weikefu::config::Asr;
+use weikefu::config::{Asr, Band};
 use weikefu::inbound::Limits;
 use weikefu::store::Direction;
 
@@ -21,11 +21,17 @@ const NOTHING: usize = 6;
 
 /// A house whose bank has a recogniser, and a customer who is bound.
 async fn hearing(engine: Engine, limits: Limits) -> (House, String) {
+    hearing_with(engine, limits, Band::Narrow).await
+}
+
+/// The same with a recogniser that takes 16 kHz, or does not.
+async fn hearing_with(engine: Engine, limits: Limits, band: Band) -> (House, String) {
     let mut house = House::prepared(engine, limits).await;
     house.config.asr = Some(Asr {
         url: format!("{}/sandbox/asr", house.world.core_url).parse().unwrap(),
         secret: Some(house.config.core.secret.clone()),
         timeout_ms: 30_000,
+        band,
         tls: house.config.core.tls.clone(),
     });
     house.start_server().await;
@@ -72,6 +78,19 @@ async fn a_card_number_said_aloud_is_masked_before_anything_else() {
         let heard = house.said(&openid, Direction::In).await;
         assert!(heard.iter().any(|words| words.contains("我的卡号")), "{engine:?}: {heard:?}");
         assert!(!heard.concat().contains("4111111111111111"), "{engine:?}: {heard:?}");
+        house.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recogniser_of_wide_band_gets_the_recording_at_16_khz() {
+    let act = json!({ "action": "voice", "sample": BILL, "data_base64": "IyFBTVIKfHx8fA==" });
+    for (band, words) in [(Band::Wide, "本期应还"), (Band::Narrow, PLEASE_TYPE)] {
+        let (house, openid) = hearing_with(Engine::Sqlite, Limits::default(), band).await;
+        let phone = house.world.phone(&openid);
+        let asked = phone.ask(act.clone()).await;
+        let answer = phone.answer_after(asked).await;
+        assert!(answer.contains(words), "{band:?}: {answer}");
         house.stop().await;
     }
 }

@@ -55,7 +55,8 @@ pub(crate) enum Action {
     /// Sends a picture; a drawn one without `data_base64`.
     Image { data_base64: Option<String> },
     /// Sends a voice message; `recognition` is what the old speech-to-text field would hold. `format` amr or speex.
-    /// `sample` is the number, from 1, of a recording that the sandbox core's recogniser knows.
+    /// `sample` is the number, from 1, of a recording that the sandbox core's recogniser knows; with `data_base64` beside
+    /// it, only the 16 kHz twin is that recording.
     Voice {
         recognition: Option<String>,
         format: Option<String>,

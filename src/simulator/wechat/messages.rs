@@ -57,15 +57,16 @@ impl Actor<'_> {
                 if !matches!(format, "amr" | "speex") {
                     return Err(Refusal::Value("语音格式应为 amr 或 speex"));
                 }
-                let data_base64 = match sample.map(recordings::sample) {
-                    None => data_base64,
-                    Some(Some(recording)) => Some(STANDARD.encode(recording)),
-                    Some(None) => return Err(Refusal::Value("没有这个编号的样本录音")),
+                let wide = sample.and_then(recordings::wide_sample);
+                let data_base64 = match (data_base64, sample.map(recordings::sample)) {
+                    (_, Some(None)) => return Err(Refusal::Value("没有这个编号的样本录音")),
+                    (None, Some(Some(recording))) => Some(STANDARD.encode(recording)),
+                    (data_base64, _) => data_base64,
                 };
                 let id = self.keep(account, "voice", data_base64)?;
                 let xml = begin(account, "voice").text("MediaId", &id).text("Format", format);
                 let xml = match format {
-                    "amr" => xml.text("MediaId16K", &account.media.receive_wide_voice(self.platform)),
+                    "amr" => xml.text("MediaId16K", &account.media.receive_wide_voice(self.platform, wide)),
                     _ => xml,
                 };
                 let detail = json!({ "media_id": id, "recognition": recognition });

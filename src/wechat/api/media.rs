@@ -97,6 +97,7 @@ fn format_of(kind: MediaKind, bytes: &[u8]) -> Option<(&'static str, &'static st
         }
         MediaKind::Image if bytes.starts_with(b"\x89PNG\r\n\x1A\n") => Some(("png", "image/png")),
         MediaKind::Image if bytes.starts_with(b"GIF8") => Some(("gif", "image/gif")),
+        MediaKind::Voice if bytes.starts_with(b"#!AMR-WB") => Some(("amr", "audio/amr-wb")),
         MediaKind::Voice if bytes.starts_with(b"#!AMR") => Some(("amr", "audio/amr")),
         MediaKind::Voice if is_mp3 => Some(("mp3", "audio/mpeg")),
         MediaKind::Video if is_mp4 => Some(("mp4", "video/mp4")),

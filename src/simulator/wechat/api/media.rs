@@ -85,8 +85,8 @@ impl Library {
     }
 
     /// Keeps the wide-band twin of a voice message.
-    pub(crate) fn receive_wide_voice(&mut self, platform: &Platform) -> String {
-        self.keep(platform, temporary("voice", samples::wide_voice()))
+    pub(crate) fn receive_wide_voice(&mut self, platform: &Platform, recording: Option<Bytes>) -> String {
+        self.keep(platform, temporary("voice", recording.unwrap_or_else(samples::wide_voice)))
     }
 
     /// Keeps a file; gives its id.

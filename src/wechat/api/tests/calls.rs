@@ -353,6 +353,7 @@ fn only_files_that_the_platform_takes_are_uploaded() {
     assert_eq!(file(MediaKind::Image, b"\xFF\xD8\xFF\xE0"), None);
     assert_eq!(file(MediaKind::Image, b"GIF89a"), None);
     assert_eq!(file(MediaKind::Voice, b"#!AMR\n"), None);
+    assert_eq!(file(MediaKind::Voice, b"#!AMR-WB\n"), None);
     assert_eq!(file(MediaKind::Voice, b"ID3\x03"), None);
     assert_eq!(file(MediaKind::Video, b"\0\0\0\x20ftypisom"), None);
     assert_eq!(file(MediaKind::Thumb, b"\xFF\xD8\xFF\xE0"), None);
