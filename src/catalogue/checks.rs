@@ -191,6 +191,18 @@ impl Found<'_> {
                 self.at(id, "a service does not offer itself");
             }
         }
+        if let Some(whole) = &manifest.part_of {
+            match catalogue.get(whole.get_ref()) {
+                None => {
+                    let message = unknown_service(catalogue, whole.get_ref());
+                    self.at(whole, message);
+                }
+                Some(other) if other.manifest.part_of.is_some() || other.id() == self.service.id() => {
+                    self.at(whole, "a service is a part of one that is whole itself");
+                }
+                Some(_) => {}
+            }
+        }
         if let Some(extra) = manifest.next.get(NEXT_MAX) {
             self.at(extra, format!("at most {NEXT_MAX} services can be offered"));
         }

@@ -99,6 +99,8 @@ pub struct Manifest {
     pub direction: Option<Spanned<Direction>>,
     /// The service that moves it back.
     pub opposite: Option<Spanned<String>>,
+    /// The service that it is a part of: they are understood as one, and the likelier of them answers.
+    pub part_of: Option<Spanned<String>>,
     /// Services that are offered after the answer, by number and link.
     #[serde(default)]
     pub next: Vec<Spanned<String>>,

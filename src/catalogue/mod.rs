@@ -173,12 +173,16 @@ impl Catalogue {
         };
         self.iter()
             .map(|service| Class {
+                is_entry: service.entry.is_some(),
                 id: service.id().to_owned(),
                 names: vec![service.manifest.name.get_ref().clone(), service.label().to_owned()],
                 keywords: texts(&service.manifest.keywords),
                 examples: service.examples(),
                 writes: *service.manifest.effect.get_ref() == Effect::Write,
-                about: service.entry.as_ref().map(|entry| entry.about.clone()),
+                about: match &service.entry {
+                    Some(entry) => Some(entry.about.clone()),
+                    None => service.manifest.part_of.as_ref().map(|whole| whole.get_ref().clone()),
+                },
             })
             .collect()
     }

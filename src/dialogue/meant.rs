@@ -111,6 +111,10 @@ impl Turn<'_> {
             Decision::Ask(ids) => self.ask_back(&ids),
             Decision::Refuse if ranked.abusive => self.fixed(Key::abused, &[PERSON, MENU]),
             Decision::Refuse => {
+                if let Some((refusal, _)) = understanding.lexicon().refusal(plain) {
+                    let (body, next) = (refusal.say.trim().to_owned(), self.lines(&[PERSON, MENU]));
+                    return self.done(None, Reply { body, next, ..Reply::default() });
+                }
                 let meant = self.state.meant.clone();
                 self.review(meant, MisheardKind::Refused, None);
                 if ranked.unrelated { self.not_offered() } else { self.not_understood() }

@@ -73,6 +73,9 @@ impl Understanding {
         if self.lexicon.talk(normalised).is_some() {
             return Verdict::new(Decision::Refuse, "small talk, which has its own answer");
         }
+        if let Some((_, what)) = self.lexicon.refusal(normalised) {
+            return Verdict::new(Decision::Refuse, format!("a wish for {what:?} that is refused"));
+        }
         let likeliest = self.ranked(scores).first().map_or("", |(class, _)| self.id(*class));
         if let Some(name) = self.lexicon.others(normalised, likeliest) {
             let reason = format!("{name:?} is another bank's, and {likeliest} does not speak of such");

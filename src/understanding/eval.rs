@@ -115,7 +115,8 @@ fn read(csv: &str) -> Result<Vec<Row>, BadEvaluation> {
 }
 
 impl Row {
-    /// Whether a candidate is right. A knowledge entry counts as the service that it belongs to.
+    /// Whether a candidate is right. A knowledge entry counts as the service that it belongs to, a part
+    /// of a service as the whole.
     pub(super) fn is_right(&self, candidate: &Candidate) -> bool {
         let counts_as = |id: &str| self.expected == id || self.also_ok.iter().any(|other| other == id);
         counts_as(&candidate.id) || candidate.about.as_deref().is_some_and(counts_as)

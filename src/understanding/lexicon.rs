@@ -1,4 +1,5 @@
-//! The word lists beside the services: wishes for a person, dangers, small talk, synonyms, and words that say nothing.
+//! The word lists beside the services: wishes for a person, dangers, small talk, wishes that are refused, synonyms, and
+//! words that say nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,11 @@ use crate::content::{Content, Fault};
 
 /// Marks that turn a wish into its opposite when they stand right before it.
 const NEGATIONS: [&str; 6] = ["不要", "不用", "不想", "不是", "别", "不转"];
+
+/// Most characters between whose something is and what it is.
+const BETWEEN_CHARACTERS_MAX: usize = 6;
+/// What stands between them where he does something with it, and it is not his: “老板发的工资”, “别人用我的卡号”.
+const DOES: [char; 14] = ['发', '打', '转', '给', '说', '帮', '替', '借', '汇', '付', '用', '刷', '还', '我'];
 
 /// A danger: words after which a person takes over, whatever else was said.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,6 +47,53 @@ pub struct Talk {
     words: Vec<String>,
 }
 
+/// Wishes that are refused kindly, whatever a score says: to look into what is somebody else's, or something unlawful.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// What is answered.
+    pub say: String,
+    /// Words for wishing it.
+    wish: Vec<String>,
+    /// Whose: then what is wished for must be theirs (“老板的工资”). Empty: anyone's.
+    #[serde(default)]
+    whose: Vec<String>,
+    /// What is wished for.
+    what: Vec<String>,
+    /// Phrases with which it is no such wish.
+    #[serde(default)]
+    except: Vec<String>,
+}
+
+impl Refusal {
+    /// What the text wishes for, if it is this.
+    fn wished(&self, normalised: &str) -> Option<&str> {
+        let has = |words: &[String]| words.iter().any(|word| normalised.contains(word.as_str()));
+        if !has(&self.wish) || has(&self.except) {
+            return None;
+        }
+        let what = self.what.iter().find(|what| {
+            if self.whose.is_empty() {
+                normalised.contains(what.as_str())
+            } else {
+                self.whose.iter().any(|whose| is_theirs(normalised, whose, what))
+            }
+        });
+        what.map(String::as_str)
+    }
+}
+
+/// Whether the text speaks of what is somebody's: “老板的工资”, “老板这个月的工资”, but not “老板发的工资”.
+fn is_theirs(normalised: &str, whose: &str, what: &str) -> bool {
+    normalised.match_indices(whose).any(|(at, _)| {
+        let after = normalised.get(at + whose.len()..).unwrap_or_default();
+        let between = after.split_once(what).map(|(between, _)| between);
+        between.is_some_and(|between| {
+            between.chars().count() <= BETWEEN_CHARACTERS_MAX && !between.contains(DOES)
+        })
+    })
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Words {
@@ -68,6 +121,7 @@ pub struct Lexicon {
     person: Vec<String>,
     danger: BTreeMap<String, Family>,
     talk: BTreeMap<String, Talk>,
+    refused: BTreeMap<String, Refusal>,
     fillers: Vec<String>,
     synonyms: Synonyms,
     others: Others,
@@ -75,7 +129,7 @@ pub struct Lexicon {
 }
 
 impl Lexicon {
-    /// Reads `lexicon/{person,danger,talk,fillers,synonyms,others,quality}.toml`; a missing file is an empty list.
+    /// Reads `lexicon/{person,danger,talk,refused,fillers,synonyms,others,quality}.toml`; a missing file is an empty list.
     ///
     /// # Errors
     /// Every file that is not of its form.
@@ -97,6 +151,12 @@ impl Lexicon {
         for talk in talk.values_mut() {
             talk.words = plain(std::mem::take(&mut talk.words));
         }
+        let mut refused: BTreeMap<String, Refusal> = reader.read("refused").unwrap_or_default();
+        for refusal in refused.values_mut() {
+            for words in [&mut refusal.wish, &mut refusal.whose, &mut refusal.what, &mut refusal.except] {
+                *words = plain(std::mem::take(words));
+            }
+        }
         let others: Others = reader.read("others").unwrap_or_default();
         let lexicon = Self {
             others: Others { names: plain(others.names), services: others.services },
@@ -105,6 +165,7 @@ impl Lexicon {
             synonyms: Synonyms::new(reader.read("synonyms").unwrap_or_default()),
             danger,
             talk,
+            refused,
             quality: reader.read("quality").unwrap_or_default(),
         };
         if reader.faults.is_empty() { Ok(lexicon) } else { Err(reader.faults) }
@@ -153,6 +214,12 @@ impl Lexicon {
     #[must_use]
     pub fn talk(&self, normalised: &str) -> Option<&Talk> {
         self.talk.values().find(|talk| talk.words.iter().any(|word| word == normalised))
+    }
+
+    /// The wish in the text that is refused, and what it wishes for.
+    #[must_use]
+    pub fn refusal(&self, normalised: &str) -> Option<(&Refusal, &str)> {
+        self.refused.values().find_map(|refusal| Some((refusal, refusal.wished(normalised)?)))
     }
 
     /// The name of another bank or product in the text, when this service does not speak of such.

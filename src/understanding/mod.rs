@@ -27,7 +27,7 @@ use reading::Reading;
 pub use decide::{THRESHOLDS, Thresholds};
 pub use eval::{BadEvaluation, Evaluation, evaluate};
 pub use examples::{Example, Examples};
-pub use lexicon::{Family, Lexicon, Talk};
+pub use lexicon::{Family, Lexicon, Refusal, Talk};
 use normal::looked_at;
 pub use normal::{normalise, number};
 pub use synonyms::Replaced;
@@ -67,8 +67,11 @@ pub struct Class {
     pub examples: Vec<Example>,
     /// Whether it changes anything: then it must be more certain.
     pub writes: bool,
-    /// The service that a knowledge entry belongs to. They are ranked as one, for both are right where one is.
+    /// The service that a knowledge entry belongs to, or that a service is a part of. They are ranked as one, for both are
+    /// right where one is.
     pub about: Option<String>,
+    /// Whether it is an entry of the knowledge base.
+    pub is_entry: bool,
 }
 
 /// A service that may be meant.
@@ -76,7 +79,7 @@ pub struct Class {
 pub struct Candidate {
     /// The service's or knowledge entry's id.
     pub id: String,
-    /// The service that a knowledge entry belongs to.
+    /// The service that a knowledge entry belongs to, or that a service is a part of.
     pub about: Option<String>,
     /// How likely it is meant, 0 to 1: of a service and its entries together.
     pub score: f32,
@@ -131,7 +134,7 @@ pub struct Ranked {
 pub struct Understanding {
     /// The services, and after them the classes of what is no service.
     classes: Vec<Class>,
-    /// For each class the class that it is ranked with: the service of an entry, else itself.
+    /// For each class the class that it is ranked with: the service of an entry or of a part, else itself.
     ranked_with: Vec<usize>,
     /// (normalised keyword, class), the longest first.
     keywords: Vec<(String, usize)>,
@@ -334,8 +337,8 @@ impl Understanding {
         Candidate { id: self.id(class).to_owned(), about, score }
     }
 
-    /// The services by their scores, the likeliest first; of equals, by id. A service and its knowledge entries are one,
-    /// under the likeliest of them.
+    /// The services by their scores, the likeliest first; of equals, by id. A service, its parts and its
+    /// knowledge entries are one, under the likeliest of them.
     #[expect(clippy::float_arithmetic, reason = "probabilities, never amounts")]
     fn ranked(&self, scores: &[f32]) -> Vec<(usize, f32)> {
         let mut together: Vec<Option<(usize, f32, f32)>> = vec![None; self.classes.len()];
@@ -401,7 +404,8 @@ impl Understanding {
 
     /// A second wish of the message: a clause that surely means another service.
     fn also(&self, reading: &Reading<'_>, first: &str) -> Option<String> {
-        self.sure_wishes(reading).into_iter().find(|id| id != first && id != PERSON)
+        let first = self.whole(first);
+        self.sure_wishes(reading).into_iter().find(|id| self.whole(id) != first && id != PERSON)
     }
 
     /// The first two wishes of a message that is unsure as a whole, because its clauses surely mean two services that are
@@ -415,7 +419,7 @@ impl Understanding {
         let likely = |id: &String| candidates.iter().take(3).any(|candidate| candidate.id == *id);
         let mut wishes = self.sure_wishes(reading).into_iter().filter(likely);
         let first = wishes.next().filter(|first| first != PERSON)?;
-        let second = wishes.find(|id| *id != first && *id != PERSON)?;
+        let second = wishes.find(|id| self.whole(id) != self.whole(&first) && *id != PERSON)?;
         self.lexicon.others(normalised, &first).is_none().then_some((first, second))
     }
 
@@ -432,9 +436,10 @@ impl Understanding {
         parts.iter().filter_map(sure).collect()
     }
 
-    /// The service that a knowledge entry belongs to.
-    fn about(&self, id: &str) -> Option<&str> {
-        self.classes.iter().find(|class| class.id == id)?.about.as_deref()
+    /// What an id is ranked with: the service of an entry or of a part, else itself.
+    fn whole<'a>(&'a self, id: &'a str) -> &'a str {
+        let class = self.classes.iter().find(|class| class.id == id);
+        class.and_then(|class| class.about.as_deref()).unwrap_or(id)
     }
 
     fn id(&self, class: usize) -> &str {

@@ -1,4 +1,5 @@
-//! Many words for one: `咋` becomes `怎么`, `limit` becomes `额度`. The longest first, Latin words only as a whole.
+//! Many words for one: `咋` becomes `怎么`, `limit` becomes `额度`. The longest first, Latin words only as a whole, and a
+//! word in its common form is left whole: the `么` of `怎么` is no `吗`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +24,8 @@ impl Synonyms {
         let mut by_first: HashMap<char, Vec<(String, String)>> = HashMap::new();
         for (word, said) in table {
             let word = normalise(&word);
-            for said in said.iter().map(|said| normalise(said)).filter(|said| *said != word) {
+            let itself = std::iter::once(word.clone());
+            for said in itself.chain(said.iter().map(|said| normalise(said))) {
                 if let Some(first) = said.chars().next() {
                     by_first.entry(first).or_default().push((said, word.clone()));
                 }
@@ -31,6 +33,7 @@ impl Synonyms {
         }
         for words in by_first.values_mut() {
             words.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+            words.dedup();
         }
         Self(by_first)
     }
@@ -44,12 +47,14 @@ impl Synonyms {
             let words = self.0.get(&first).map_or(&[][..], Vec::as_slice);
             let found = words.iter().find_map(|(said, word)| {
                 let after = rest.strip_prefix(said.as_str())?;
-                (stands_alone(said, &out, after) && !rest.starts_with(word.as_str()))
-                    .then_some((said, word, after))
+                let is_common_already = said != word && rest.starts_with(word.as_str());
+                (stands_alone(said, &out, after) && !is_common_already).then_some((said, word, after))
             });
             if let Some((said, word, after)) = found {
                 out.push_str(word);
-                replaced.push(Replaced { said: said.clone(), counts_as: word.clone() });
+                if said != word {
+                    replaced.push(Replaced { said: said.clone(), counts_as: word.clone() });
+                }
                 rest = after;
             } else {
                 out.push(first);

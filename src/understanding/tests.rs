@@ -11,6 +11,7 @@ fn class(id: &str, keywords: &[&str], examples: &[&str], writes: bool) -> Class 
         examples: examples.iter().map(example).collect(),
         writes,
         about: None,
+        is_entry: false,
     }
 }
 
@@ -161,6 +162,37 @@ fn synonyms_count_as_one_word_and_latin_ones_only_whole() {
     assert_eq!(read("shopping"), "shopping", "no pin in it");
     assert_eq!(read("信用額度"), "信用额度");
     assert_eq!(lexicon.read("bill").1[0].counts_as, "账单");
+}
+
+#[test]
+fn a_word_in_its_common_form_stays_whole() {
+    let lexicon = Lexicon::load(&Content::built_in()).unwrap();
+    let read = |text: &str| lexicon.read(text);
+    assert_eq!(read("怎么还这笔"), ("怎么还这笔".to_owned(), vec![]));
+    assert_eq!(read("如何还这笔").0, "怎么还这笔");
+    assert_eq!(read("能用么").0, "能用吗");
+}
+
+#[test]
+fn what_is_anothers_or_unlawful_is_refused_whatever_it_looks_like() {
+    let trained = trained();
+    let refused = |text: &str| trained.lexicon().refusal(&normalise(text)).is_some();
+    for text in ["怎么查我老板的工资", "帮我看看同事这个月的账单", "教我怎么套现", "哪里能办假流水"]
+    {
+        assert!(refused(text), "{text}");
+        let ranked = trained.rank(text);
+        assert_eq!(ranked.decision, Decision::Refuse, "{text}: {ranked:?}");
+        assert!(ranked.reason.contains("refused"), "{}", ranked.reason);
+    }
+    for text in [
+        "老板发的工资到账了吗，帮我查查",
+        "帮我看看我的账单",
+        "查查是不是别人用我的卡号买东西",
+        "收到别人的账单了，帮我看看",
+        "套现被查到会有什么后果",
+    ] {
+        assert!(!refused(text), "{text}");
+    }
 }
 
 #[test]

@@ -102,16 +102,16 @@ impl Understanding {
 }
 
 fn row_of(understanding: &Understanding, id: &str, example: &Example) -> Row {
-    let about = understanding.about(id);
+    let is_entry = understanding.classes.iter().any(|class| class.id == id && class.is_entry);
     let kind = match id {
         UNRELATED | GRAVE | ABUSE => id,
-        _ if about.is_some() => "knowledge",
+        _ if is_entry => "knowledge",
         _ => "service",
     };
     Row {
         utterance: example.text.clone(),
         expected: id.to_owned(),
         kind: kind.to_owned(),
-        also_ok: about.into_iter().map(str::to_owned).collect(),
+        also_ok: vec![understanding.whole(id).to_owned()],
     }
 }
