@@ -221,7 +221,9 @@ async fn examples_that_understand_less_are_refused_and_taken_only_by_force() {
     assert!(told.contains("of 1000 held-out sentences would be understood"), "{told}");
     assert!(told.contains("raise accuracy_drop_max_permille"), "what to do: {told}");
     assert_eq!(edited.counted("refused").await, "1");
-    assert_eq!(follower.say(SAID).await, understood, "the old model goes on");
+    // What can be tapped carries the number of its list; all else is said again.
+    let words = |answer: &str| answer.split("msgmenuid=list-").next().map(str::to_owned);
+    assert_eq!(words(&follower.say(SAID).await), words(&understood), "the old model goes on");
 
     edited.edit("lexicon/quality.toml", "accuracy_drop_max_permille = 1000\n");
     let told = edited.reload().await;
