@@ -19,6 +19,7 @@ fn recogniser(far_side: &FarSide, secret: Option<Secret>, timeout_ms: u64) -> Re
         url: far_side.url.join("/listen").unwrap(),
         secret,
         timeout_ms,
+        band: config::Band::Narrow,
         tls: config::Tls::default(),
     };
     Recogniser::new(&settings, Arc::new(SystemClock), Arc::new(SeededRandom::new(7))).unwrap()
