@@ -153,9 +153,7 @@ fn options(url: &str, pooled: bool) -> Result<PgConnectOptions, StoreError> {
         // A pooler refuses settings that it does not know; each transaction brings its own.
         return Ok(options.statement_cache_capacity(0).extra_float_digits(None));
     }
-    // A plan that is kept from when a table was empty reads all of it once it is full.
-    let settings = SETTINGS.into_iter().chain([("plan_cache_mode", "force_custom_plan")]);
-    Ok(options.statement_cache_capacity(PREPARED_MAX).options(settings))
+    Ok(options.statement_cache_capacity(PREPARED_MAX).options(SETTINGS))
 }
 
 /// Path and query without `pooler=transaction`, and whether it was there.

@@ -226,9 +226,13 @@ impl Lane {
         }
         match &outcome {
             Ok(_) => self.connection = Some(connection),
-            Err(StoreError::Unconfirmed(_)) => {}
-            Err(_) if connection.execute(ROLLBACK, vec![]).await.is_ok() => {
-                self.connection = Some(connection)
+            // Only the database's own refusal: whoever did not answer once would be waited for again, and what comes
+            // late would be taken for the answer to something else.
+            Err(StoreError::Statement { source, .. })
+                if source.as_database_error().is_some()
+                    && connection.execute(ROLLBACK, vec![]).await.is_ok() =>
+            {
+                self.connection = Some(connection);
             }
             Err(_) => {}
         }
