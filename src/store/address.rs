@@ -61,9 +61,11 @@ impl Address {
         self.pooled
     }
 
-    /// How to reach the host that took writes when one was last asked.
-    pub(super) fn primary(&self) -> Option<&PgConnectOptions> {
-        self.hosts.get(self.primary.load(Ordering::Relaxed))
+    /// How readers reach the host that took writes when one was last asked; from now on they are taken to be there.
+    pub(super) async fn for_readers(&self) -> Option<&PgConnectOptions> {
+        let primary = self.primary.load(Ordering::Relaxed);
+        *self.readers.lock().await = primary;
+        self.hosts.get(primary)
     }
 
     /// A connection to the host that takes writes: the one of last time first, then the others.
@@ -105,7 +107,7 @@ impl Address {
         }
         let primary = self.primary.load(Ordering::Relaxed);
         let moved = std::mem::replace(&mut *readers, primary) != primary;
-        if moved && let Some(options) = self.primary() {
+        if moved && let Some(options) = self.hosts.get(primary) {
             pool.set_connect_options(options.clone());
         }
         moved
@@ -171,6 +173,7 @@ fn without_pooler(path: &str) -> Result<(String, bool), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::testing::empty_databases;
 
     fn hosts(url: &str) -> Vec<String> {
         let address = Address::parse(url).map_err(|error| error.to_string()).unwrap();
@@ -193,6 +196,24 @@ mod tests {
         );
         let many = format!("postgres://{}/weikefu", ["a"; HOSTS_MAX + 1].join(","));
         assert!(matches!(Address::parse(&many), Err(StoreError::Hosts(HOSTS_MAX))));
+    }
+
+    #[tokio::test]
+    async fn readers_go_after_the_writers_from_wherever_they_began() {
+        let folder = tempfile::tempdir().unwrap();
+        for url in empty_databases(&folder).await {
+            let Some(rest) = url.reveal().strip_prefix("postgres://postgres@") else { continue };
+            // Nobody listens on the first one.
+            let url = format!("postgres://postgres@127.0.0.1:1,{rest}");
+            let address = Address::parse(&url).ok().unwrap();
+            drop(address.connect().await.unwrap());
+            let options = address.for_readers().await.unwrap().clone();
+            let pool = PgPool::connect_lazy_with(options);
+            assert!(!address.has_moved(&pool).await, "they are where the writers are");
+            address.primary.store(0, Ordering::Relaxed);
+            assert!(address.has_moved(&pool).await, "the writers went on to the first one");
+            assert_eq!(pool.connect_options().get_port(), 1);
+        }
     }
 
     #[test]

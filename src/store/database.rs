@@ -162,7 +162,7 @@ impl Database {
             }
             Connector::Postgres(address) => {
                 drop(address.connect().await.map_err(open)?);
-                let primary = address.primary().ok_or(StoreError::Address)?;
+                let primary = address.for_readers().await.ok_or(StoreError::Address)?;
                 let readers = PgPoolOptions::new()
                     .max_connections(READERS_MAX)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
