@@ -77,13 +77,13 @@ async fn an_answer_that_may_not_be_sent_is_said_first_next_time_and_once() {
             (house.number(kept).await == 1).then_some(())
         })
         .await;
-        let next = wechat.deliver(&text(&openid, 2, "功能")).await;
+        let next = wechat.deliver(&text(&openid, 2, "我的绑定")).await;
         let words = next.text();
         assert!(words.contains("本期应还"), "{engine:?}: {words}");
-        let (owed, asked) = (words.find("本期应还").unwrap(), words.find("我可以为您").unwrap());
+        let (owed, asked) = (words.find("本期应还").unwrap(), words.find("您已绑定").unwrap());
         assert!(owed < asked, "{engine:?}: {words}");
-        assert_eq!(wechat.deliver(&text(&openid, 2, "功能")).await, next, "{engine:?}");
-        let after = wechat.deliver(&text(&openid, 3, "功能")).await.text();
+        assert_eq!(wechat.deliver(&text(&openid, 2, "我的绑定")).await, next, "{engine:?}");
+        let after = wechat.deliver(&text(&openid, 3, "我的绑定")).await.text();
         assert!(!after.contains("本期应还"), "{engine:?}: {after}");
         house.stop().await;
     }
