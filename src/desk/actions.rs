@@ -15,14 +15,11 @@ use crate::domain::secret::Personal;
 use crate::domain::window::Sender;
 use crate::staff::Session;
 use crate::store::{
-    Case, Channel, Commit, CommitError, Conflict, Conversation, DeskAgent, Direction, Message, StoreError,
-    Write,
+    Case, Channel, Commit, CommitError, Conversation, DeskAgent, Direction, Message, StoreError, Write,
 };
 use crate::wechat::api::CustomMessage;
 use crate::wechat::text::{NotSendable, Text};
 
-/// Times that an action is decided anew before the agent is asked to try again.
-const TRIES_MAX: usize = 16;
 /// Longest key of an answer.
 const ANSWER_ID_BYTES_MAX: usize = 64;
 
@@ -129,37 +126,26 @@ impl Desk {
         if let Some(seq) = self.store.desk_answer(case_id, answer_id).await? {
             return Ok(seq);
         }
-        let mut on_their_way = self.on_their_way(case_id).await?;
-        let said = loop {
-            let said = self
-                .change(case_id, |case, conversation| {
-                    with_agent(case, session)?;
-                    let ledger = &conversation.ledger;
-                    ledger
-                        .draw(Sender::Agent, true, self.now())
-                        .map_err(|_| refusal(conversation, self.now()))?;
-                    if u32::from(ledger.left(self.now())) <= on_their_way {
-                        return Err(DeskError::WindowSpent);
-                    }
-                    let entry = self.entry(session, conversation, content, "queued");
-                    let seq = entry.seq;
-                    let mut writes =
-                        self.speak.say(&case.account, case.follower, Sender::Agent, seq, message)?;
-                    writes.extend(with(&entry)?);
-                    writes.push(self.store.append_message(conversation, &entry)?);
-                    writes.push(self.store.note_answer(case_id, &session.name, self.now()));
-                    writes.push(self.store.insert_desk_answer(case_id, answer_id, seq));
-                    Ok((writes, seq))
-                })
-                .await;
-            // What was booked between the two reads counted twice: as on its way, and in the ledger.
-            let Err(DeskError::WindowSpent) = said else { break said };
-            let still = self.on_their_way(case_id).await?;
-            if still >= on_their_way {
-                break said;
-            }
-            on_their_way = still;
-        };
+        let said = self
+            .change_counted(case_id, |case, conversation, on_their_way| {
+                with_agent(case, session)?;
+                let ledger = &conversation.ledger;
+                ledger
+                    .draw(Sender::Agent, true, self.now())
+                    .map_err(|_| refusal(conversation, self.now()))?;
+                if u32::from(ledger.left(self.now())) <= on_their_way {
+                    return Err(DeskError::WindowSpent);
+                }
+                let entry = self.entry(session, conversation, content, "queued");
+                let seq = entry.seq;
+                let mut writes = self.speak.say(&case.account, case.follower, Sender::Agent, seq, message)?;
+                writes.extend(with(&entry)?);
+                writes.push(self.store.append_message(conversation, &entry)?);
+                writes.push(self.store.note_answer(case_id, &session.name, self.now()));
+                writes.push(self.store.insert_desk_answer(case_id, answer_id, seq));
+                Ok((writes, seq))
+            })
+            .await;
         match said {
             // The same request arrived on two ways at once: the other one stands.
             Err(DeskError::Repeated) => {
@@ -297,39 +283,6 @@ impl Desk {
         case.filter(his).ok_or(DeskError::NoSuchCase)
     }
 
-    /// Decides on what is there now and commits; on a lost race again.
-    pub(super) async fn change<T>(
-        &self,
-        case_id: &str,
-        decide: impl Fn(&Case, &mut Conversation) -> Result<(Vec<Write>, T), DeskError>,
-    ) -> Result<T, DeskError> {
-        for _ in 0..TRIES_MAX {
-            let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
-            let mut conversation = self.store.conversation(&case.account, case.follower).await?;
-            if !agree(&case, &conversation) {
-                continue;
-            }
-            let (writes, outcome) = decide(&case, &mut conversation)?;
-            if writes.is_empty() {
-                return Ok(outcome);
-            }
-            let mut commit = Commit::new(case.follower.part());
-            commit.extend(writes);
-            commit.push(self.store.save_conversation(conversation)?);
-            match self.store.commit(commit).await {
-                Ok(()) => {
-                    self.speak.wake(case.follower.part());
-                    self.notify(&case.account, case.follower);
-                    return Ok(outcome);
-                }
-                Err(CommitError::Conflict(Conflict::Stale | Conflict::Lost)) => {}
-                Err(CommitError::Conflict(Conflict::Duplicate)) => return Err(DeskError::Repeated),
-                Err(CommitError::Store(error)) => return Err(error.into()),
-            }
-        }
-        Err(DeskError::Busy)
-    }
-
     pub(super) fn closing(
         &self,
         case: &Case,
@@ -385,20 +338,6 @@ impl Desk {
         Ok(writes)
     }
 
-    /// Agents' answers of this case that the ledger does not count yet: they will use up the window too. What the bot
-    /// still owes will not, because the ledger keeps the agent's share from it.
-    pub(super) async fn on_their_way(&self, case_id: &str) -> Result<u32, DeskError> {
-        let case = self.store.case(case_id).await?.ok_or(DeskError::NoSuchCase)?;
-        let booked = self.store.booked_messages(&case.account, case.follower).await?;
-        let last = self.store.messages_before(&case.account, case.follower, i64::MAX, 20).await?;
-        let unbooked = last.iter().filter(|message| {
-            message.state == "queued"
-                && message.author.starts_with("agent:")
-                && !booked.contains(&message.seq)
-        });
-        Ok(u32::try_from(unbooked.count()).unwrap_or(u32::MAX))
-    }
-
     fn over(
         &self,
         case: &Case,
@@ -426,14 +365,6 @@ impl Desk {
         let binding = self.store.binding(&case.account, case.follower).await?;
         Ok(binding.map(|binding| binding.customer))
     }
-}
-
-/// Case and conversation are two reads: when somebody changed both in between, what was read never was.
-fn agree(case: &Case, conversation: &Conversation) -> bool {
-    if conversation.case_id.as_deref() == Some(case.case_id.as_str()) {
-        return case.state.stage() == Some(conversation.stage);
-    }
-    case.state == CaseState::WrapUp || case.state.is_over()
 }
 
 /// Moves the conversation on, if this case is the one that it is about.

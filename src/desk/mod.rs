@@ -10,6 +10,7 @@ mod about;
 mod actions;
 mod assign;
 mod by;
+mod change;
 mod complaints;
 mod error;
 mod external;

@@ -88,10 +88,9 @@ impl Desk {
         if let Some(seq) = self.store.desk_answer(case_id, answer_id).await? {
             return Ok(Answered { seq, masked });
         }
-        let on_their_way = self.on_their_way(case_id).await?;
         let reminder = self.reminder_of(case_id).await?;
         let left = self
-            .change(case_id, |case, conversation| {
+            .change_counted(case_id, |case, conversation, on_their_way| {
                 with_agent(case, session)?;
                 if u32::from(conversation.ledger.left(self.now())) > on_their_way {
                     return Err(DeskError::WindowOpen);

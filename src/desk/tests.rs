@@ -3,6 +3,7 @@
 mod external;
 mod fairness;
 mod files;
+mod on_their_way;
 mod random_walk;
 mod supervision;
 mod team;
@@ -206,29 +207,6 @@ async fn an_answer_goes_out_once_however_often_the_browser_sends_it() {
         assert!(matches!(desk.answer(&mine, &case_id, "k3", " \u{7} \n").await, Err(DeskError::Empty)));
         let case = test.store.case(&case_id).await.unwrap().unwrap();
         assert_eq!((case.first_reply, case.unread), (Some(START), 0));
-    }
-}
-
-#[tokio::test]
-async fn an_answer_is_one_row_of_the_outbox() {
-    const OUTBOX: Statement = Statement { name: "OUTBOX", sql: "SELECT count(*), max(log_seq) FROM outbox" };
-    const CONFIG: &str = "[server]\npublic_url = 'https://wx.bank.example'\n[database]\nurl = 'sqlite://x'\n\
-        [[accounts]]\nid = 'card'\nname = 'n'\noriginal_id = 'o'\napp_id = 'a'\napp_secret = 's'\ntoken = 't'\n\
-        encryption = 'plain'\n[core]\nbase_url = 'http://127.0.0.1:8090'\nsecret = 'whsec_Y2FuYXJ5LWNvcmU='\n\
-        [api]\nsecrets = ['whsec_Y2FuYXJ5LWFwaQ==']\n";
-    for test in stores().await {
-        let store = &test.store;
-        let config = Arc::new(crate::config::Config::parse("w.toml", CONFIG, []).unwrap());
-        let (clock, random) = (store.clock().clone(), store.random().clone());
-        let outbound = Outbound::new(config, store.clone(), Arc::default(), clock, random).unwrap();
-        let desk = Desk::new(store.clone(), files(ALWAYS), Arc::new(outbound), Arc::default());
-        let me = agent("agent01");
-        let case_id = waiting_case(&test, &desk, follower(1)).await;
-        desk.claim(&me, &case_id).await.unwrap();
-        let seq = desk.answer(&me, &case_id, "key", "您好").await.unwrap().seq;
-        desk.answer(&me, &case_id, "key", "您好").await.unwrap();
-        let row = store.fetch_one(OUTBOX, vec![]).await.unwrap().unwrap();
-        assert_eq!((row.int(0).unwrap(), row.int(1).unwrap()), (1, seq), "{}", test.name);
     }
 }
 

@@ -147,8 +147,7 @@ impl Desk {
     /// [`DeskError::NoSuchCase`] also when it is not his to see.
     pub async fn open(&self, session: &Session, case_id: &str) -> Result<View, DeskError> {
         let case = self.readable(session, case_id).await?;
-        let conversation = self.store.conversation(&case.account, case.follower).await?;
-        let on_their_way = self.on_their_way(case_id).await?;
+        let (conversation, on_their_way) = self.counted(&case).await?;
         let mut allowance = Allowance::of(&conversation, self.now(), on_their_way);
         if self.store.is_following(&case.account, case.follower).await? == Some(false) {
             allowance = Allowance { left: 0, until: None, why_not: Some(WhyNot::Unfollowed) };
