@@ -1,16 +1,18 @@
 //! What is learned of the examples: their features, the model over them, and every example again by its features.
 #![expect(clippy::float_arithmetic, reason = "probabilities and similarities, never amounts")]
 
-use weikefu_model::{Model, Schedule, Vector, softmax};
+use weikefu_model::{Descent, Examples, Model, Schedule, Vector};
 
 use super::features::{Feature, Vocabulary};
 
 /// Found by cross-validation: more epochs or fewer features kept change nothing that could be measured.
-const SCHEDULE: Schedule = Schedule { epochs: 16, rate_first: 4.0, rate_last: 0.08, kept: 176 };
+const LINEAR: Descent = Descent { epochs: 16, rate_first: 4.0, rate_last: 0.08, kept: 176 };
 /// The same for thousands of examples with many features in Latin script.
-const SCHEDULE_LATIN: Schedule = Schedule { epochs: 40, rate_first: 4.0, rate_last: 0.08, kept: 128 };
+const LINEAR_LATIN: Descent = Descent { epochs: 40, rate_first: 4.0, rate_last: 0.08, kept: 128 };
+/// For the hidden layer.
+const HIDDEN: Descent = Descent { epochs: 20, rate_first: 0.15, rate_last: 0.007_5, kept: 128 };
 /// Enough to tell whether a change of the examples makes things better or worse.
-const SCHEDULE_SHORT: Schedule = Schedule { epochs: 4, ..SCHEDULE };
+const LINEAR_SHORT: Descent = Descent { epochs: 4, ..LINEAR };
 /// The same files give the same model.
 const SEED: u64 = 1;
 /// The longest utterance that is taken feature by feature, when it is explained.
@@ -41,7 +43,6 @@ pub(super) struct Near {
 pub(super) struct Learned {
     vocabulary: Vocabulary,
     model: Model,
-    classes: usize,
     /// For each feature the texts that have it.
     by_feature: Vec<Vec<(u32, f32)>>,
     texts: usize,
@@ -55,11 +56,12 @@ impl Learned {
             texts.iter().map(|(class, text)| (*class, vocabulary.vector(text))).collect();
         let latin = texts.iter().filter(|(_, text)| text.is_ascii()).count() * 2 > texts.len();
         let schedule = match effort {
-            Effort::Short => SCHEDULE_SHORT,
-            Effort::Whole if latin => SCHEDULE_LATIN,
-            Effort::Whole => SCHEDULE,
+            Effort::Short => Schedule { linear: LINEAR_SHORT, hidden: None },
+            Effort::Whole if latin => Schedule { linear: LINEAR_LATIN, hidden: Some(HIDDEN) },
+            Effort::Whole => Schedule { linear: LINEAR, hidden: Some(HIDDEN) },
         };
-        let model = Model::learn(&vectors, classes, vocabulary.len(), schedule, SEED);
+        let examples = Examples { pairs: &vectors, classes, features: vocabulary.len() };
+        let model = Model::learn(examples, schedule, SEED);
         let mut by_feature = vec![Vec::new(); vocabulary.len()];
         for (at, (_, vector)) in (0_u32..).zip(&vectors) {
             for (feature, weight) in vector {
@@ -68,14 +70,12 @@ impl Learned {
                 }
             }
         }
-        Self { vocabulary, model, classes, by_feature, texts: texts.len() }
+        Self { vocabulary, model, by_feature, texts: texts.len() }
     }
 
     /// How likely each class is.
     pub(super) fn probabilities(&self, text: &str) -> Vec<f32> {
-        let mut scores = self.model.scores(&self.vocabulary.vector(text));
-        softmax(&mut scores, self.classes);
-        scores
+        self.model.probabilities(&self.vocabulary.vector(text))
     }
 
     /// The learned text most like this one.

@@ -1,8 +1,17 @@
-//! Softmax regression over sparse features: one row of weights for each feature, learned by gradient descent with
-//! features dropped at random. Deterministic: the same vectors in the same order give the same model.
+//! Which class a row of sparse features belongs to: the mean of two models that err in different places, a softmax
+//! regression and the same with one hidden layer. Both learn by gradient descent with features dropped at random.
+//! Deterministic: the same vectors in the same order give the same model.
 // It runs in the server: nothing outside tests may panic in its own words, as in the house.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::panic, clippy::unreachable))]
 #![expect(clippy::float_arithmetic, reason = "weights and probabilities, never amounts")]
+
+mod chance;
+mod hidden;
+mod linear;
+mod rows;
+
+use hidden::Hidden;
+use linear::Linear;
 
 /// An utterance as a row: (feature, weight), each feature once.
 pub type Vector = Vec<(u32, f32)>;
@@ -10,6 +19,15 @@ pub type Vector = Vec<(u32, f32)>;
 /// How learning goes; found by cross-validation.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
+    /// For the regression.
+    pub linear: Descent,
+    /// For the one with a hidden layer; `None`: the regression alone, for comparisons.
+    pub hidden: Option<Descent>,
+}
+
+/// One descent.
+#[derive(Clone, Copy, Debug)]
+pub struct Descent {
     /// Times that every example is seen.
     pub epochs: u32,
     /// The first step; falls linearly.
@@ -20,160 +38,73 @@ pub struct Schedule {
     pub kept: u8,
 }
 
-/// Of the step, what the bias learns by.
-const BIAS_SHARE: f32 = 0.05;
-/// Gradients below this are not carried out: most classes of most examples, once learning has settled.
-const GRADIENT_MIN: f32 = 0.000_5;
-/// Rows are padded to a multiple of this, so that the inner loop is vectorised.
-const LANES: usize = 8;
+impl Descent {
+    /// The step of an epoch.
+    fn rate(&self, epoch: u32) -> f32 {
+        let done = epoch as f32 / self.epochs.max(1) as f32;
+        self.rate_first + (self.rate_last - self.rate_first) * done
+    }
+}
+
+/// (class, vector) pairs: classes count from 0 to `classes`, features from 0 to `features`.
+#[derive(Clone, Copy, Debug)]
+pub struct Examples<'a> {
+    /// The pairs.
+    pub pairs: &'a [(usize, Vector)],
+    /// How many classes there are.
+    pub classes: usize,
+    /// How many features there are.
+    pub features: usize,
+}
 
 /// A trained model.
 #[derive(Clone, Debug)]
 pub struct Model {
     classes: usize,
-    width: usize,
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    linear: Linear,
+    hidden: Option<Hidden>,
 }
 
 impl Model {
-    /// Learns (class, vector) pairs; classes count from 0 to `classes`, features from 0 to `features`.
+    /// Learns the examples, each of the two models on a thread of its own.
     #[must_use]
-    pub fn learn(
-        examples: &[(usize, Vector)],
-        classes: usize,
-        features: usize,
-        schedule: Schedule,
-        seed: u64,
-    ) -> Self {
-        let width = classes.div_ceil(LANES) * LANES;
-        let mut model = Self { classes, width, weights: vec![0.0; features * width], bias: vec![0.0; width] };
-        let mut order: Vec<usize> = (0..examples.len()).collect();
-        let mut chance = Chance(seed);
-        let mut step = Step { kept: Vec::new(), scores: vec![0.0; width], wrong: Vec::new() };
-        let keep = f32::from(schedule.kept) / 256.0;
-        let total = schedule.epochs.max(1);
-        let mut average = Average::default();
-        for epoch in 0..total {
-            chance.shuffle(&mut order);
-            let done = epoch as f32 / total as f32;
-            let rate = schedule.rate_first + (schedule.rate_last - schedule.rate_first) * done;
-            for (class, vector) in order.iter().filter_map(|at| examples.get(*at)) {
-                step.kept.clear();
-                for (feature, weight) in vector {
-                    if chance.byte() < schedule.kept {
-                        step.kept.push((*feature, weight / keep));
-                    }
-                }
-                model.step(&mut step, *class, rate);
-            }
-            if epoch >= total / 2 {
-                average.add(&model);
-            }
-        }
-        average.of(model)
+    pub fn learn(examples: Examples<'_>, schedule: Schedule, seed: u64) -> Self {
+        let (linear, hidden) = std::thread::scope(|scope| {
+            let hidden =
+                schedule.hidden.map(|descent| scope.spawn(move || Hidden::learn(examples, descent, seed)));
+            let linear = Linear::learn(examples, schedule.linear, seed);
+            let hidden =
+                hidden.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            (linear, hidden)
+        });
+        Self { classes: examples.classes, linear, hidden }
     }
 
-    fn step(&mut self, step: &mut Step, class: usize, rate: f32) {
-        self.score(&step.kept, &mut step.scores);
-        softmax(&mut step.scores, self.classes);
-        if let Some(own) = step.scores.get_mut(class) {
-            *own -= 1.0;
-        }
-        // Once learning has settled, most classes of most examples have nothing more to learn.
-        step.wrong.clear();
-        for (lanes, gradients) in step.scores.chunks_exact(LANES).enumerate() {
-            if gradients.iter().any(|gradient| gradient.abs() > GRADIENT_MIN) {
-                step.wrong.push(lanes * LANES);
-            }
-        }
-        let nudge = |weights: &mut [f32], step: &Step, by: f32| {
-            for at in &step.wrong {
-                let (Some(weights), Some(gradients)) =
-                    (weights.get_mut(*at..*at + LANES), step.scores.get(*at..*at + LANES))
-                else {
-                    continue;
-                };
-                for (weight, gradient) in weights.iter_mut().zip(gradients) {
-                    *weight -= by * gradient;
-                }
-            }
-        };
-        nudge(&mut self.bias, step, rate * BIAS_SHARE);
-        for (feature, weight) in &step.kept {
-            let start = *feature as usize * self.width;
-            if let Some(row) = self.weights.get_mut(start..start + self.width) {
-                nudge(row, step, rate * weight);
-            }
-        }
-    }
-
-    fn score(&self, vector: &[(u32, f32)], scores: &mut [f32]) {
-        scores.copy_from_slice(&self.bias);
-        for (feature, weight) in vector {
-            let start = *feature as usize * self.width;
-            if let Some(row) = self.weights.get(start..start + self.width) {
-                for (score, own) in scores.iter_mut().zip(row) {
-                    *score += weight * own;
-                }
-            }
-        }
-    }
-
-    /// The score of every class before it becomes a probability.
+    /// How likely each class is.
     #[must_use]
-    pub fn scores(&self, vector: &Vector) -> Vec<f32> {
-        let mut scores = vec![0.0; self.width];
-        self.score(vector, &mut scores);
-        scores.truncate(self.classes);
-        scores
+    pub fn probabilities(&self, vector: &Vector) -> Vec<f32> {
+        let mut likely = self.linear.scores(vector);
+        softmax(&mut likely, self.classes);
+        likely.truncate(self.classes);
+        if let Some(hidden) = &self.hidden {
+            let mut other = hidden.scores(vector);
+            softmax(&mut other, self.classes);
+            for (probability, other) in likely.iter_mut().zip(other) {
+                *probability = 0.5 * (*probability + other);
+            }
+        }
+        likely
     }
 
-    /// How much a feature speaks for a class.
+    /// How much a feature by itself speaks for a class.
     #[must_use]
     pub fn weight(&self, feature: u32, class: usize) -> f32 {
-        self.weights.get(feature as usize * self.width + class).copied().unwrap_or(0.0)
+        self.linear.weight(feature, class)
     }
-}
-
-/// The mean of the model over the second half of its learning: which example came last counts for less in it.
-#[derive(Default)]
-struct Average {
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-    times: u16,
-}
-
-impl Average {
-    fn add(&mut self, model: &Model) {
-        let sum = |sums: &mut Vec<f32>, values: &[f32]| {
-            sums.resize(values.len(), 0.0);
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum += value;
-            }
-        };
-        sum(&mut self.weights, &model.weights);
-        sum(&mut self.bias, &model.bias);
-        self.times = self.times.saturating_add(1);
-    }
-
-    fn of(self, model: Model) -> Model {
-        let times = f32::from(self.times.max(1));
-        let mean = |sums: Vec<f32>| sums.into_iter().map(|sum| sum / times).collect();
-        Model { weights: mean(self.weights), bias: mean(self.bias), ..model }
-    }
-}
-
-/// What one step of learning works with, kept to spare allocations.
-struct Step {
-    kept: Vec<(u32, f32)>,
-    scores: Vec<f32>,
-    /// Where the lanes begin that have something to learn.
-    wrong: Vec<usize>,
 }
 
 /// Turns the first `classes` scores into probabilities, and the padding into nothing.
-pub fn softmax(scores: &mut [f32], classes: usize) {
+fn softmax(scores: &mut [f32], classes: usize) {
     let best = scores.iter().take(classes).copied().fold(f32::MIN, f32::max);
     let mut sum = 0.0;
     for (at, score) in scores.iter_mut().enumerate() {
@@ -185,27 +116,57 @@ pub fn softmax(scores: &mut [f32], classes: usize) {
     }
 }
 
-/// A small generator of pseudo-random numbers (SplitMix64): the same seed, the same model.
-struct Chance(u64);
+/// Turns the scores of an example into what each class was wrong by.
+fn errors(scores: &mut [f32], classes: usize, class: usize) {
+    softmax(scores, classes);
+    if let Some(own) = scores.get_mut(class) {
+        *own -= 1.0;
+    }
+}
 
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DESCENT: Descent = Descent { epochs: 200, rate_first: 0.4, rate_last: 0.02, kept: 255 };
+
+    fn likeliest(model: &Model, vector: &Vector) -> usize {
+        let likely = model.probabilities(vector);
+        let best = likely.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        best.map_or(usize::MAX, |(class, _)| class)
     }
 
-    fn byte(&mut self) -> u8 {
-        self.next().to_be_bytes()[0]
+    fn examples(pairs: &[(usize, Vector)]) -> Examples<'_> {
+        Examples { pairs, classes: 2, features: 3 }
     }
 
-    fn shuffle(&mut self, order: &mut [usize]) {
-        for last in (1..order.len()).rev() {
-            let bound = u64::try_from(last).unwrap_or(u64::MAX) + 1;
-            let other = usize::try_from(self.next() % bound).unwrap_or(0);
-            order.swap(last, other);
+    #[test]
+    fn what_two_features_mean_only_together_is_learned() {
+        // One of the two, or both, beside what every example has.
+        let pairs: Vec<(usize, Vector)> = vec![
+            (0, vec![(0, 0.5)]),
+            (1, vec![(0, 0.5), (1, 1.0)]),
+            (1, vec![(0, 0.5), (2, 1.0)]),
+            (0, vec![(0, 0.5), (1, 1.0), (2, 1.0)]),
+        ];
+        let schedule = |hidden| Schedule { linear: DESCENT, hidden };
+        let right =
+            |model: &Model| pairs.iter().filter(|(class, vector)| likeliest(model, vector) == *class).count();
+        let both = Model::learn(examples(&pairs), schedule(Some(DESCENT)), 7);
+        assert_eq!(right(&both), pairs.len());
+        let alone = Model::learn(examples(&pairs), schedule(None), 7);
+        assert!(right(&alone) < pairs.len(), "no sum of features tells one from both");
+    }
+
+    #[test]
+    fn the_same_examples_and_seed_give_the_same_probabilities_which_sum_to_one() {
+        let pairs = vec![(0, vec![(0, 1.0)]), (1, vec![(1, 1.0), (2, 0.5)])];
+        let schedule = Schedule { linear: DESCENT, hidden: Some(DESCENT) };
+        let [first, second] = [7, 7].map(|seed| Model::learn(examples(&pairs), schedule, seed));
+        for vector in [vec![(0, 1.0)], vec![(2, 0.3)], vec![], vec![(99, 1.0)]] {
+            let likely = first.probabilities(&vector);
+            assert_eq!(likely, second.probabilities(&vector), "{vector:?}");
+            assert!((likely.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{vector:?}: {likely:?}");
         }
     }
 }
