@@ -17,17 +17,16 @@ use crate::keys::Place;
 pub(super) const PAYLOAD: Place = Place("notice.payload");
 const ANSWER: Place = Place("api_request.answer");
 
-/// Ids asked for in one statement.
-const IDS_MAX: usize = 50;
-
 statements! {
     ADD = "INSERT INTO notice (family, notice_id, part, customer_ix, kind, lane, body_ix, accepted_ms, deadline_ms, \
         expires_ms, look_ms, looks, planned, fell_back, state, changed_ms, payload_sealed, trace_id) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $8, 0, 0, 0, 'pending', $8, $11, $12) \
+        SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, \
+        v.column10, v.column8, 0, 0, 0, 'pending', v.column8, v.column11, v.column12 \
+        FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)) AS v WHERE 1 = 1 \
         ON CONFLICT (family, notice_id) DO NOTHING";
-    KNOWN = "SELECT notice_id, body_ix FROM notice WHERE family = $1 AND notice_id IN ($2, $3, $4, $5, $6, $7, $8, \
-        $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, \
-        $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51)";
+    /// Each row of the list stands for one id. Looked up one by one: PostgreSQL would read all of the family for a list.
+    KNOWN = "SELECT v.column2, (SELECT n.body_ix FROM notice n WHERE n.family = v.column1 AND n.notice_id = v.column2) \
+        FROM (VALUES ($1, $2)) AS v";
     FIND = "SELECT n.family, n.notice_id, n.part, '', CAST(0 AS BIGINT), n.kind, n.accepted_ms, n.deadline_ms, n.expires_ms, \
         n.looks, n.planned, n.fell_back, n.state, n.reason, n.changed_ms, n.payload_sealed, n.trace_id, n.plan FROM notice n \
         WHERE n.family = $1 AND n.notice_id = $2";
@@ -211,14 +210,12 @@ impl Store {
         family: Family,
         ids: &[&str],
     ) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let asked: Vec<Vec<Value>> =
+            ids.iter().map(|id| vec![family.name().into(), Value::from(*id)]).collect();
         let mut known = BTreeMap::new();
-        for some in ids.chunks(IDS_MAX) {
-            // The text has a fixed number of places; those left over repeat the last id.
-            let padded = (0..IDS_MAX).filter_map(|at| some.get(at).or(some.last()));
-            let mut args: Vec<Value> = vec![family.name().into()];
-            args.extend(padded.map(|id| Value::from(*id)));
-            for row in self.fetch(KNOWN, args).await? {
-                known.insert(row.text(0)?.to_owned(), row.blob(1)?.to_vec());
+        for row in self.fetch_each(KNOWN, &asked).await? {
+            if let Some(body_ix) = row.blob_opt(1)? {
+                known.insert(row.text(0)?.to_owned(), body_ix.to_vec());
             }
         }
         Ok(known)

@@ -46,10 +46,11 @@ statements! {
             AND e.channel = o.channel AND e.order_no < o.order_no AND e.expires_ms > $5 \
             AND (e.channel = 'customer_service' OR (e.lane = o.lane AND e.due_ms <= $5)) LIMIT 1 OFFSET 0) \
         ORDER BY o.due_ms, o.order_no LIMIT $6");
-    /// Each row of the list stands for one way and lane.
-    HAS_DUE = "SELECT v.column1, v.column2, v.column3 FROM (VALUES ($1, $2, $3, $4)) AS v WHERE EXISTS \
+    /// Each row of the list stands for one way and lane. Asked for as a value, so that PostgreSQL makes no join of it: it
+    /// would begin with the waiting rows.
+    HAS_DUE = "SELECT v.column1, v.column2, v.column3 FROM (VALUES ($1, $2, $3, $4)) AS v WHERE \
         (SELECT 1 FROM outbox o WHERE o.settled = 0 AND o.account = v.column1 AND o.channel = v.column2 \
-        AND o.lane = v.column3 AND o.due_ms <= v.column4)";
+        AND o.lane = v.column3 AND o.due_ms <= v.column4 ORDER BY o.due_ms LIMIT 1) IS NOT NULL";
     /// 4 is [`Lane::Event`]; written out, so that the index of events is found.
     DUE_EVENTS = row!("WHERE o.settled = 0 AND o.lane = 4 AND o.due_ms <= $2 AND o.expires_ms > $2 \
         ORDER BY o.due_ms, o.order_no LIMIT $3");
