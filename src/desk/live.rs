@@ -19,6 +19,8 @@ use crate::store::{StoreError, Touched};
 const BEHIND_MAX: usize = 256;
 /// Conversations whose agents are remembered; whose are forgotten, everybody hears of.
 const OWNERS_MAX: usize = 20_000;
+/// Of them, those that are read when the first screen opens.
+const LEARNED_MAX: u32 = 10_000;
 /// How often changes of other instances are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A commit may show this much later than its time says, and clocks of instances differ.
@@ -97,7 +99,13 @@ impl Desk {
         let mut silent = true;
         while !stop.is_cancelled() {
             if self.live.has_listeners() {
-                match self.look_and_assign(&mut found).await {
+                let looked = async {
+                    if silent {
+                        self.learn_owners().await?;
+                    }
+                    self.look_and_assign(&mut found).await
+                };
+                match looked.await {
                     Ok(changed) => {
                         // The first look of a screen reads everything anyway.
                         for hint in changed.into_iter().filter(|_| !silent) {
@@ -118,6 +126,15 @@ impl Desk {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
+    }
+
+    /// Learns who has which conversation before the first hint: otherwise the first words in each of them would have
+    /// every screen read its lists again.
+    pub(super) async fn learn_owners(&self) -> Result<(), StoreError> {
+        for case in self.store.cases_with_agents(LEARNED_MAX).await? {
+            self.live.is_still(case.follower, case.owner.as_deref());
+        }
+        Ok(())
     }
 
     /// What changed since the last look; where it did, cases that wait may find their agent, or an agent is free again.

@@ -47,6 +47,8 @@ statements! {
     UNNOTED = select_case!("account = $1 AND state = 'wrap_up' AND closed_ms < $2 ORDER BY closed_ms LIMIT 100");
     TOUCHED = "SELECT account, fkey, case_id, touched_ms, state, claimed_by FROM desk_case WHERE touched_ms >= $1 \
         ORDER BY touched_ms LIMIT 1000";
+    WITH_AGENTS = "SELECT c.account, c.fkey, c.case_id, c.touched_ms, c.state, c.claimed_by FROM staff s \
+        JOIN desk_case c ON c.claimed_by = s.name AND c.state = 'with_agent' LIMIT $1";
     LAST_AGENT = "SELECT claimed_by FROM desk_case WHERE account = $1 AND fkey = $2 AND closed_ms >= $3 \
         AND claimed_by IS NOT NULL ORDER BY closed_ms DESC LIMIT 1";
     /// The bound keeps customers from paying for each other's waiting.
@@ -267,18 +269,15 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn touched_cases(&self, since: UnixMs) -> Result<Vec<Touched>, StoreError> {
-        let rows = self.fetch(TOUCHED, vec![since.into()]).await?;
-        let touched = |row: &Row| {
-            let with_agent = row.text(4)? == CaseState::WithAgent.name();
-            Ok(Touched {
-                account: AccountId::new(row.text(0)?),
-                follower: row.follower(1)?,
-                case_id: row.text(2)?.to_owned(),
-                at: row.time(3)?,
-                owner: row.text_opt(5)?.filter(|_| with_agent).map(str::to_owned),
-            })
-        };
-        rows.iter().map(touched).collect()
+        self.fetch(TOUCHED, vec![since.into()]).await?.iter().map(touched).collect()
+    }
+
+    /// Cases that are with an agent, at most so many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cases_with_agents(&self, limit: u32) -> Result<Vec<Touched>, StoreError> {
+        self.fetch(WITH_AGENTS, vec![limit.into()]).await?.iter().map(touched).collect()
     }
 
     /// Cases that an agent has, oldest first.
@@ -497,6 +496,17 @@ impl Store {
         let count = row.map(|row| row.int(0)).transpose()?.unwrap_or(0);
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
+}
+
+fn touched(row: &Row) -> Result<Touched, StoreError> {
+    let with_agent = row.text(4)? == CaseState::WithAgent.name();
+    Ok(Touched {
+        account: AccountId::new(row.text(0)?),
+        follower: row.follower(1)?,
+        case_id: row.text(2)?.to_owned(),
+        at: row.time(3)?,
+        owner: row.text_opt(5)?.filter(|_| with_agent).map(str::to_owned),
+    })
 }
 
 fn read_case(statement: Statement, row: &Row) -> Result<Case, StoreError> {

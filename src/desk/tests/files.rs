@@ -102,3 +102,20 @@ async fn what_one_instance_changes_the_screens_of_another_learn_once() {
         assert_eq!(told(&mut found).await, 0);
     }
 }
+
+#[tokio::test]
+async fn an_instance_that_has_just_started_sends_what_is_said_to_its_agent_only() {
+    for test in stores().await {
+        sign_in(&test, "agent01").await;
+        let (here, started) = (desk(&test, ALWAYS), desk(&test, ALWAYS));
+        let case_id = waiting_case(&test, &here, follower(1)).await;
+        here.claim(&agent("agent01"), &case_id).await.unwrap();
+        test.clock.advance(Duration::from_secs(60));
+
+        started.learn_owners().await.unwrap();
+        customer_writes(&test, &here, follower(1), "在吗", Wish::Talk).await;
+        let hints = started.look(&mut Found::default()).await.unwrap();
+        let owners: Vec<Option<&str>> = hints.iter().map(|hint| hint.owner.as_deref()).collect();
+        assert_eq!(owners, [Some("agent01")], "{}", test.name);
+    }
+}
