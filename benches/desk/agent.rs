@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Words that left customers, and those that were shown.
 #[derive(Default)]
 pub(crate) struct Heard {
-    connected: AtomicUsize,
+    open: AtomicUsize,
     left: Mutex<HashMap<u64, Instant>>,
     shown: Mutex<HashMap<u64, Instant>>,
 }
@@ -32,11 +32,11 @@ impl Heard {
         lock(&self.shown).entry(number).or_insert_with(Instant::now);
     }
 
-    /// Waits until so many pages have their stream.
-    pub(crate) async fn all_connected(&self, pages: usize, patience: Duration) -> anyhow::Result<()> {
+    /// Waits until so many pages have their stream and what they show first.
+    pub(crate) async fn all_open(&self, pages: usize, patience: Duration) -> anyhow::Result<()> {
         let until = Instant::now() + patience;
-        while self.connected.load(Ordering::Relaxed) < pages {
-            ensure!(Instant::now() < until, "not every page was connected");
+        while self.open.load(Ordering::Relaxed) < pages {
+            ensure!(Instant::now() < until, "not every page opened");
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())
@@ -122,13 +122,17 @@ impl Agent {
         // The stream has no end.
         let response = request.timeout(Duration::from_secs(24 * 3600)).send().await?.error_for_status()?;
         let mut stream = response.bytes_stream();
-        heard.connected.fetch_add(1, Ordering::Relaxed);
+        let mut is_open = false;
         while let Some(piece) = stream.next().await {
             let piece = piece?;
             let text = String::from_utf8_lossy(&piece);
             // A hint that names nobody means all.
             if text.contains(&self.follower) || text.contains("data: {}") {
                 self.refresh(&heard).await?;
+                // The first hint says: read everything.
+                if !std::mem::replace(&mut is_open, true) {
+                    heard.open.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
         bail!("its stream ended")

@@ -140,7 +140,7 @@ async fn talk(load: &Load, customers: &Customers, agents: Vec<Arc<Agent>>) -> an
     for agent in agents {
         pages.spawn(agent.watch(heard.clone()));
     }
-    heard.all_connected(load.agents, PATIENCE).await?;
+    heard.all_open(load.agents, PATIENCE).await?;
     let count = load.rate * load.seconds;
     let began = Instant::now();
     let mut pushes = JoinSet::new();
