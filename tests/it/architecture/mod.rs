@@ -92,6 +92,10 @@ fn both_databases_have_the_same_migrations_in_one_row_of_numbers() {
 /// Up to this one, migrations were made before two versions ever ran side by side.
 const ALONE: usize = 9;
 
+/// Begins the comment of a migration that says why the version before goes on although something is taken away, or since which
+/// version nothing uses it.
+const EXPLAINED: &str = "-- takes away: ";
+
 #[test]
 fn a_migration_takes_nothing_away_that_the_version_before_uses() {
     let mut paths = vec![];
@@ -103,6 +107,9 @@ fn a_migration_takes_nothing_away_that_the_version_before_uses() {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
+        if text.lines().any(|line| line.strip_prefix(EXPLAINED).is_some_and(|why| why.len() > 20)) {
+            continue;
+        }
         faults.extend(contractions(&text).into_iter().map(|fault| format!("{}: {fault}", path.display())));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
@@ -118,6 +125,9 @@ fn what_takes_away_is_seen() {
         "ALTER TABLE push ALTER COLUMN turn SET NOT NULL;",
         "ALTER TABLE push ALTER COLUMN turn TYPE TEXT;",
         "ALTER TABLE push ADD COLUMN more BIGINT NOT NULL;",
+        "ALTER TABLE push ADD CONSTRAINT early CHECK (turn < 9);",
+        "DO $$ BEGIN EXECUTE format('ALTER TABLE push RENAME TO %I', 'pushes'); END $$;",
+        "TRUNCATE push;",
     ] {
         assert_eq!(contractions(bad).len(), 1, "{bad}");
     }
@@ -136,10 +146,12 @@ fn contractions(migration: &str) -> Vec<String> {
     let lines = migration.lines().map(|line| line.split("--").next().unwrap_or_default());
     let text = lines.collect::<Vec<_>>().join(" ").to_ascii_uppercase();
     let takes_away = |statement: &&str| {
-        let changes = statement.starts_with("ALTER TABLE");
-        let dropped = statement.starts_with("DROP TABLE") || changes && statement.contains(" DROP ");
+        let changes = statement.contains("ALTER TABLE");
+        let emptied = statement.contains("DROP TABLE") || statement.starts_with("TRUNCATE");
+        let dropped = emptied || changes && statement.contains(" DROP ");
         let renamed = changes && statement.contains(" RENAME ");
-        let narrowed = changes && (statement.contains(" SET NOT NULL") || statement.contains(" TYPE "));
+        let narrowed = [" SET NOT NULL", " TYPE ", " ADD CONSTRAINT ", " ADD CHECK "];
+        let narrowed = changes && narrowed.iter().any(|words| statement.contains(words));
         let wanted = changes && statement.contains(" ADD ") && statement.contains(" NOT NULL");
         dropped || renamed || narrowed || wanted && !statement.contains(" DEFAULT ")
     };

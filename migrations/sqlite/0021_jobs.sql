@@ -1,0 +1,10 @@
+-- Work that is done once in the whole cluster at each tick of time: which tick was begun last, by whom, and whether it is done.
+CREATE TABLE job (
+    name     TEXT NOT NULL PRIMARY KEY,
+    tick     INTEGER NOT NULL,
+    owner    TEXT NOT NULL,
+    until_ms INTEGER NOT NULL,
+    done     INTEGER NOT NULL,
+    -- How many ticks were begun since the first.
+    runs     INTEGER NOT NULL
+) STRICT;
