@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use super::Alerts;
 use super::told::Told;
-use crate::store::{Commit, CommitError, Lane, NoticeRow};
+use crate::store::{Commit, CommitError, Lane, NoticeRow, TimedJob};
 use crate::telemetry::trace::{self, SPANS};
 
 /// Notices of one lane read at a time.
@@ -21,6 +21,8 @@ const LOOKS_AT_ONCE_MAX: usize = 100;
 const POLL: Duration = Duration::from_millis(250);
 /// Old notices and calls are swept this often.
 const SWEEP: Duration = Duration::from_secs(600);
+/// Once in the whole cluster.
+const SWEEP_JOB: TimedJob = TimedJob::new("notice_history", SWEEP, SWEEP);
 /// Ids are remembered this long.
 const REMEMBERED: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Calls are remembered this long; a captured one ages in minutes.
@@ -103,7 +105,7 @@ impl Alerts {
         let mut commit = Commit::new(0);
         commit.extend(self.store.sweep_notices(now - REMEMBERED, now - CALLS_REMEMBERED));
         commit.push(self.store.sweep_held(now - REMEMBERED));
-        if let Err(error) = self.store.commit(commit).await {
+        if let Err(error) = self.store.once(&SWEEP_JOB, self.store.commit(commit)).await {
             tracing::warn!(%error, retry = "later", "old notices stay in the database until the next sweep");
         }
     }

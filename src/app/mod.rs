@@ -4,6 +4,7 @@ mod backup;
 mod edited;
 mod gauges;
 mod glue;
+mod housekeeping;
 mod keyring;
 
 use std::sync::Arc;
@@ -172,7 +173,7 @@ impl App {
             tokio::spawn(rooms.outbound.clone().run(stop.clone())),
             tokio::spawn(rooms.alerts.clone().run(stop.clone())),
             tokio::spawn(rooms.inbound.clone().run(stop.clone())),
-            tokio::spawn(keep_house(rooms.clone(), stop.clone())),
+            tokio::spawn(housekeeping::tend(rooms.clone(), stop.clone())),
             tokio::spawn(rooms.desk.clone().fetch_media(stop.clone())),
             tokio::spawn(rooms.desk.clone().watch(stop.clone())),
             tokio::spawn(Gauges::new(rooms.clone()).run(stop.clone())),
@@ -478,30 +479,6 @@ async fn hear_others(rooms: Rooms, stop: CancellationToken) {
         }
     };
     rooms.hints.run(stop, hear).await;
-}
-
-/// Erases what has had its time, and returns conversations that wait for nobody any more.
-async fn keep_house(rooms: Rooms, stop: CancellationToken) {
-    const TEND_EVERY: Duration = Duration::from_secs(10);
-    const PURGE_EVERY: u32 = 30;
-    let mut round = 0_u32;
-    while !stop.is_cancelled() {
-        for account in &rooms.config.accounts {
-            if let Err(error) = rooms.desk.tend(&account.id).await {
-                tracing::warn!(account = %account.id, %error, "cannot tend the desk: waiting customers see no news; trying again in 10 s");
-            }
-        }
-        if round.is_multiple_of(PURGE_EVERY)
-            && let Err(error) = rooms.identity.purge(rooms.clock.now()).await
-        {
-            tracing::warn!(%error, "cannot erase what has had its time; trying again in 5 minutes");
-        }
-        round = round.wrapping_add(1);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(TEND_EVERY) => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@ use super::policy::{Next, UNCLEAR, cannot_be_sent, template_ends};
 use super::worker::Job;
 use super::{Outbound, sender_of};
 use crate::domain::verdict::{State, Verdict};
-use crate::store::{Attempt, Commit, CommitError, OutChannel, StoreError};
+use crate::store::{Attempt, Commit, CommitError, OutChannel, StoreError, TimedJob};
 use crate::telemetry::trace;
 
 /// Expired rows are looked for this often.
 const TIDY: Duration = Duration::from_secs(1);
-/// History is swept this often, this many rows at a time.
+/// History is swept this often in the whole cluster, this many rows at a time.
 const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP_JOB: TimedJob = TimedJob::new("outbox_history", SWEEP, SWEEP);
 const SWEEP_ROWS_MAX: usize = 5_000;
 /// How long history is kept.
 const HISTORY: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -117,7 +118,7 @@ impl Outbound {
         let mut commit = Commit::new(0);
         commit.extend(self.store.sweep_outbox(now - HISTORY, now - RECEIPTS, SWEEP_ROWS_MAX));
         commit.push(self.store.forget_quotas(day_of(now) - QUOTA_DAYS));
-        if let Err(error) = self.store.commit(commit).await {
+        if let Err(error) = self.store.once(&SWEEP_JOB, self.store.commit(commit)).await {
             tracing::warn!(%error, retry = "later", "old rows of the outbox stay until the next sweep");
         }
     }

@@ -22,6 +22,7 @@ mod follower;
 mod h5;
 mod held;
 mod identity;
+mod jobs;
 mod known;
 mod marketing;
 mod notice;
@@ -61,6 +62,7 @@ pub use follower::Resume;
 pub use h5::{StoredJourney, StoredSession};
 pub use held::{Bound, HeldFor, HeldRow};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
+pub use jobs::TimedJob;
 pub use known::Known;
 pub use marketing::{MarketingChoice, ShownOffer};
 pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
@@ -451,6 +453,7 @@ pub fn all_statements() -> Vec<Statement> {
         h5::ALL,
         held::ALL,
         identity::ALL,
+        jobs::ALL,
         known::ALL,
         marketing::ALL,
         notice::ALL,

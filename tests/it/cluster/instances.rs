@@ -11,7 +11,7 @@ use super::{Fleet, has_postgres};
 use crate::processes::{run, run_with, told};
 use crate::sending::purchase;
 use crate::wechat::{Answered, text};
-use crate::world::until;
+use crate::world::{Engine, World, until};
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const PASSWORD: &str = "correct horse battery staple 9";
@@ -204,5 +204,31 @@ async fn a_server_works_on_the_tables_of_a_newer_version() {
         assert_eq!(status, 202, "{body}");
     }
     fleet.all_shown(&follower, ["newer-0".to_owned(), "newer-1".to_owned()]).await;
+    fleet.stop().await;
+}
+
+/// What only erases is begun by one of them at each tick.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_instances_do_once_what_time_asks_for() {
+    const TICKS: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) / 300";
+    if !has_postgres() {
+        return;
+    }
+    let world = World::without_server(Engine::Postgres).await;
+    let database = world.config.database.url.reveal().to_owned();
+    let mut fleet = Fleet::none(world, database);
+    let before = fleet.number(TICKS).await;
+    for _ in 0..3 {
+        fleet.join(|text| text).await;
+    }
+    fleet.shared().await;
+    until("the job's first tick", || async {
+        (fleet.number("SELECT count(*) FROM job WHERE name = 'purge' AND done = 1").await == 1).then_some(())
+    })
+    .await;
+    let ticks = fleet.number(TICKS).await - before + 1;
+    let runs = fleet.number("SELECT runs FROM job WHERE name = 'purge'").await;
+    assert!((1..=ticks).contains(&runs), "{runs} runs in {ticks} ticks");
+    eprintln!("three instances: the job was begun {runs} time(s) in {ticks} tick(s)");
     fleet.stop().await;
 }
