@@ -31,7 +31,7 @@ use crate::web::api::{self, BankApi};
 pub use crate::web::serve::Zones;
 use crate::web::serve::{self, Serving};
 use crate::wechat::api::Api;
-pub use backup::{back_up, export, import, restore};
+pub use backup::{archive, back_up, export, import, read_archived, restore};
 pub use edited::Reloaded;
 use edited::{Edited, InUse};
 use gauges::Gauges;
@@ -73,6 +73,11 @@ pub enum AppError {
     /// An export or import did not come to its end.
     #[error(transparent)]
     Transfer(#[from] crate::store::transfer::TransferError),
+    /// Nothing is ever over.
+    #[error(
+        "[retention] message_days is not set, so the log is kept for ever: name --older-than-days to archive all the same"
+    )]
+    KeptForEver,
     /// The content has faults; each is named with file and line.
     #[error("the content has faults:\n{0}")]
     Content(String),
@@ -174,6 +179,7 @@ impl App {
             tokio::spawn(rooms.alerts.clone().run(stop.clone())),
             tokio::spawn(rooms.inbound.clone().run(stop.clone())),
             tokio::spawn(housekeeping::tend(rooms.clone(), stop.clone())),
+            tokio::spawn(housekeeping::tidy_log(rooms.clone(), stop.clone())),
             tokio::spawn(rooms.desk.clone().fetch_media(stop.clone())),
             tokio::spawn(rooms.desk.clone().watch(stop.clone())),
             tokio::spawn(Gauges::new(rooms.clone()).run(stop.clone())),

@@ -9,6 +9,7 @@ macro_rules! tell {
     }};
 }
 
+mod archive;
 mod audit;
 mod backup;
 mod check;
@@ -83,6 +84,8 @@ enum Command {
     Export(transfer::Export),
     /// Bring such a folder into the configured database, which must be empty; goes on where it was stopped.
     Import(transfer::Import),
+    /// Write the days of the log that are old enough to go into files, one each; or read such a file.
+    Archive(archive::Archive),
     /// The account's custom menu: the local file against what WeChat has.
     Menu(menu::MenuCommand),
     /// What the bot makes of one utterance, as JSON.
@@ -204,6 +207,7 @@ async fn carry_out(command: Option<Command>, context: Context) -> Outcome {
         Some(Command::Restore(asked)) => backup::restore(asked, &context).await,
         Some(Command::Export(asked)) => transfer::export(asked, &context).await,
         Some(Command::Import(asked)) => transfer::import(asked, &context).await,
+        Some(Command::Archive(asked)) => archive::run(asked, &context).await,
         Some(Command::Menu(menu)) => menu::run(menu, &context).await,
         Some(Command::Understand(asked)) => understand::understand(&asked, &context),
         Some(Command::Eval(asked)) => understand::eval(&asked, &context),

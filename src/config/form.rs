@@ -33,6 +33,15 @@ pub(super) fn yuan(text: &str) -> Result<Money, String> {
     amount.ok_or_else(|| "must be an amount in yuan, such as \"500\" or \"500.00\"".to_owned())
 }
 
+/// Which days of the log go when they are old enough; true: only archived ones.
+pub(super) fn drop(text: &str) -> Result<bool, String> {
+    match text {
+        "all" => Ok(false),
+        "archived" => Ok(true),
+        _ => Err("must be \"all\" or \"archived\"".to_owned()),
+    }
+}
+
 /// Opaque secret text.
 pub(super) fn secret(value: &str) -> Result<Secret, String> {
     text(value).map(Secret::new)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use url::Url;
@@ -10,8 +11,8 @@ use super::section::Section;
 use super::source::{self, Fault, Faults};
 use super::{
     Account, AccountKind, Alerts, Api, Asr, Band, Config, Content, Core, Database, DeskKind, Encryption,
-    Events, Hints, KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Sandbox, SecondFactorBy, Server,
-    Staff, Telemetry, Tls, form,
+    Events, Hints, KeysConfig, Network, NoticeTemplate, NoticeWay, Oidc, Retention, Sandbox, SecondFactorBy,
+    Server, Staff, Telemetry, Tls, form,
 };
 use crate::domain::secret::Secret;
 
@@ -34,6 +35,8 @@ pub const NOTICE_KINDS: [&str; 13] = [
 
 /// A core call may not outlive every answer it could serve.
 const CORE_TIMEOUT_MS_MAX: u64 = 60_000;
+/// Days of the log: not fewer than a push, a case or a window looks back; not more than ten years.
+const MESSAGE_DAYS: RangeInclusive<u64> = 14..=3_660;
 /// Messages a second that anybody would configure.
 const RATE_MAX: u64 = 100_000;
 
@@ -101,6 +104,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
     let public_url = server.as_ref().map(|server| server.public_url.clone());
     let staff = staff(top.table("staff"), public_url);
     let alerts = alerts(top.table("alerts"));
+    let retention = retention(top.table("retention"));
     let hints = top.has("hints").then(|| hints(top.table("hints")));
     let telemetry = telemetry(top.table("telemetry"));
     let sandbox = sandbox(top.table("sandbox"));
@@ -127,6 +131,7 @@ fn root(mut top: Section<'_>) -> Option<Config> {
         content: content?,
         staff: staff?,
         alerts: alerts?,
+        retention: retention?,
         hints: match hints {
             Some(hints) => Some(hints?),
             None => None,
@@ -189,6 +194,18 @@ fn alerts(mut section: Section<'_>) -> Option<Alerts> {
     let silence_ceiling = section.or("silence_ceiling", form::yuan, Alerts::SILENCE_CEILING);
     section.close();
     Some(Alerts { silence_ceiling: silence_ceiling? })
+}
+
+fn retention(mut section: Section<'_>) -> Option<Retention> {
+    let days = section.has("message_days").then(|| section.number("message_days", MESSAGE_DAYS, 0));
+    let only_archived = section.or("drop", form::drop, false);
+    section.know(&["message_days"]);
+    section.close();
+    let message_days = match days {
+        Some(days) => u32::try_from(days?).ok(),
+        None => None,
+    };
+    Some(Retention { message_days, only_archived: only_archived? })
 }
 
 fn hints(mut section: Section<'_>) -> Option<Hints> {

@@ -61,6 +61,11 @@ impl Config {
         page.staff(&self.staff);
         page.section("alerts");
         page.text("silence_ceiling", self.alerts.silence_ceiling.decimal());
+        page.section("retention");
+        if let Some(days) = self.retention.message_days {
+            page.bare("message_days", days);
+        }
+        page.text("drop", if self.retention.only_archived { "archived" } else { "all" });
         if let Some(hints) = &self.hints {
             page.section("hints");
             page.text("redis_url", masked_address(hints.redis_url.reveal()));

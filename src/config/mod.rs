@@ -54,6 +54,8 @@ pub struct Config {
     pub staff: Staff,
     /// What holds for every customer's alerts.
     pub alerts: Alerts,
+    /// How long what was said is kept.
+    pub retention: Retention,
     /// Hints between instances; `None`: each looks by itself only.
     pub hints: Option<Hints>,
     /// What is told of the server's work besides logs and metrics.
@@ -376,6 +378,16 @@ impl Default for Alerts {
     fn default() -> Self {
         Self { silence_ceiling: Self::SILENCE_CEILING }
     }
+}
+
+/// `[retention]`
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retention {
+    /// Whole days that the log of what was said is kept, 14 to 3660: WeChat's windows and repeated pushes look back less.
+    /// `None`: for ever.
+    pub message_days: Option<u32>,
+    /// `drop = "archived"`: a day goes only after `weikefu archive` wrote it to a file. Default: `drop = "all"`.
+    pub only_archived: bool,
 }
 
 /// `[hints]`

@@ -327,3 +327,22 @@ fn hints_need_a_redis_whose_password_is_never_shown() {
     assert!(faults[0].contains("`hints.redis_url` must be an address like redis://host:6379"), "{faults:?}");
     assert!(!faults[0].contains("canary"), "{faults:?}");
 }
+
+#[test]
+fn the_log_is_kept_for_ever_unless_days_are_named() {
+    let kept = parse(WHOLE, &[]).unwrap().retention;
+    assert_eq!((kept.message_days, kept.only_archived), (None, false));
+    let with = |text: &str| parse(&format!("{WHOLE}\n[retention]\n{text}\n"), &[]);
+    let config = with("message_days = 180\ndrop = \"archived\"").unwrap();
+    assert_eq!((config.retention.message_days, config.retention.only_archived), (Some(180), true));
+    let page = config.masked();
+    assert!(page.contains("[retention]\nmessage_days = 180\ndrop = \"archived\"\n"), "{page}");
+    for (wrong, told) in [
+        ("message_days = 13", "`retention.message_days` must be a whole number from 14 to 3660"),
+        ("drop = \"some\"", "`retention.drop` must be \"all\" or \"archived\""),
+        ("days = 90", "unknown key `days` in retention"),
+    ] {
+        let faults = with(wrong).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.contains(told)), "{wrong}: {faults:?}");
+    }
+}

@@ -54,6 +54,40 @@ impl Sub<Duration> for UnixMs {
     }
 }
 
+/// A day of Beijing, counted from 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BeijingDay(pub i64);
+
+impl BeijingDay {
+    const MS: i64 = 24 * 3_600_000;
+    const AHEAD_OF_UTC_MS: i64 = 8 * 3_600_000;
+
+    /// The day of a moment.
+    #[must_use]
+    pub fn of(moment: UnixMs) -> Self {
+        Self(moment.0.saturating_add(Self::AHEAD_OF_UTC_MS).div_euclid(Self::MS))
+    }
+
+    /// Its first moment.
+    #[must_use]
+    pub fn begins(self) -> UnixMs {
+        UnixMs(self.0.saturating_mul(Self::MS).saturating_sub(Self::AHEAD_OF_UTC_MS))
+    }
+
+    /// So many days later, or earlier.
+    #[must_use]
+    pub fn plus(self, days: i64) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+}
+
+impl std::fmt::Display for BeijingDay {
+    /// `2026-11-22`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.begins().beijing().date())
+    }
+}
+
 /// A length of time as files have it: `90s`, `5m`, `24h`, `3d`.
 #[must_use]
 pub fn span(text: &str) -> Option<Duration> {

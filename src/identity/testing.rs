@@ -126,6 +126,7 @@ fn config(core: url::Url) -> Config {
         keys: None,
         content: config::Content::default(),
         alerts: config::Alerts::default(),
+        retention: crate::config::Retention::default(),
         hints: None,
         telemetry: config::Telemetry::default(),
         staff: config::Staff::default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::rate::Bucket;
 use crate::domain::ids::AccountId;
-use crate::domain::time::UnixMs;
+use crate::domain::time::{BeijingDay, UnixMs};
 use crate::store::{Commit, CommitError, Conflict, Lane, OutChannel, QuotaDay, QuotaUse, Store, StoreError};
 
 /// Calls drawn at once, at most: one write for so many sends, and no more are wasted when a process dies.
@@ -20,10 +20,6 @@ const SECURITY_SHARE: i64 = 50;
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Another instance may draw at the same moment, this often.
 const STALE_TRIES_MAX: u32 = 16;
-
-const DAY_MS: i64 = 24 * 3600 * 1000;
-/// Beijing is eight hours ahead, without daylight saving.
-const BEIJING_MS: i64 = 8 * 3600 * 1000;
 
 /// An API of an account.
 pub(super) type Way = (AccountId, OutChannel);
@@ -235,7 +231,7 @@ fn free(used: QuotaUse) -> (i64, i64) {
 
 /// Days of Beijing since 1970.
 pub(super) fn day_of(now: UnixMs) -> i64 {
-    now.0.saturating_add(BEIJING_MS).div_euclid(DAY_MS)
+    BeijingDay::of(now).0
 }
 
 #[cfg(test)]

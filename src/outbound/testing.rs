@@ -279,6 +279,7 @@ pub(crate) fn config(outside: &Url) -> Config {
         keys: None,
         content: config::Content::default(),
         alerts: config::Alerts::default(),
+        retention: crate::config::Retention::default(),
         hints: None,
         telemetry: config::Telemetry::default(),
         staff: config::Staff::default(),

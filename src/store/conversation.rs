@@ -19,10 +19,10 @@ use crate::keys::Place;
 
 const DIALOGUE: Place = Place("conversation.dialogue");
 const SAY_NEXT: Place = Place("conversation.say_next");
-const CONTENT: Place = Place("message.content");
+pub(super) const CONTENT: Place = Place("message.content");
 
 /// How much of a message's id is chance; above it stand the milliseconds.
-const MESSAGE_ID_CHANCE_BITS: u32 = 20;
+pub(super) const MESSAGE_ID_CHANCE_BITS: u32 = 20;
 
 /// What is said next may not grow without bound: with the next answer it must fit one message.
 const SAY_NEXT_BYTES_MAX: usize = 1_500;
@@ -475,7 +475,7 @@ impl Store {
     }
 }
 
-fn message_row(account: &AccountId, follower: FollowerKey, seq: i64) -> Vec<u8> {
+pub(super) fn message_row(account: &AccountId, follower: FollowerKey, seq: i64) -> Vec<u8> {
     let mut row = follower_row(account, follower);
     row.extend_from_slice(&seq.to_be_bytes());
     row

@@ -187,14 +187,32 @@ impl Database {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        let failed = |error| StoreError::Migrate(Arc::new(error));
+        let migrator = self.migrator().await?;
+        self.migrate_by(migrator).await
+    }
+
+    /// Applies migrations up to one only, as the program of that version did.
+    #[cfg(test)]
+    pub(super) async fn migrate_to(&self, newest: i64) -> Result<(), StoreError> {
+        let mut migrator = self.migrator().await?;
+        migrator.migrations.to_mut().retain(|migration| migration.version <= newest);
+        self.migrate_by(migrator).await
+    }
+
+    async fn migrator(&self) -> Result<Migrator, StoreError> {
         let folder = match self.engine() {
             Engine::Sqlite => "sqlite/",
             Engine::Postgres => "postgres/",
         };
-        let mut migrator = Migrator::new(Folder(folder)).await.map_err(failed)?;
+        let migrator = Migrator::new(Folder(folder)).await;
+        let mut migrator = migrator.map_err(|error| StoreError::Migrate(Arc::new(error)))?;
         // An older version keeps running on a newer schema while machines are upgraded one by one.
         migrator.set_ignore_missing(true);
+        Ok(migrator)
+    }
+
+    async fn migrate_by(&self, migrator: Migrator) -> Result<(), StoreError> {
+        let failed = |error| StoreError::Migrate(Arc::new(error));
         match self.connector.connect().await? {
             Connection::Sqlite(mut connection) => migrator.run(&mut connection).await.map_err(failed),
             Connection::Postgres(mut session) if session.is_pooled() => {

@@ -24,6 +24,7 @@ mod held;
 mod identity;
 mod jobs;
 mod known;
+mod log_days;
 mod marketing;
 mod notice;
 mod outbox;
@@ -64,6 +65,7 @@ pub use held::{Bound, HeldFor, HeldRow};
 pub use identity::{APPLICATIONS_MAX, Application, Consent, StoredDraft};
 pub use jobs::TimedJob;
 pub use known::Known;
+pub use log_days::{Kept, Tidied};
 pub use marketing::{MarketingChoice, ShownOffer};
 pub use notice::{CallKey, Family, Looked, NewNotice, NoticeRow, SeenCall};
 pub use outbox::{Address, Lane, LeftIntent, NewOutbox, OutChannel, OutboxRow};
@@ -454,6 +456,7 @@ pub fn all_statements() -> Vec<Statement> {
         held::ALL,
         identity::ALL,
         jobs::ALL,
+        log_days::ALL,
         known::ALL,
         marketing::ALL,
         notice::ALL,

@@ -14,7 +14,7 @@ use crate::domain::binding::{Binding, BindingSource};
 use crate::domain::card::{Card, CardTail};
 use crate::domain::ids::CustomerId;
 use crate::domain::secret::{Personal, Secret};
-use crate::domain::time::UnixMs;
+use crate::domain::time::{BeijingDay, UnixMs};
 use crate::keys::SoftKeys;
 
 /// A migrated, empty store with a clock that the test moves.
@@ -54,6 +54,11 @@ impl Store {
 
 /// 2026-11-22 10:00 in Beijing.
 pub(crate) const START: UnixMs = UnixMs(1_795_312_800_000);
+
+/// The middle of a day.
+pub(crate) fn noon_of(day: BeijingDay) -> UnixMs {
+    day.begins() + std::time::Duration::from_secs(12 * 3600)
+}
 
 /// One store for each engine that is at hand: always SQLite, and PostgreSQL where a server is named.
 pub(crate) async fn stores() -> Vec<TestStore> {

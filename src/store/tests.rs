@@ -123,7 +123,7 @@ async fn old_keys_are_forgotten_oldest_first_in_batches_and_never_while_somebody
 }
 
 /// Adds so many entries to the log of a follower, in one commit.
-async fn say(test: &TestStore, account: &AccountId, follower: FollowerKey, entries: u32) {
+pub(super) async fn say(test: &TestStore, account: &AccountId, follower: FollowerKey, entries: u32) {
     let mut conversation = test.store.conversation(account, follower).await.unwrap();
     let mut commit = Commit::new(0);
     for _ in 0..entries {

@@ -5,6 +5,7 @@
 //! database; what a server writes afterwards is not in it. An import that was stopped goes on where it stood, and is
 //! done when every table has the rows of the export, counted and hashed.
 
+mod archive;
 mod export;
 mod import;
 mod lines;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use archive::{ArchivedDay, archive, read_archived};
 pub use export::export;
 pub use import::import;
 
@@ -143,6 +145,21 @@ pub enum TransferError {
         found_rows: u64,
         /// Their hash.
         found: String,
+    },
+    /// It is no day of the log.
+    #[error("{0} is no file that `weikefu archive` wrote")]
+    NoArchive(PathBuf),
+    /// It is not as it was written.
+    #[error(
+        "{file} is not as it was written: its SHA-256 is {found}, and was {written}; take another copy of it"
+    )]
+    Altered {
+        /// The file.
+        file: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash that the database knows.
+        written: String,
     },
     /// The configured master key does not open the data.
     #[error(

@@ -34,6 +34,7 @@ mod pages;
 mod postgres;
 mod processes;
 mod reload;
+mod retention;
 mod sealed;
 mod sending;
 mod sending_database;

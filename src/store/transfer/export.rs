@@ -80,15 +80,19 @@ async fn write_table(
     Ok(sum)
 }
 
-/// Readable by nobody else: what is not sealed is still the bank's.
 fn new_folder(to: &Path) -> Result<(), TransferError> {
     if to.exists() {
         let mut inside = std::fs::read_dir(to).map_err(failed(to))?;
         return if inside.next().is_some() { Err(TransferError::Exists(to.to_owned())) } else { Ok(()) };
     }
+    make_folder(to)
+}
+
+/// Readable by nobody else: what is not sealed is still the bank's.
+pub(super) fn make_folder(to: &Path) -> Result<(), TransferError> {
     DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(failed(to))
 }
 
-fn new_file(path: &Path) -> Result<File, TransferError> {
+pub(super) fn new_file(path: &Path) -> Result<File, TransferError> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed(path))
 }

@@ -68,6 +68,12 @@ impl<'a> Lines<'a> {
         Ok(Self { file, table, reader, number: 0 })
     }
 
+    /// The lines after the first one.
+    pub(super) fn after_head(file: PathBuf, table: &'a Table) -> Result<Self, TransferError> {
+        let (_, reader) = head(&file)?;
+        Ok(Self { file, table, reader, number: 1 })
+    }
+
     /// The next row and what it adds to the hash; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(Vec<Value>, String)>, TransferError> {
         let mut line = Vec::new();
@@ -87,6 +93,14 @@ impl<'a> Lines<'a> {
     fn bad(&self, reason: &'static str) -> TransferError {
         TransferError::Line { file: self.file.clone(), line: self.number, reason }
     }
+}
+
+/// The first line of a file, and a reader that stands after it.
+pub(super) fn head(file: &Path) -> Result<(Vec<u8>, BufReader<File>), TransferError> {
+    let mut reader = BufReader::new(File::open(file).map_err(failed(file))?);
+    let mut line = Vec::new();
+    reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(failed(file))?;
+    Ok((line, reader))
 }
 
 /// Counts rows and adds up their SHA-256, so that the order in which a database gives them does not matter. It finds

@@ -1,5 +1,7 @@
 //! Which tables a database has, asked of itself: a table that a later migration adds needs no line here.
 
+use std::ops::Range;
+
 use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +9,13 @@ use super::super::database::Connection;
 use super::super::value::{Row, Value};
 use super::super::{Engine, StoreError};
 
-/// Both list every column of every table, with its type and table by table in the order of names.
+/// Both list every column of every table, with its type and table by table in the order of names; a partition is none.
 const SQLITE_COLUMNS: &str = "SELECT t.name, c.name, lower(c.type) FROM sqlite_schema t, pragma_table_info(t.name) c \
     WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite!_%' ESCAPE '!' AND t.name <> '_sqlx_migrations' \
     ORDER BY t.name, c.name";
 const POSTGRES_COLUMNS: &str = "SELECT table_name::text, column_name::text, data_type::text \
     FROM information_schema.columns WHERE table_schema = current_schema() AND table_name <> '_sqlx_migrations' \
+    AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = format('%I', table_name)::regclass AND c.relispartition) \
     ORDER BY table_name::text COLLATE \"C\", column_name::text COLLATE \"C\"";
 const MIGRATION: &str = "SELECT max(version) FROM _sqlx_migrations";
 
@@ -62,6 +65,11 @@ impl Table {
     /// Every row, its columns in our order.
     pub(super) fn select(&self) -> String {
         format!("SELECT {} FROM \"{}\"", self.names(), self.name)
+    }
+
+    /// The rows of some ids, in their order.
+    pub(super) fn select_between(&self, id: &str, ids: &Range<i64>) -> String {
+        format!("{} WHERE {id} >= {} AND {id} < {} ORDER BY {id}", self.select(), ids.start, ids.end)
     }
 
     /// So many rows into it.

@@ -207,7 +207,7 @@ async fn a_server_works_on_the_tables_of_a_newer_version() {
     fleet.stop().await;
 }
 
-/// What only erases is begun by one of them at each tick.
+/// What only erases, or makes tables ahead, is begun by one of them at each tick.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_instances_do_once_what_time_asks_for() {
     const TICKS: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT) / 300";
@@ -222,13 +222,19 @@ async fn three_instances_do_once_what_time_asks_for() {
         fleet.join(|text| text).await;
     }
     fleet.shared().await;
-    until("the job's first tick", || async {
-        (fleet.number("SELECT count(*) FROM job WHERE name = 'purge' AND done = 1").await == 1).then_some(())
+    until("the jobs' first tick", || async {
+        let done = "SELECT count(*) FROM job WHERE name IN ('purge', 'log_days') AND done = 1";
+        (fleet.number(done).await == 2).then_some(())
     })
     .await;
     let ticks = fleet.number(TICKS).await - before + 1;
-    let runs = fleet.number("SELECT runs FROM job WHERE name = 'purge'").await;
+    let runs = fleet.number("SELECT max(runs) FROM job WHERE name IN ('purge', 'log_days')").await;
     assert!((1..=ticks).contains(&runs), "{runs} runs in {ticks} ticks");
-    eprintln!("three instances: the job was begun {runs} time(s) in {ticks} tick(s)");
+    // What was before, the default, and a part for what comes, since this log is kept for ever.
+    let days = fleet.number("SELECT count(*) FROM pg_inherits WHERE inhparent = 'message'::regclass").await;
+    assert_eq!(days, 3);
+    let answer = fleet.wechat(2).deliver(&text("o-days", 1, "菜单")).await;
+    assert!(!answer.text().is_empty());
+    eprintln!("three instances: each job begun {runs} time(s) in {ticks} tick(s); {days} parts of the log");
     fleet.stop().await;
 }
