@@ -1,10 +1,13 @@
 //! Several servers on one PostgreSQL: real processes that come, go and die, and a database that fails over.
 
 mod apart;
+mod cut;
 mod database;
 mod instances;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use sqlx::Connection as _;
 
@@ -48,6 +51,15 @@ impl Fleet {
 
     /// One more, whose configuration is changed so.
     async fn join(&mut self, change: impl FnOnce(String) -> String) {
+        self.join_by(change, Process::start_logging).await;
+    }
+
+    /// The same, started so.
+    async fn join_by(
+        &mut self,
+        change: impl FnOnce(String) -> String,
+        start: impl FnOnce(&Path, &[&str], &Path) -> Process,
+    ) {
         let folder = self.world.folder.path().to_owned();
         let mut text = std::fs::read_to_string(folder.join("w.toml")).unwrap();
         let number = self.members.len();
@@ -57,7 +69,7 @@ impl Fleet {
         }
         let (name, log) = (format!("w{number}.toml"), folder.join(format!("server{number}.log")));
         std::fs::write(folder.join(&name), change(text)).unwrap();
-        let process = Process::start_logging(&folder, &["serve", "--config", &name], &log);
+        let process = start(&folder, &["serve", "--config", &name], &log);
         let url = process.line("weikefu on ");
         let known: Vec<String> = self.members.iter().flatten().map(|member| member.owner.clone()).collect();
         let owner = until("the new one's heartbeat", || async {
