@@ -41,6 +41,13 @@ pub(crate) fn told(output: &Output) -> String {
     format!("{}\nstdout: {}\nstderr: {}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
+/// How often a test kills: this often, or as often as `WEIKEFU_KILLS` says for a long run, at most 100 times.
+#[expect(clippy::disallowed_methods, reason = "whoever wants a long run says so by the environment")]
+pub(crate) fn kills(short: usize) -> usize {
+    let asked = std::env::var("WEIKEFU_KILLS").ok().and_then(|kills| kills.parse().ok());
+    asked.unwrap_or(short).min(100)
+}
+
 /// A running program. Killed when the test lets go of it.
 pub(crate) struct Process {
     child: Child,

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::house::Blocked;
+use crate::processes::kills;
 use crate::world::{Engine, World, until};
 
 const TEMPLATE: &str = "/cgi-bin/message/template/send";
@@ -242,13 +243,13 @@ async fn killed_while_sending_the_alert_arrives_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_under_a_stream_of_transactions_lose_and_double_nothing() {
-    const KILLS: usize = 4;
     const BETWEEN_KILLS: usize = 12;
+    let kills = kills(4);
     for engine in Engine::at_hand() {
         let mut alerted = Alerted::start(engine).await;
         let accepted = Arc::new(AtomicUsize::new(0));
         let pushing = Pushing::start(&alerted.world, accepted.clone());
-        for kill in 1..=KILLS {
+        for kill in 1..=kills {
             let enough = kill * BETWEEN_KILLS;
             until("transactions between kills", || async {
                 (accepted.load(Ordering::SeqCst) >= enough).then_some(())
@@ -258,10 +259,11 @@ async fn kills_under_a_stream_of_transactions_lose_and_double_nothing() {
             alerted.world.start_process().await;
         }
         let ids = pushing.end().await;
-        assert!(ids.len() >= KILLS * BETWEEN_KILLS);
+        assert!(ids.len() >= kills * BETWEEN_KILLS);
         for id in &ids {
             alerted.sent(id).await;
         }
+        eprintln!("{engine:?}: {kills} times kill -9 under {} alerts", ids.len());
         alerted.assert_once(ids, &format!("{engine:?}")).await;
         alerted.world.stop().await;
     }

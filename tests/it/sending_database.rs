@@ -8,6 +8,7 @@ use futures::future::join_all;
 
 use crate::house::Blocked;
 use crate::postgres::Cluster;
+use crate::processes::kills;
 use crate::sending::{Alerted, Pushing};
 use crate::world::{Engine, World, until};
 
@@ -71,8 +72,8 @@ async fn a_database_that_is_gone_for_a_minute_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_of_postgres_under_a_stream_of_transactions_lose_and_double_nothing() {
-    const KILLS: usize = 5;
     const BETWEEN_KILLS: usize = 15;
+    let kills = kills(5);
     if !Engine::at_hand().contains(&Engine::Postgres) {
         return;
     }
@@ -80,7 +81,7 @@ async fn kills_of_postgres_under_a_stream_of_transactions_lose_and_double_nothin
     let alerted = on(&cluster).await;
     let accepted = Arc::new(AtomicUsize::new(0));
     let pushing = Pushing::start(&alerted.world, accepted.clone());
-    for kill in 1..=KILLS {
+    for kill in 1..=kills {
         let enough = kill * BETWEEN_KILLS;
         until("transactions between kills", || async {
             (accepted.load(Ordering::SeqCst) >= enough).then_some(())
@@ -93,6 +94,7 @@ async fn kills_of_postgres_under_a_stream_of_transactions_lose_and_double_nothin
     for id in &ids {
         alerted.sent(id).await;
     }
+    eprintln!("{kills} times SIGKILL of PostgreSQL under {} alerts", ids.len());
     alerted.assert_once(ids, "PostgreSQL").await;
     alerted.world.stop().await;
 }
