@@ -27,10 +27,10 @@ pub(crate) struct Batch {
     pub(crate) took: Duration,
 }
 
-/// Sends batches to one server.
+/// Sends batches to one server, or to several by turns.
 pub(crate) struct Bank {
     client: reqwest::Client,
-    base: String,
+    bases: Vec<String>,
     signer: Signer,
     customers: u64,
     next: AtomicU64,
@@ -40,15 +40,21 @@ pub(crate) struct Bank {
 }
 
 impl Bank {
-    pub(crate) fn new(client: reqwest::Client, base: String, customers: u64) -> anyhow::Result<Self> {
+    /// Transactions are numbered from `first` on.
+    pub(crate) fn new(
+        client: reqwest::Client,
+        bases: Vec<String>,
+        customers: u64,
+        first: u64,
+    ) -> anyhow::Result<Self> {
         let signer = Signer::new(&Secret::new(SECRET.to_owned())).context("the test's secret")?;
         let run = SystemClock.now().0.to_string();
         Ok(Self {
             client,
-            base,
+            bases,
             signer,
             customers,
-            next: AtomicU64::new(0),
+            next: AtomicU64::new(first),
             calls: AtomicU64::new(0),
             run,
             taken: Mutex::default(),
@@ -106,10 +112,13 @@ impl Bank {
         })
     }
 
-    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    /// One signed call that must be taken.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let body = serde_json::to_vec(body)?;
-        let mut request = self.client.post(format!("{}{path}", self.base));
+        let turn = usize::try_from(call)? % self.bases.len();
+        let base = self.bases.get(turn).context("the bank knows no server")?;
+        let mut request = self.client.post(format!("{base}{path}"));
         let id = format!("msg_{}_{call}", self.run);
         for (name, value) in self.signer.headers(&id, SystemClock.now(), &body) {
             request = request.header(name, value);

@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
         let base = format!("http://{}", server.address);
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
         let receipts = tokio::spawn(outside::push_receipts(client.clone(), base.clone(), waiting));
-        let bank = Arc::new(Bank::new(client, base, load.customers)?);
+        let bank = Arc::new(Bank::new(client, vec![base], load.customers, 0)?);
         bank.bind_all().await?;
         Ok(Self { load, engine, outside, bank, server, receipts })
     }
@@ -246,7 +246,8 @@ impl<'a> Run<'a> {
         let began = Instant::now();
         for _ in 0..steps {
             self.at_full_speed(self.load.backlog / steps).await?;
-            memory.push(format!("{:.0}", self.server.resident_bytes()? as f64 / 1e6));
+            let (megabytes, files) = (self.server.resident_bytes()? as f64 / 1e6, self.server.open_files()?);
+            memory.push(format!("{megabytes:.0} ({files} files)"));
         }
         let rate = (self.load.backlog / steps * steps) as f64 / began.elapsed().as_secs_f64();
         let took = took(&self.bank.taken());

@@ -162,25 +162,38 @@ pub(crate) async fn push_receipts(client: reqwest::Client, base: String, mut wai
         tokio::time::sleep_until(due.into()).await;
         let (client, base) = (client.clone(), base.clone());
         tokio::spawn(async move {
-            let created = weikefu_seconds();
-            let (timestamp, nonce) = (created.to_string(), message.to_string());
-            let mut parts = [TOKEN, timestamp.as_str(), nonce.as_str()];
-            parts.sort_unstable();
-            let hash = parts.iter().fold(Sha1::new(), |hash, part| hash.chain_update(part)).finalize();
-            let url = format!(
-                "{base}/wechat/card?signature={}&timestamp={timestamp}&nonce={nonce}&openid={openid}",
-                hex::encode(hash)
-            );
-            let body = format!(
-                "<xml><ToUserName><![CDATA[{ORIGINAL_ID}]]></ToUserName><FromUserName><![CDATA[{openid}]]></FromUserName>\
-                 <CreateTime>{created}</CreateTime><MsgType><![CDATA[event]]></MsgType>\
-                 <Event><![CDATA[TEMPLATESENDJOBFINISH]]></Event><MsgID>{message}</MsgID>\
-                 <Status><![CDATA[success]]></Status></xml>"
+            let own = format!(
+                "<Event><![CDATA[TEMPLATESENDJOBFINISH]]></Event><MsgID>{message}</MsgID>\
+                 <Status><![CDATA[success]]></Status>"
             );
             // A receipt that does not arrive is one that WeChat would push again.
-            drop(client.post(url).body(body).send().await);
+            drop(push(&client, &base, &openid, &message.to_string(), "event", &own).await);
         });
     }
+}
+
+/// Pushes in plain mode what a follower did; `own` stands beside the names, the time and the type.
+pub(crate) async fn push(
+    client: &reqwest::Client,
+    base: &str,
+    openid: &str,
+    nonce: &str,
+    message_type: &str,
+    own: &str,
+) -> reqwest::Result<reqwest::Response> {
+    let timestamp = weikefu_seconds().to_string();
+    let mut parts = [TOKEN, timestamp.as_str(), nonce];
+    parts.sort_unstable();
+    let hash = parts.iter().fold(Sha1::new(), |hash, part| hash.chain_update(part)).finalize();
+    let url = format!(
+        "{base}/wechat/card?signature={}&timestamp={timestamp}&nonce={nonce}&openid={openid}",
+        hex::encode(hash)
+    );
+    let body = format!(
+        "<xml><ToUserName><![CDATA[{ORIGINAL_ID}]]></ToUserName><FromUserName><![CDATA[{openid}]]></FromUserName>\
+         <CreateTime>{timestamp}</CreateTime><MsgType><![CDATA[{message_type}]]></MsgType>{own}</xml>"
+    );
+    client.post(url).body(body).send().await
 }
 
 fn weikefu_seconds() -> i64 {

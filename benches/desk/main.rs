@@ -16,6 +16,8 @@ mod fill;
 #[expect(dead_code, reason = "a WeChat that only lets us sign in is enough here")]
 #[path = "../alerts/outside.rs"]
 mod outside;
+#[path = "../load/plain.rs"]
+mod plain;
 #[expect(dead_code, reason = "what it uses is not measured here")]
 #[path = "../load/process.rs"]
 mod process;
@@ -33,7 +35,6 @@ use clap::Parser;
 use figures::{micros, quantile};
 use outside::Outside;
 use process::Server;
-use sha1::{Digest as _, Sha1};
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
@@ -235,26 +236,9 @@ impl Customers {
     /// load the customer is told so instead.
     async fn say(&self, customer: usize, text: &str, number: u64) -> anyhow::Result<bool> {
         let base = &self.bases[(customer / 2) % self.bases.len()];
-        let (timestamp, nonce) = (seconds().to_string(), number.to_string());
-        let mut parts = [outside::TOKEN, timestamp.as_str(), nonce.as_str()];
-        parts.sort_unstable();
-        let hash = parts.iter().fold(Sha1::new(), |hash, part| hash.chain_update(part)).finalize();
         let openid = format!("oDesk{customer:023}");
-        let url = format!(
-            "{base}/wechat/card?signature={}&timestamp={timestamp}&nonce={nonce}&openid={openid}",
-            hex::encode(hash)
-        );
         let message = self.run * 1_000_000_000 + i64::try_from(number)? * 1_000 + i64::try_from(customer)?;
-        let body = format!(
-            "<xml><ToUserName><![CDATA[{}]]></ToUserName><FromUserName><![CDATA[{openid}]]></FromUserName>\
-             <CreateTime>{timestamp}</CreateTime><MsgType><![CDATA[text]]></MsgType>\
-             <Content><![CDATA[{text}]]></Content><MsgId>{message}</MsgId></xml>",
-            outside::ORIGINAL_ID
-        );
-        let response = self.client.post(url).body(body).send().await?;
-        let status = response.status();
-        ensure!(status.is_success(), "a push was answered {status}");
-        Ok(response.text().await? == "success")
+        Ok(plain::push(&self.client, base, &openid, message, text).await? == "success")
     }
 }
 

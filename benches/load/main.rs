@@ -225,7 +225,8 @@ impl<'a> Run<'a> {
             self.slice(&mut ours).await?;
         }
         let megabytes = ours.server.resident_bytes()? as f64 / 1e6;
-        tell!("memory after {} messages: {megabytes:.0} MB", self.sent);
+        let files = ours.server.open_files()?;
+        tell!("after {} messages: {megabytes:.0} MB of memory, {files} files open", self.sent);
         drop(ours);
         let stored = fill::up_to(&self.database, self.load.stored).await?;
         tell!("start to ready, {stored} messages stored: {:.0} ms", millis(self.serve()?.started_within));
