@@ -273,11 +273,11 @@ impl Book {
             Event::Moved { customer_id, card_id, entry } => {
                 self.moved.entry((customer_id, card_id)).or_default().push(entry);
             }
-            Event::CardLocked { customer_id, card_id, at } => {
-                self.control(customer_id, card_id).locked_at = Some(at);
+            Event::CardLocked { customer_id, card_id, at, part } => {
+                self.control(customer_id, card_id).locked.insert(part, at);
             }
             Event::CardUnlocked { customer_id, card_id, .. } => {
-                self.control(customer_id, card_id).locked_at = None;
+                self.control(customer_id, card_id).locked.clear();
             }
             Event::CardFrozen { customer_id, card_id, transaction_id, case_no, at } => {
                 let controls = self.control(customer_id, card_id);
@@ -316,7 +316,8 @@ impl Book {
             }
             Event::CardReleased { customer_id, card_id } => {
                 let controls = self.control(customer_id, card_id);
-                (controls.locked_at, controls.frozen_at, controls.held_for) = (None, None, None);
+                controls.locked.clear();
+                (controls.frozen_at, controls.held_for) = (None, None);
             }
             Event::OverseasSet { customer_id, card_id, until } => {
                 let switch = until.map_or(Overseas::Off, Overseas::Until);

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::book::Book;
 use super::people::{Card, Customer};
+use super::rules::LockRules;
 use super::swipe::Swipe;
 use super::transaction::{Channel, Kind};
 use crate::domain::money::Currency;
@@ -12,8 +15,8 @@ use crate::domain::time::UnixMs;
 /// The controls of one card.
 #[derive(Clone, Default)]
 pub(super) struct Controls {
-    /// Since when its holder has it locked.
-    pub(super) locked_at: Option<UnixMs>,
+    /// What its holder has locked, and since when.
+    pub(super) locked: BTreeMap<LockPart, UnixMs>,
     /// Since when it is frozen for a fraud case.
     pub(super) frozen_at: Option<UnixMs>,
     /// Since when its holder misses it.
@@ -26,6 +29,19 @@ pub(super) struct Controls {
     pub(super) overseas: Option<Overseas>,
     /// Fraud cases by the purchase that was denied.
     pub(super) cases: BTreeMap<Option<String>, String>,
+}
+
+/// What a lock keeps from being bought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LockPart {
+    /// Anything.
+    #[default]
+    All,
+    /// Anything on the net.
+    Online,
+    /// Anything at night.
+    Night,
 }
 
 /// The switch for use abroad, once it was touched.
@@ -43,7 +59,7 @@ impl Controls {
             inactive if !inactive.is_active(card) => "inactive",
             Self { frozen_at: Some(_), .. } => "frozen",
             Self { held_for: Some(_), .. } => "held",
-            Self { locked_at: Some(_), .. } => "locked",
+            locked if locked.locked.contains_key(&LockPart::All) => "locked",
             _ => "active",
         }
     }
@@ -51,6 +67,15 @@ impl Controls {
     /// Whether it may be used at all.
     pub(super) fn is_active(&self, card: &Card) -> bool {
         self.active.unwrap_or(!card.inactive)
+    }
+
+    /// Whether its holder locked what would be bought now.
+    fn is_locked(&self, rules: &LockRules, now: UnixMs, swipe: &Swipe) -> bool {
+        self.locked.keys().any(|part| match part {
+            LockPart::All => true,
+            LockPart::Online => swipe.channel == Channel::Online,
+            LockPart::Night => rules.is_night(now.beijing().hour()),
+        })
     }
 
     /// Whether the card may be used abroad, and until when. Cards with a foreign currency are issued so that they may.
@@ -80,7 +105,7 @@ pub(super) fn decline(
         (controls.lost_at.is_some(), "card_lost"),
         (!controls.is_active(card), "card_inactive"),
         (controls.frozen_at.is_some(), "card_frozen"),
-        (controls.locked_at.is_some(), "card_locked"),
+        (controls.is_locked(&book.rules.lock, now, swipe), "card_locked"),
         (controls.held_for.is_some(), "card_held"),
         (abroad && !controls.overseas(card, now).0, "overseas_off"),
     ];

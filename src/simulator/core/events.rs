@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::changes::Change;
+use super::controls::LockPart;
 use super::transaction::Entry;
 use crate::domain::time::UnixMs;
 
@@ -16,8 +17,14 @@ pub(super) enum Event {
     Opened { at: UnixMs, fingerprint_key: String },
     /// A movement on a card; also a pre-authorisation, which only holds the limit, and a declined one.
     Moved { customer_id: String, card_id: String, entry: Entry },
-    /// A card's holder locked it.
-    CardLocked { customer_id: String, card_id: String, at: UnixMs },
+    /// A card's holder locked it, or a part of what it can do.
+    CardLocked {
+        customer_id: String,
+        card_id: String,
+        at: UnixMs,
+        #[serde(default)]
+        part: LockPart,
+    },
     /// He unlocked it.
     CardUnlocked { customer_id: String, card_id: String, at: UnixMs },
     /// A card was frozen for a fraud case.

@@ -15,8 +15,12 @@ const FAULTS_MAX: usize = 200;
 pub(super) struct Fault {
     #[serde(default = "every")]
     pub(super) operation: String,
+    /// Before the operation runs.
     #[serde(default)]
     pub(super) delay_ms: u64,
+    /// After it ran: it is done, and the answer comes late or too late.
+    #[serde(default)]
+    pub(super) answer_delay_ms: u64,
     #[serde(default)]
     pub(super) error_rate: f64,
     #[serde(default)]
@@ -36,6 +40,7 @@ fn every() -> String {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fate {
     pub(super) delay: Duration,
+    pub(super) answer_delay: Duration,
     pub(super) fails: bool,
 }
 
@@ -49,8 +54,8 @@ impl Faults {
         if !(0.0..=1.0).contains(&fault.error_rate) {
             return Err("error_rate is a number from 0 to 1");
         }
-        if fault.delay_ms > DELAY_MS_MAX {
-            return Err("delay_ms is at most 60000");
+        if fault.delay_ms.max(fault.answer_delay_ms) > DELAY_MS_MAX {
+            return Err("delay_ms and answer_delay_ms are at most 60000");
         }
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if faults.len() >= FAULTS_MAX && !faults.contains_key(&fault.operation) {
@@ -79,7 +84,9 @@ impl Faults {
         let Some((fault, dice)) = faults.get_mut(key) else { return Fate::default() };
         fault.met += 1;
         let fails = fault.down || throw(dice) < fault.error_rate;
-        Fate { delay: Duration::from_millis(fault.delay_ms), fails }
+        let (delay, answer_delay) =
+            (Duration::from_millis(fault.delay_ms), Duration::from_millis(fault.answer_delay_ms));
+        Fate { delay, answer_delay, fails }
     }
 }
 
@@ -99,7 +106,15 @@ mod tests {
     use super::*;
 
     fn fault(operation: &str) -> Fault {
-        Fault { operation: operation.to_owned(), delay_ms: 0, error_rate: 0.0, down: false, seed: 0, met: 0 }
+        Fault {
+            operation: operation.to_owned(),
+            delay_ms: 0,
+            answer_delay_ms: 0,
+            error_rate: 0.0,
+            down: false,
+            seed: 0,
+            met: 0,
+        }
     }
 
     #[test]
@@ -121,7 +136,8 @@ mod tests {
         faults.set(Fault { down: true, ..fault("*") }).unwrap();
         faults.set(Fault { delay_ms: 5, ..fault("points_query") }).unwrap();
         assert!(faults.fate("bill_current").fails);
-        assert_eq!(faults.fate("points_query"), Fate { delay: Duration::from_millis(5), fails: false });
+        let slow = Fate { delay: Duration::from_millis(5), ..Fate::default() };
+        assert_eq!(faults.fate("points_query"), slow);
         faults.clear();
         assert_eq!(faults.fate("bill_current"), Fate::default());
         assert!(faults.set(Fault { error_rate: 1.5, ..fault("*") }).is_err());

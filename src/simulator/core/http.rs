@@ -86,6 +86,7 @@ async fn operate(bank: Shared, name: String, body: &[u8]) -> HttpResponse {
     };
     let operation = name.clone();
     let answer = in_background(move || bank.operate(&name, call), |result| json!({ "result": result })).await;
+    tokio::time::sleep(fate.answer_delay).await;
     // What nobody knows is somebody else's text; it need not stand in a log.
     let operation = if answer.status() == StatusCode::NOT_FOUND { "unknown" } else { operation.as_str() };
     tracing::info!(operation, status = answer.status().as_u16(), "an operation was asked for");

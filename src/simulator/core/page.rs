@@ -341,6 +341,9 @@ fn fault_row(fault: Fault) -> FaultRow {
     if fault.delay_ms > 0 {
         parts.push(format!("延迟 {} 毫秒", fault.delay_ms));
     }
+    if fault.answer_delay_ms > 0 {
+        parts.push(format!("办完再等 {} 毫秒才答复", fault.answer_delay_ms));
+    }
     if fault.error_rate > 0.0 {
         parts.push(format!("出错概率 {}（种子 {}）", fault.error_rate, fault.seed));
     }

@@ -22,6 +22,7 @@ pub(super) struct Rules {
     pub(super) cash: CashRules,
     pub(super) limit: LimitRules,
     pub(super) suspicion: SuspicionRules,
+    pub(super) lock: LockRules,
     pub(super) repayment: RepaymentRules,
     pub(super) instalment: InstalmentRules,
     pub(super) dispute: DisputeRules,
@@ -172,6 +173,15 @@ pub(super) struct PeriodRules {
     pub(super) periods: u32,
     /// Hundred-thousandths of the principal for each period: 600 is 0.60 %.
     pub(super) rate: i64,
+    /// For less it is not offered; without it for any amount.
+    pub(super) least: Option<String>,
+}
+
+impl PeriodRules {
+    /// Whether it is offered for a principal, in fen.
+    pub(super) fn is_for(&self, principal: i64) -> bool {
+        self.least.as_ref().is_none_or(|least| principal >= minor_of(least, "CNY"))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -187,6 +197,8 @@ pub(super) struct DisputeRules {
 pub(super) struct PlasticRules {
     pub(super) replace_fee: String,
     pub(super) replace_days: i64,
+    /// After so many years a card is renewed.
+    pub(super) valid_years: i64,
     pub(super) supplementary_max: usize,
     pub(super) supplementary_days: i64,
 }
@@ -207,6 +219,30 @@ impl SuspicionRules {
     /// Fen.
     pub(super) fn ask_code_from(&self) -> i64 {
         minor_of(&self.ask_code_from, "CNY")
+    }
+}
+
+/// The night of a card that is locked at night, in full hours.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LockRules {
+    night_from: i8,
+    night_until: i8,
+}
+
+impl LockRules {
+    /// Whether an hour of the day belongs to it.
+    pub(super) fn is_night(&self, hour: i8) -> bool {
+        if self.night_from <= self.night_until {
+            (self.night_from..self.night_until).contains(&hour)
+        } else {
+            hour >= self.night_from || hour < self.night_until
+        }
+    }
+
+    /// From when to when.
+    pub(super) fn hours(&self) -> String {
+        format!("{}:00–{}:00", self.night_from, self.night_until)
     }
 }
 
@@ -242,6 +278,8 @@ pub(super) struct CampaignRules {
     pub(super) name: String,
     pub(super) who: String,
     pub(super) what: String,
+    /// How many may take part in a month; without it everybody.
+    pub(super) places: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -368,10 +406,14 @@ impl Rules {
                 &rules.cash.day_max,
                 &rules.limit.step,
             ])
+            .chain(instalment.periods.iter().filter_map(|one| one.least.as_ref()))
             .chain([&instalment.bill_least, &instalment.purchase_least, &instalment.cash_least])
             .chain(application.products.iter().flat_map(|p| [&p.annual_fee, &p.limit_min, &p.limit_max]));
         for amount in amounts {
             Amount::parse(amount, "CNY").map_err(|error| format!("rules.toml: {amount}: {error}"))?;
+        }
+        if !(1..=50).contains(&rules.plastic.valid_years) {
+            return Err("rules.toml: plastic.valid_years must be from 1 to 50".to_owned());
         }
         let days = rules.statement.days.iter().chain([&rules.statement.day]);
         if !days.into_iter().all(|day| (1..=28).contains(day)) {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::proofs::by_code;
 use super::{Asked, Decision, OfCard, OpenCard, read};
+use crate::simulator::core::controls::LockPart;
 use crate::simulator::core::events::{Event, Refusal};
 use crate::simulator::core::transaction::rfc3339;
 
@@ -29,16 +30,31 @@ fn key(open: &OpenCard<'_>) -> (String, String) {
     (open.customer.id.clone(), open.card.card_id.to_owned())
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lock {
+    card_id: String,
+    #[serde(default)]
+    part: LockPart,
+}
+
+/// Locks a card, or a part of what it can do. Who locked all of it has locked every part.
 pub(super) fn lock(asked: &Asked<'_>, params: Value) -> Result<Decision, Refusal> {
-    let open = named(asked, params)?;
-    let before = asked.book.controls(open.customer, open.card).locked_at;
-    let locked_at = before.unwrap_or(asked.now);
-    let result = json!({ "card": open.json(), "locked_at": rfc3339(locked_at), "already": before.is_some() });
+    asked.customer()?;
+    let Lock { card_id, part } = read(params)?;
+    let open = asked.card_named(Some(&card_id))?;
+    let locked = &asked.book.controls(open.customer, open.card).locked;
+    let before = locked.get(&part).or(locked.get(&LockPart::All));
+    let locked_at = before.copied().unwrap_or(asked.now);
+    let result = json!({
+        "card": open.json(), "locked_at": rfc3339(locked_at), "already": before.is_some(),
+        "hours": asked.book.rules.lock.hours(),
+    });
     if before.is_some() {
         return Ok(Decision::read(Ok(result)));
     }
     let (customer_id, card_id) = key(&open);
-    Ok(Decision::done(Event::CardLocked { customer_id, card_id, at: asked.now }, result))
+    Ok(Decision::done(Event::CardLocked { customer_id, card_id, at: asked.now, part }, result))
 }
 
 pub(super) fn unlock(asked: &Asked<'_>, params: Value) -> Result<Decision, Refusal> {
@@ -47,7 +63,7 @@ pub(super) fn unlock(asked: &Asked<'_>, params: Value) -> Result<Decision, Refus
     if controls.frozen_at.is_some() {
         return Err(frozen());
     }
-    let Some(locked_at) = controls.locked_at else {
+    let Some(locked_at) = controls.locked.values().min().copied() else {
         return Err(Refusal::new("not_locked", "这张卡没有锁定。"));
     };
     by_code(asked)?;

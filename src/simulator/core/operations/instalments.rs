@@ -65,9 +65,10 @@ pub(super) fn quote(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> 
             "annual_rate": decimal(plan.annual_rate(), 2),
         })
     };
+    let offered = || rules.periods.iter().filter(|one| one.is_for(principal));
     let options: Vec<(u32, Value)> =
-        rules.periods.iter().map(|one| (one.periods, option(one.periods, one.rate))).collect();
-    let highest = rules.periods.iter().map(|one| draft(kind, principal, one.periods, one.rate).annual_rate());
+        offered().map(|one| (one.periods, option(one.periods, one.rate))).collect();
+    let highest = offered().map(|one| draft(kind, principal, one.periods, one.rate).annual_rate());
     let chosen = quote.periods.and_then(|wanted| options.iter().find(|(periods, _)| *periods == wanted));
     Ok(json!({
         "merchant": merchant,
@@ -121,10 +122,11 @@ fn yuan<'a>(open: &'a OpenCard<'_>) -> Result<&'a Ledger, Refusal> {
     ledger.ok_or_else(|| Refusal::new("not_eligible", "外币账户不支持分期。"))
 }
 
-fn rate_of(rules: &InstalmentRules, periods: u32) -> Result<i64, Refusal> {
-    let found = rules.periods.iter().find(|one| one.periods == periods).map(|one| one.rate);
+fn rate_of(rules: &InstalmentRules, principal: i64, periods: u32) -> Result<i64, Refusal> {
+    let offered = || rules.periods.iter().filter(|one| one.is_for(principal));
+    let found = offered().find(|one| one.periods == periods).map(|one| one.rate);
     found.ok_or_else(|| {
-        let offered: Vec<String> = rules.periods.iter().map(|one| one.periods.to_string()).collect();
+        let offered: Vec<String> = offered().map(|one| one.periods.to_string()).collect();
         Refusal::new("unknown_periods", format!("可以选择{}期。", offered.join("、")))
     })
 }
@@ -278,7 +280,7 @@ fn agree(
     periods: u32,
     transaction_id: Option<String>,
 ) -> Result<Decision, Refusal> {
-    let rate = rate_of(&asked.book.rules.instalment, periods)?;
+    let rate = rate_of(&asked.book.rules.instalment, principal, periods)?;
     let plan = Plan {
         plan_id: asked.new_id.clone(),
         card_id: open.card.card_id.to_owned(),

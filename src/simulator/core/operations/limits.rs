@@ -1,5 +1,6 @@
 //! Cards, limit and points of a customer.
 
+use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
@@ -29,10 +30,19 @@ pub(super) fn cards(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal> 
                 "status": asked.book.controls(customer, card).status(card),
                 "currencies": card.currencies.iter().map(|currency| currency.code()).collect::<Vec<_>>(),
                 "opened_on": card.opened_on,
+                "expires": expiry(card.opened_on, asked).strftime("%Y-%m").to_string(),
+                "statement_day": asked.book.calendar(customer, card).present_day(),
             })
         })
         .collect();
     Ok(json!({ "cards": cards }))
+}
+
+/// Until when the plastic of today is good: it is renewed every so many years.
+fn expiry(opened_on: Date, asked: &Asked<'_>) -> Date {
+    let years = asked.book.rules.plastic.valid_years;
+    let mut renewals = (1..).map(|times| opened_on.saturating_add((years * times).years()));
+    renewals.find(|expires| *expires > asked.today() || *expires == Date::MAX).unwrap_or(Date::MAX)
 }
 
 /// What a customer may still spend, in fen; foreign currencies count at the file's rates.

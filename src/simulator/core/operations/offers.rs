@@ -16,13 +16,19 @@ pub(super) fn campaigns(asked: &Asked<'_>, params: Value) -> Result<Value, Refus
     let Nothing {} = read(params)?;
     let today = asked.today();
     let campaign = |one: &CampaignRules| {
-        json!({
+        let mut shown = json!({
             "name": one.name,
             "who": one.who,
             "what": one.what,
             "from": today.first_of_month(),
             "to": today.last_of_month(),
-        })
+        });
+        if let Some(places) = one.places {
+            // They go evenly, day by day.
+            let gone = i64::from(today.day() - 1) * places / i64::from(today.days_in_month());
+            shown["left"] = json!(places - gone);
+        }
+        shown
     };
     let all = asked.book.rules.campaigns.iter().take(SHOWN_MAX);
     Ok(json!({ "campaigns": all.map(campaign).collect::<Vec<_>>() }))

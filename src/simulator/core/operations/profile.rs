@@ -61,7 +61,10 @@ pub(super) fn update(asked: &Asked<'_>, params: Value) -> Result<Decision, Refus
         ProfilePart::Email => email(value)?,
         _ => address(value)?,
     };
-    let result = json!({ "part": update.part, "masked": masked, "effective_on": asked.today() });
+    let mail_sent = matches!(update.part, ProfilePart::Email);
+    let result = json!({
+        "part": update.part, "masked": masked, "effective_on": asked.today(), "mail_sent": mail_sent,
+    });
     let change = Change::Profile { part: update.part, masked };
     Ok(Decision::done(Event::Changed { customer_id: customer.id.clone(), change }, result))
 }

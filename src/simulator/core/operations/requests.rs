@@ -168,10 +168,10 @@ pub(super) fn progress(asked: &Asked<'_>, params: Value) -> Result<Value, Refusa
     let cases = asked.book.changes(customer).cases.iter().rev();
     let limits = cases.filter(|case| matches!(case.kind, CaseKind::TemporaryLimit | CaseKind::FixedLimit));
     let request = |case: &Case| {
-        let state = match case.granted {
-            true => "granted",
-            false if asked.today() <= case.due => "review",
-            false => "declined",
+        let (state, reason) = match case.granted {
+            true => ("granted", "在可以马上批准的额度以内"),
+            false if asked.today() <= case.due => ("review", "超过可以马上批准的额度，正在人工审核"),
+            false => ("declined", "综合评估未达到要求，三个月后可以再申请"),
         };
         json!({
             "case_no": case.case_no,
@@ -180,6 +180,7 @@ pub(super) fn progress(asked: &Asked<'_>, params: Value) -> Result<Value, Refusa
             "opened_at": rfc3339(case.opened_at),
             "state": state,
             "answer_by": case.due,
+            "reason": reason,
         })
     };
     Ok(json!({ "requests": limits.take(SHOWN_MAX).map(request).collect::<Vec<_>>() }))

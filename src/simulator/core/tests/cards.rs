@@ -43,6 +43,32 @@ async fn a_locked_card_buys_nothing_until_a_code_unlocks_it_also_over_a_restart(
 }
 
 #[tokio::test]
+async fn a_part_of_a_card_is_locked_for_itself_and_everything_is_unlocked_together() {
+    let world = World::start().await;
+    let lock = |part: &str| json!({ "card_id": "K1", "part": part });
+    assert_eq!(world.ask("C10002", "card_lock", lock("online")).await.unwrap()["already"], false);
+    assert_eq!(world.swipe(on_the_net("10.00")).await["decline_reason"], "card_locked");
+    assert_eq!(world.swipe(purchase("10.00")).await["declined"], false);
+    assert_eq!(status(&world).await, "active");
+    let night = world.ask("C10002", "card_lock", lock("night")).await.unwrap();
+    assert_eq!((&night["already"], &night["hours"]), (&json!(false), &json!("23:00–6:00")));
+    // Ten in the morning, an hour before midnight, six in the morning.
+    assert_eq!(world.swipe(purchase("10.00")).await["declined"], false);
+    world.clock.advance(Duration::from_secs(13 * 3600));
+    let world = world.restart().await;
+    assert_eq!(world.swipe(purchase("10.00")).await["decline_reason"], "card_locked");
+    world.clock.advance(Duration::from_secs(7 * 3600));
+    assert_eq!(world.swipe(purchase("10.00")).await["declined"], false);
+    // Who locks all of it has locked its parts.
+    assert_eq!(world.ask("C10002", "card_lock", lock("all")).await.unwrap()["already"], false);
+    assert_eq!(world.ask("C10002", "card_lock", lock("night")).await.unwrap()["already"], true);
+    assert_eq!(status(&world).await, "locked");
+    let unlocked = world.ask_proved("C10002", "card_unlock", json!({ "card_id": "K1" })).await.unwrap();
+    assert_eq!(unlocked["blocked"], 2, "those on the net and at night");
+    assert_eq!(world.swipe(on_the_net("10.00")).await["declined"], false);
+}
+
+#[tokio::test]
 async fn abroad_a_card_is_declined_until_a_code_opens_it_for_its_hours() {
     let world = World::start().await;
     let abroad = json!({ "customer_id": "C10002", "merchant": "Tokyo Mart", "amount": { "value": "30.00", "currency": "USD" } });

@@ -132,6 +132,45 @@ async fn a_bill_in_instalments_is_lowered_and_eligibility_is_told() {
 }
 
 #[tokio::test]
+async fn why_a_purchase_cannot_be_paid_in_instalments_is_told() {
+    let world = World::start().await;
+    let bought = async |merchant: &str, amount: &str, kind: &str| {
+        let swipe =
+            json!({ "customer_id": "C10002", "merchant": merchant, "amount": yuan(amount), "type": kind });
+        world.swipe(swipe).await["transaction_id"].clone()
+    };
+    let refused = async |id: Value, periods: u32| {
+        let apply = json!({ "transaction_id": id, "periods": periods });
+        refusal(world.change("C10002", "inst_txn_apply", apply).await).0
+    };
+    let metro = bought("城市地铁", "600.00", "purchase").await;
+    assert_eq!(refused(metro, 12).await, "excluded");
+    let little = bought("和风电器", "499.99", "purchase").await;
+    assert_eq!(refused(little, 12).await, "below_least");
+    let hold = bought("和风电器", "600.00", "preauth").await;
+    assert_eq!(refused(hold, 12).await, "not_posted");
+    let month = json!({ "month": "2026-11", "page_size": 50 });
+    let billed = world.ask("C10002", "bill_detail", month).await.unwrap();
+    let billed = billed["transactions"].as_array().unwrap().iter().find(|one| one["type"] == "purchase");
+    assert_eq!(refused(billed.unwrap()["transaction_id"].clone(), 12).await, "on_statement");
+    // Few periods for little money: the table offers what the agreement takes.
+    let fridge = bought("和风电器", "2999.99", "purchase").await;
+    assert_eq!(refused(fridge.clone(), 24).await, "unknown_periods");
+    let offered = async |amount: &str| {
+        let quote = world.ask("C10002", "inst_quote", json!({ "amount": amount })).await.unwrap();
+        quote["options"].as_array().unwrap().iter().map(|one| one["periods"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(offered("2999.99").await, [json!(3), json!(6), json!(12)]);
+    assert_eq!(offered("3000.00").await, [json!(3), json!(6), json!(12), json!(24)]);
+    assert!(
+        world
+            .change("C10002", "inst_txn_apply", json!({ "transaction_id": fridge, "periods": 12 }))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
 async fn interest_is_the_daily_balances_at_the_daily_rate_and_small_shortfalls_cost_nothing() {
     let world = World::start().await;
     let costs = world.ask("C10020", "bill_fee_interest", json!({})).await.unwrap();
