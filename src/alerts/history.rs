@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Alerts;
-use super::plan::QUIET_HOURS;
+use super::plan::{Cost, QUIET_HOURS};
 use super::told::Told;
 use crate::domain::binding::Binding;
 use crate::domain::card::CardTail;
@@ -13,7 +13,7 @@ use crate::domain::money::Money;
 use crate::domain::time::UnixMs;
 use crate::domain::verdict::{State, Verdict};
 use crate::outbound::rfc3339;
-use crate::store::StoreError;
+use crate::store::{NoticeRow, StoreError};
 
 /// Notices that are shown at most.
 pub const PAST_MAX: usize = 20;
@@ -21,6 +21,9 @@ pub const PAST_MAX: usize = 20;
 const BACK: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A transaction before that is talked of no more.
 const A_MOMENT: Duration = Duration::from_secs(24 * 3600);
+/// How far back alerts are counted, and how many at most.
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+const VOLUME_MAX: usize = 500;
 /// Remarks on one transaction, and characters of each.
 const REMARKS_MAX: usize = 3;
 const REMARK_CHARS_MAX: usize = 200;
@@ -54,7 +57,7 @@ impl Alerts {
     pub async fn history(&self, binding: &Binding) -> Result<Vec<PastNotice>, StoreError> {
         let since = self.clock.now() - BACK;
         let rows = self.store.notices_of_customer(&binding.customer, since, PAST_MAX).await?;
-        let past = |row: &crate::store::NoticeRow| {
+        let past = |row: &NoticeRow| {
             let told = Told::read(row)?;
             let hides = binding.alerts_of_tail(told.tail.as_ref()).hide_amounts;
             let transaction = told.transaction.as_ref();
@@ -94,6 +97,31 @@ impl Alerts {
         Ok(json!({ "count": rows.len(), "notices": rows, "remarks": remarks }))
     }
 
+    /// How many purchases and refunds he was told of in the last 30 days, and how many of those a threshold would have
+    /// spared him, as the house's operation `alert_volume` answers it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn volume_value(&self, binding: &Binding, params: &Value) -> Result<Value, StoreError> {
+        let since = self.clock.now() - MONTH;
+        let rows = self.store.notices_of_customer(&binding.customer, since, VOLUME_MAX).await?;
+        let threshold = params["threshold"].as_str().and_then(|text| Money::parse(text, "CNY").ok());
+        let threshold_fen = threshold.map_or(0, Money::minor);
+        let card = params["card_id"].as_str();
+        let card = card.and_then(|id| binding.cards.iter().find(|card| card.card_id == id));
+        let (mut told, mut below) = (0, 0);
+        for row in rows.iter().filter(|row| reached(row)) {
+            let one = Told::read(row)?;
+            if card.is_none_or(|card| one.tail.as_ref() == Some(&card.tail)) {
+                told += 1;
+                below += u32::from(matches!(one.cost, Cost::Fen(fen) if fen < threshold_fen));
+            }
+        }
+        let present = binding.threshold_of_all().map(Money::of_fen);
+        let present = present.map(|money| json!({ "value": money.decimal(), "currency": "CNY" }));
+        Ok(json!({ "told": told, "below": below, "threshold": present }))
+    }
+
     /// What the moment asks to be said of his last transaction, if that was of late.
     async fn remarks_on_the_last(&self, binding: &Binding) -> Result<Vec<String>, StoreError> {
         let since = self.clock.now() - A_MOMENT;
@@ -102,6 +130,12 @@ impl Alerts {
         let words = self.remarks(&last, hides).into_iter().take(REMARKS_MAX);
         Ok(words.map(|remark| remark.words.trim().chars().take(REMARK_CHARS_MAX).collect()).collect())
     }
+}
+
+/// Whether an alert that a threshold could have spared was sent.
+fn reached(row: &NoticeRow) -> bool {
+    matches!(row.verdict.state, State::Sent | State::Delivered)
+        && ["spend", "refund"].contains(&row.kind.as_str())
 }
 
 /// What a kind is called; a transaction has a title of its own.

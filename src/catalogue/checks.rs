@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::manifest::{Direction, FieldKind, Form, Lookup, Page, Pick, RowsBy, Sees};
+use super::manifest::{Direction, FieldKind, Form, Lookup, Manifest, Page, Pick, RowsBy, Sees};
 use super::{Catalogue, NEXT_MAX, Service, samples};
 use crate::bank::{Effect, Operation, operations::CustomerUse};
 use crate::content::Fault;
@@ -119,6 +119,9 @@ impl Found<'_> {
                 "a loop of guards: who is not bound must be able to bind, or reach a person",
             );
         }
+        if let Some(unbound) = manifest.unbound.as_ref().filter(|_| !bound) {
+            self.at(unbound, "binding = false asks nobody to bind first, so this is never said");
+        }
         if bound && manifest.lookup.is_some() && manifest.link.is_some() {
             let message =
                 "the [link] is for followers who are not bound, and binding = true never lets them in";
@@ -162,7 +165,11 @@ impl Found<'_> {
         };
         let mine = &self.service.manifest;
         let theirs = &other.manifest;
-        let back = theirs.opposite.as_ref().map(|id| id.get_ref().as_str()) == Some(self.service.id());
+        // A part of a service is undone by what undoes the whole.
+        let undone = theirs.opposite.as_ref().map(|id| id.get_ref().as_str());
+        let whole = mine.part_of.as_ref().map(|id| id.get_ref().as_str());
+        let is_part = whole.is_some() && undone == whole;
+        let back = is_part || undone == Some(self.service.id());
         let turned = theirs.direction.as_ref().is_some_and(|other| other.get_ref() != direction.get_ref());
         if !back || !turned {
             let message = format!(
@@ -172,12 +179,23 @@ impl Found<'_> {
             );
             return self.at(opposite, message);
         }
-        let less = (!mine.binding.get_ref() && *theirs.binding.get_ref())
-            || mine.proof.get_ref() < theirs.proof.get_ref();
-        if *direction.get_ref() == Direction::Loosen && less {
-            let message =
-                format!("this loosens what {} tightens, but needs less proof than it (P7)", other.id());
-            self.at(direction, message);
+        let needs = |service: &Manifest| (*service.binding.get_ref(), *service.proof.get_ref());
+        let less = |loosens: &Manifest, tightens: &Manifest| {
+            let ((bound, proof), (bound_before, proof_before)) = (needs(loosens), needs(tightens));
+            !bound && bound_before || proof < proof_before
+        };
+        match direction.get_ref() {
+            Direction::Loosen if less(mine, theirs) => {
+                let message =
+                    format!("this loosens what {} tightens, but needs less proof than it (P7)", other.id());
+                self.at(direction, message);
+            }
+            Direction::Tighten if is_part && less(theirs, mine) => {
+                let message =
+                    format!("{} loosens what this tightens, but needs less proof than it (P7)", other.id());
+                self.at(direction, message);
+            }
+            Direction::Loosen | Direction::Tighten => {}
         }
     }
 

@@ -68,6 +68,7 @@ pub(super) fn fixed(
         effect: Spanned::new(place, Effect::Read),
         direction: None,
         opposite: None,
+        unbound: None,
         part_of: None,
         next,
         answer: Some(Answer { text }),

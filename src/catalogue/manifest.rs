@@ -99,6 +99,8 @@ pub struct Manifest {
     pub direction: Option<Spanned<Direction>>,
     /// The service that moves it back.
     pub opposite: Option<Spanned<String>>,
+    /// What who is not bound is told first, where it cannot wait for that; sees `link`, which binds.
+    pub unbound: Option<Template>,
     /// The service that it is a part of: they are understood as one, and the likelier of them answers.
     pub part_of: Option<Spanned<String>>,
     /// Services that are offered after the answer, by number and link.
@@ -464,7 +466,9 @@ impl Manifest {
     pub fn templates(&self) -> Vec<(&Template, Sees)> {
         let mut all = Vec::new();
         all.extend(self.answer.iter().map(|answer| (&answer.text, Sees::Scene)));
-        all.extend(self.link.iter().map(|link| (&link.text, Sees::Link)));
+        all.extend(
+            self.link.iter().map(|link| &link.text).chain(&self.unbound).map(|text| (text, Sees::Link)),
+        );
         if let Some(lookup) = &self.lookup {
             all.push((&lookup.answer, Sees::Result));
             all.extend(lookup.params.values().map(|text| (text, Sees::Scene)));

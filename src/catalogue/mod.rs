@@ -159,7 +159,7 @@ impl Catalogue {
         self.texts.render(&service.text_name(template), values)
     }
 
-    /// Whether one of a service's texts uses a value of this name.
+    /// Whether one of a service's texts uses a value of this name, or a member of it.
     #[must_use]
     pub fn wants(&self, service: &Service, template: &Template, name: &str) -> bool {
         self.texts.wants_any_of(&service.text_name(template), name)

@@ -56,6 +56,13 @@ fn every_fault_is_told_with_its_line_and_what_to_do() {
         ),
         ("proof = \"none\"", "proof = \"none\"\nnext = [\"own\"]", 8, "does not offer itself"),
         ("[lookup]", "[escalate]\n[lookup]", 2, "exactly one of"),
+        ("binding = true", "binding = false\nunbound = \"x\"", 7, "this is never said"),
+        (
+            "binding = true",
+            "binding = true\nunbound = \"{{ lnk }}\"",
+            7,
+            "uses \"lnk\", which does not exist",
+        ),
         ("id = \"own\"", "id = \"other\"", 2, "belongs at services/bill/other.toml"),
         ("id = \"own\"", "id = \"O!\"", 2, "only a-z, 0-9 and _"),
         ("[\"自己的词\"]", "[]", 2, "at least one keyword"),
@@ -82,6 +89,17 @@ fn loosening_never_needs_less_than_tightening() {
     );
     let turned = load(path, &text.replace("direction = \"loosen\"", "direction = \"tighten\""));
     assert!(turned.iter().any(|fault| fault.contains("in the other direction")), "{turned:?}");
+    // What undoes the whole undoes its parts, and needs no less than any of them.
+    let part = "services/card_manage/card_lock_night.toml";
+    let text_of_part = &built_in.file(part).unwrap().text;
+    assert_eq!(load(part, text_of_part), [""; 0]);
+    let harder = load(part, &text_of_part.replace("proof = \"none\"", "proof = \"pin\""));
+    assert!(
+        harder.iter().any(|fault| fault.contains("card_unlock loosens") && fault.contains("(P7)")),
+        "{harder:?}"
+    );
+    let stray = load(part, &text_of_part.replace("part_of = \"card_lock\"\n", ""));
+    assert!(stray.iter().any(|fault| fault.contains("in the other direction")), "{stray:?}");
     let alone = load(path, &text.replace("opposite = \"alert_subscribe\"\n", ""));
     assert!(alone.iter().any(|fault| fault.contains("direction needs its opposite")), "{alone:?}");
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::error::DeskError;
 use super::{Desk, Wanted};
-use crate::domain::complaint::Limit;
+use crate::domain::complaint::{Limit, Registered};
 use crate::domain::ids::{AccountId, CustomerId};
 use crate::domain::mask;
 use crate::domain::secret::Personal;
@@ -18,20 +18,22 @@ const CUSTOMER: &str = "customer";
 const REASON_CHARS_MAX: usize = 100;
 
 impl Desk {
-    /// A customer who complains, or whose case came in a group for complaints, has one registered, unless it is.
+    /// What a customer complains of is registered under the number that he was told; the case of a group for complaints
+    /// that says nothing more is one too, unless it has one.
     pub(super) async fn complaint_of_customer(
         &self,
         case: &Case,
         wanted: Wanted<'_>,
         customer: Option<&CustomerId>,
     ) -> Result<Vec<Write>, StoreError> {
+        if let Some(Registered { number, words }) = wanted.complaint {
+            return self.register(case, number.clone(), words.reveal(), CUSTOMER, customer);
+        }
         let of_group = || self.files.load().groups.get(&case.skill).is_some_and(|group| group.complaints);
-        let complains = wanted.complaint.is_some() || of_group();
-        if !complains || self.store.complaint_of(&case.case_id).await?.is_some() {
+        if !of_group() || self.store.complaint_of(&case.case_id).await?.is_some() {
             return Ok(vec![]);
         }
-        let words = wanted.complaint.map_or(case.reason.as_str(), Personal::reveal);
-        self.register(case, words, CUSTOMER, customer)
+        self.register(case, self.store.new_id(), &case.reason, CUSTOMER, customer)
     }
 
     /// The same for a customer who has a case already that stays as it is.
@@ -68,7 +70,8 @@ impl Desk {
         }
         let customer = self.customer_of(case_id).await?;
         self.change(case_id, |_, conversation| {
-            let mut writes = self.register(&case, &reason, &session.name, customer.as_ref())?;
+            let mut writes =
+                self.register(&case, self.store.new_id(), &reason, &session.name, customer.as_ref())?;
             writes.push(self.note(conversation, json!({ "what": "complaint", "agent": session.name }))?);
             writes.push(self.audited(session, "complaint_registered", &case)?);
             writes.push(self.store.touch_case(case_id, self.now()));
@@ -109,13 +112,14 @@ impl Desk {
     fn register(
         &self,
         case: &Case,
+        complaint_id: String,
         reason: &str,
         by: &str,
         customer: Option<&CustomerId>,
     ) -> Result<Vec<Write>, StoreError> {
         let registered = self.now();
         let complaint = Complaint {
-            complaint_id: self.store.new_id(),
+            complaint_id,
             account: case.account.clone(),
             follower: case.follower,
             case_id: case.case_id.clone(),

@@ -1,6 +1,6 @@
 //! Why a person is wanted.
 
-use crate::domain::secret::Personal;
+use crate::domain::complaint::Registered;
 
 /// A wish for a person, as a service or a word list words it.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +12,8 @@ pub struct Wanted<'a> {
     pub skill: &'a str,
     /// 0 (ordinary) to 9 (at once).
     pub priority: u8,
-    /// What he complains of, in his own words: registered with the case, whatever becomes of its place.
-    pub complaint: Option<&'a Personal>,
+    /// What he complains of: registered with the case, whatever becomes of its place.
+    pub complaint: Option<&'a Registered>,
 }
 
 impl<'a> Wanted<'a> {

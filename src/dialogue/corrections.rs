@@ -36,7 +36,7 @@ impl Turn<'_> {
         let Some(asks) = &service.manifest.form else { return false };
         let answered = answered(form, asks);
         if BACK.contains(&plain) {
-            return answered.last().is_some_and(|last| self.ask_anew(last, ""));
+            return answered.last().is_some_and(|last| self.ask_anew(service, last, ""));
         }
         let named =
             |field: &Field| field.label.as_ref().is_some_and(|label| text.contains(label.get_ref().as_str()));
@@ -51,24 +51,58 @@ impl Turn<'_> {
             .collect();
         if read.is_empty() {
             return match about.first() {
-                Some(field) => self.ask_anew(field, text),
-                None => self.change_card(service, asks, text),
+                Some(field) => self.ask_anew(service, field, text),
+                None => self.change_card(service, text),
             };
         }
-        for (field, (value, label)) in read {
-            let Some(form) = &mut self.state.form else { return false };
-            form.chosen.insert(field.name.get_ref().clone(), label);
-            form.wish.given.insert(field.name.get_ref().clone(), value);
+        let Some(form) = &mut self.state.form else { return false };
+        for (field, (value, label)) in &read {
+            form.chosen.insert(field.name.get_ref().clone(), label.clone());
+            form.wish.given.insert(field.name.get_ref().clone(), value.clone());
+        }
+        let gone: Vec<&Field> =
+            read.iter().flat_map(|(field, _)| self.choose_anew(service, &value_of(field))).collect();
+        // What he named besides is looked for among its new lines; 第二笔 was a line of another question.
+        let hint = if reading::counted_by(text).is_none() { text } else { "" };
+        if let Some(form) = self.state.form.as_mut().filter(|_| !gone.is_empty()) {
+            form.wish.hint = hint.chars().take(HINT_CHARACTERS_MAX).collect();
         }
         true
     }
 
     /// Asks a field that was answered once more, unless what he said names one of its lines.
-    fn ask_anew(&mut self, field: &Field, said: &str) -> bool {
+    fn ask_anew(&mut self, service: &Service, field: &Field, said: &str) -> bool {
         let Some(form) = &mut self.state.form else { return false };
         form.wish.given.remove(field.name.get_ref());
         form.wish.hint = said.chars().take(HINT_CHARACTERS_MAX).collect();
+        self.choose_anew(service, &value_of(field));
         true
+    }
+
+    /// Asks anew what was chosen out of lines that came of a value which is otherwise now: a line may cost or mean
+    /// something else, or be gone. Gives the fields.
+    fn choose_anew<'s>(&mut self, service: &'s Service, value: &str) -> Vec<&'s Field> {
+        let (Some(form), Some(asks)) = (&self.state.form, &service.manifest.form) else { return Vec::new() };
+        let catalogue = &self.dialogue.catalogue;
+        let came_of_it = |field: &&Field| {
+            let mut params = field.options_from.iter().flat_map(|from| from.params.values());
+            params.any(|param| catalogue.wants(service, param, value))
+        };
+        let was_chosen = |field: &&Field| {
+            let name = field.name.get_ref();
+            let value = form.wish.given.get(name).cloned().map(Action::Value);
+            let lines = form.choices.get(name);
+            lines.is_some_and(|lines| lines.iter().any(|line| Some(&line.action) == value.as_ref()))
+        };
+        let mut gone: Vec<&Field> =
+            answered(form, asks).into_iter().filter(came_of_it).filter(was_chosen).collect();
+        if let Some(form) = &mut self.state.form {
+            form.wish.given.retain(|name, _| gone.iter().all(|field| field.name.get_ref() != name));
+        }
+        let further: Vec<&Field> =
+            gone.iter().flat_map(|field| self.choose_anew(service, &value_of(field))).collect();
+        gone.extend(further);
+        gone
     }
 
     /// What a text gives for a field that was answered, and how that reads.
@@ -104,29 +138,15 @@ impl Turn<'_> {
         kept.cloned().unwrap_or_else(|| fixed.collect())
     }
 
-    /// Goes on with another of his cards. What was chosen out of the lines of the first one is asked again.
-    fn change_card(&mut self, service: &Service, asks: &catalogue::Form, text: &str) -> bool {
+    /// Goes on with another of his cards.
+    fn change_card(&mut self, service: &Service, text: &str) -> bool {
         let Some(card) = self.other_card(service, text) else { return false };
-        let catalogue = &self.dialogue.catalogue;
-        let is_of_card = |field: &&Field| {
-            let mut params = field.options_from.iter().flat_map(|from| from.params.values());
-            params.any(|param| catalogue.wants(service, param, "card"))
-        };
-        let Some(form) = &self.state.form else { return false };
-        let was_chosen = |field: &&Field| {
-            let name = field.name.get_ref();
-            let value = form.wish.given.get(name).cloned().map(Action::Value);
-            form.choices
-                .get(name)
-                .is_some_and(|lines| lines.iter().any(|line| Some(&line.action) == value.as_ref()))
-        };
-        let gone: Vec<&Field> =
-            answered(form, asks).into_iter().filter(is_of_card).filter(was_chosen).collect();
-        for field in gone {
-            self.ask_anew(field, "");
-        }
+        let gone = self.choose_anew(service, "card");
         if let Some(form) = &mut self.state.form {
             form.wish.card = Some(card.clone());
+            if !gone.is_empty() {
+                form.wish.hint.clear();
+            }
         }
         self.state.card = Some(card);
         self.forget_values();
@@ -150,6 +170,11 @@ fn answered<'f>(form: &Form, asks: &'f catalogue::Form) -> Vec<&'f Field> {
     let given =
         |field: &&Field| form.wish.given.contains_key(field.name.get_ref()) && field.at_once.is_none();
     asks.fields.iter().filter(given).collect()
+}
+
+/// How texts name what was answered to a field.
+fn value_of(field: &Field) -> String {
+    format!("given.{}", field.name.get_ref())
 }
 
 /// The words behind 改成, for a field that takes free words.

@@ -39,8 +39,14 @@ impl Turn<'_> {
     /// Takes the values of a form that its first sentence gave already.
     pub(super) fn read_ahead(&mut self, service: &Service) {
         let Some(asks) = &service.manifest.form else { return };
-        let hint = self.state.form.as_ref().map(|form| form.wish.hint.clone()).unwrap_or_default();
-        for field in asks.fields.iter().filter(|field| field.at_once.is_none()) {
+        let form = self.state.form.as_ref();
+        let hint = form.map(|form| form.wish.hint.clone()).unwrap_or_default();
+        // What was answered already may have been corrected since he said the sentence.
+        let is_given =
+            |field: &&Field| form.is_some_and(|form| form.wish.given.contains_key(field.name.get_ref()));
+        let open: Vec<&Field> =
+            asks.fields.iter().filter(|field| field.at_once.is_none() && !is_given(field)).collect();
+        for field in open {
             if let Some(value) = self.read(field, &hint, true) {
                 self.set(field, value);
             }

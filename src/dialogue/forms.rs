@@ -50,8 +50,8 @@ impl<'a> Turn<'a> {
     pub(super) fn open_form(mut self, service: &Service, wish: Wish) -> Step {
         let id = format!("{}-{}", self.scene.now.0, service.id());
         let opened = self.scene.now;
-        // What a page or a list brought has no words of its own.
-        let chosen = wish.given.keys().map(|name| (name.clone(), String::new())).collect();
+        let words = |name: &String| wish.chosen.get(name).cloned().unwrap_or_default();
+        let chosen = wish.given.keys().map(|name| (name.clone(), words(name))).collect();
         let (choices, done) = (BTreeMap::new(), BTreeSet::new());
         self.state.form = Some(Form { id, wish, chosen, choices, tries: 0, opened, done, person: false });
         self.read_ahead(service);
@@ -368,7 +368,7 @@ impl<'a> Turn<'a> {
             return self.not_understood();
         };
         if !self.proved(service) {
-            let wish = form.wish.clone();
+            let wish = form.clone().into_wish();
             return self.step_up_first(service, wish);
         }
         let stored = self.scene.state.form.as_ref().is_some_and(|stored| stored.id == form.id);

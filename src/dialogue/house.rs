@@ -10,9 +10,8 @@ use crate::bank::operations::BadOperation;
 use crate::domain::alert_settings::{AlertChange, QuietHours, THRESHOLD_FEN_MAX};
 use crate::domain::binding::Binding;
 use crate::domain::card::Card;
-use crate::domain::complaint::Limit;
+use crate::domain::complaint::{Limit, Registered};
 use crate::domain::money::Money;
-use crate::domain::secret::Personal;
 
 /// Answered out of what the house keeps, not out of the scene.
 pub(super) const RECENT_ALERTS: &str = "recent_alerts";
@@ -21,7 +20,7 @@ pub(super) const RECENT_ALERTS: &str = "recent_alerts";
 const OFFERS: &str = "offers";
 
 /// Their schemas, in the same form as those of the core.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("nearby", include_str!("house/nearby.json")),
     ("complaint", include_str!("house/complaint.json")),
     ("binding", include_str!("house/binding.json")),
@@ -33,6 +32,7 @@ const FILES: [(&str, &str); 11] = [
     (RECENT_ALERTS, include_str!("house/recent_alerts.json")),
     ("alert_cards", include_str!("house/alert_cards.json")),
     ("alert_history", include_str!("house/alert_history.json")),
+    ("alert_volume", include_str!("house/alert_volume.json")),
 ];
 
 /// The house's operations with their schemas.
@@ -42,7 +42,7 @@ pub(super) fn operations() -> Result<Operations, BadOperation> {
 
 /// Whether an operation needs more of what the house keeps than the scene holds.
 pub(super) fn is_looked_up(name: &str) -> bool {
-    [RECENT_ALERTS, OFFERS, "alert_history"].contains(&name)
+    [RECENT_ALERTS, OFFERS, "alert_history", "alert_volume"].contains(&name)
 }
 
 pub(super) fn not_bound() -> AskError {
@@ -82,15 +82,17 @@ const COMPLAINTS: &str = "complaints";
 /// Before cases that can wait, behind money in danger.
 const COMPLAINT_PRIORITY: u8 = 5;
 
-/// A case for the people who settle complaints; when it is answered by at the latest.
+/// A case for the people who settle complaints; its number, and when it is answered by at the latest.
 fn complaint(scene: &Scene<'_>, params: &Value) -> (Value, Vec<Effect>) {
     let (reason, skill, priority) = ("complaint".to_owned(), COMPLAINTS.to_owned(), COMPLAINT_PRIORITY);
-    let complaint = params["reason"].as_str().map(Personal::new);
-    let wanted = PersonWanted { reason, skill, priority, complaint };
+    let complaint =
+        Registered::new(scene.now, scene.reference, params["reason"].as_str().unwrap_or_default());
+    let number = complaint.number.clone();
+    let wanted = PersonWanted { reason, skill, priority, complaint: Some(complaint) };
     let open = scene.desk.open;
     let effect = if open { Effect::Escalate(wanted) } else { Effect::CallBack(wanted) };
     let (_, answer_by) = Limit::at(scene.now, scene.now);
-    (json!({ "answer_by": answer_by.beijing().date(), "open": open }), vec![effect])
+    (json!({ "complaint_no": number, "answer_by": answer_by.beijing().date(), "open": open }), vec![effect])
 }
 
 fn refused(code: &str, message: &str) -> AskError {

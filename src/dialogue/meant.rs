@@ -218,12 +218,13 @@ impl Turn<'_> {
         named.or_else(|| binding.card())
     }
 
-    /// The card, the month, the periods and the amount that a wish names in its own words.
+    /// The card, the month, the periods, the amount and its bounds that a wish names in its own words.
     pub(super) fn heard_besides(&self, service: &Service, wish: &mut Wish, text: &str) {
         if wish.card.is_none() && self.is_about_a_card(service) {
             wish.card = self.named_card(text).map(|named| named.value);
         }
-        for named in [self.named_month(text), named_periods(text), named_amount(text)].into_iter().flatten() {
+        let named = [self.named_month(text), named_periods(text), named_amount(text), named_bound(text)];
+        for named in named.into_iter().flatten() {
             if accepts(service, named.name) {
                 wish.given.entry(named.name.to_owned()).or_insert(named.value);
             }
@@ -336,6 +337,19 @@ fn named_periods(text: &str) -> Option<Named> {
 fn named_amount(text: &str) -> Option<Named> {
     let value = reading::amount(text, true)?;
     Some(Named { name: "amount", value, rest: String::new() })
+}
+
+/// An amount that others lie above or below: `500元以上`, `低于100`.
+fn named_bound(text: &str) -> Option<Named> {
+    const MOST: [&str; 6] = ["以下", "以内", "低于", "小于", "不到", "不超过"];
+    const LEAST: [&str; 5] = ["以上", "超过", "大于", "高于", "多于"];
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let name = match (says(&MOST), says(&LEAST)) {
+        (true, _) => "amount_max",
+        (false, true) => "amount_min",
+        (false, false) => return None,
+    };
+    Some(Named { name, value: reading::amount(text, true)?, rest: String::new() })
 }
 
 /// The number that a text ends with, as it is written.

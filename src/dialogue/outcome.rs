@@ -9,6 +9,7 @@ use crate::catalogue::EventKind;
 use crate::domain::alert_settings::AlertChange;
 use crate::domain::card::Card;
 use crate::domain::case::Rating;
+use crate::domain::complaint::Registered;
 use crate::domain::secret::Personal;
 use crate::domain::step_up::StepUp;
 use crate::wechat::reply::Article;
@@ -130,8 +131,8 @@ pub struct PersonWanted {
     pub skill: String,
     /// 0 (ordinary) to 9 (at once).
     pub priority: u8,
-    /// What he complains of, in his own words.
-    pub complaint: Option<Personal>,
+    /// What he complains of.
+    pub complaint: Option<Registered>,
 }
 
 /// What else has to happen.

@@ -14,6 +14,9 @@ pub struct Wish {
     /// Values for its operation: a month, a merchant.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub given: BTreeMap<String, String>,
+    /// What stands for these values where people read them: 尾号1234 for K1. Empty: what a page or a list brought.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chosen: BTreeMap<String, String>,
     /// What he said when he asked for it: values are looked for in it, once.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
@@ -123,6 +126,13 @@ pub(super) struct Form {
     /// Whether a person was called.
     #[serde(default)]
     pub(super) person: bool,
+}
+
+impl Form {
+    /// What was wanted, with all that was answered so far and how that reads.
+    pub(super) fn into_wish(self) -> Wish {
+        Wish { chosen: self.chosen, ..self.wish }
+    }
 }
 
 /// One numbered line of a reply.

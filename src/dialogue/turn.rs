@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::compose::{Line, Reply};
 use super::outcome::{Ask, AskError, Effect, Of, Outcome, Say, Step, Then};
 use super::scene::Scene;
-use super::state::{Action, DialogueState, Item, Wish};
+use super::state::{Action, DialogueState, Form, Item, Wish};
 use super::texts::Key;
 use super::{Dialogue, MENU, PERSON, house};
 use crate::catalogue::{Escalate, Link, Page, Picture, Proof, Service, Template};
@@ -138,7 +138,11 @@ impl<'a> Turn<'a> {
         let mut values = self.values();
         values.set_text("service", service.label());
         values.set_markup("link", self.bind_link());
-        let body = self.say(Key::bind_first, &values);
+        let own = service.manifest.unbound.as_ref().map(|text| self.fill(service, text, &values));
+        let body = match own {
+            Some(Ok(body)) => body,
+            Some(Err(_)) | None => self.say(Key::bind_first, &values),
+        };
         self.effects.push(Effect::AwaitBinding { wish });
         self.done(Some(service.id()), Reply { body, ..Reply::default() })
     }
@@ -345,7 +349,7 @@ impl<'a> Turn<'a> {
     fn wish_of(&mut self, what: What) -> Option<Wish> {
         match what {
             What::Lookup(wish) => Some(wish),
-            _ => self.state.form.take().map(|form| form.wish),
+            _ => self.state.form.take().map(Form::into_wish),
         }
     }
 

@@ -63,6 +63,14 @@ impl Binding {
         }
     }
 
+    /// Below how many fen nothing is told, where that is the same for every card.
+    #[must_use]
+    pub fn threshold_of_all(&self) -> Option<i64> {
+        let mut all = self.cards.iter().map(|card| self.alerts_of(&card.card_id).threshold_fen);
+        let first = all.next()?;
+        all.all(|other| other == first).then_some(first)
+    }
+
     /// The settings that hold for a tail, which is all that the bank names. Those for every card where no card has it
     /// or none is named; where two cards have it, more is told and less is shown.
     #[must_use]

@@ -3,7 +3,26 @@
 
 use std::time::Duration;
 
+use super::secret::Personal;
 use super::time::UnixMs;
+
+/// A complaint as its customer wrote it down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The number that he was told; its id from then on.
+    pub number: String,
+    /// His own words, at most 100 characters.
+    pub words: Personal,
+}
+
+impl Registered {
+    /// Names a complaint of a day by the reference of the message that it was made in.
+    #[must_use]
+    pub fn new(at: UnixMs, reference: &str, words: &str) -> Self {
+        let number = format!("{}-{reference}", at.beijing().strftime("%Y%m%d"));
+        Self { number, words: Personal::new(words) }
+    }
+}
 
 /// How far the clock of a complaint has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

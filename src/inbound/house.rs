@@ -33,6 +33,9 @@ impl Inbound {
             ("alert_history", Some(binding)) => {
                 return self.rooms.alerts.history_value(binding).await.map_err(down);
             }
+            ("alert_volume", Some(binding)) => {
+                return self.rooms.alerts.volume_value(binding, &ask.params).await.map_err(down);
+            }
             (_, Some(binding)) => {
                 let since = self.rooms.clock.now() - Dialogue::LOOK_BACK;
                 self.rooms.alerts.recent(&binding.customer, since).await.map_err(down)?

@@ -52,8 +52,10 @@ pub(super) fn meaning(push: &Push) -> Meaning {
             Meaning::Turn { said: Said::Voice { recognition }, masked: found }
         }
         Content::Location { position, label, .. } => {
-            let at = format!("{},{}", position.latitude.reveal(), position.longitude.reveal());
-            turn(Said::Location { position: Some(Personal::new(at)), label: Some(label.clone()) })
+            let (latitude, longitude) = (position.latitude.reveal(), position.longitude.reveal());
+            let is_somewhere = !latitude.is_empty() && !longitude.is_empty();
+            let position = is_somewhere.then(|| Personal::new(format!("{latitude},{longitude}")));
+            turn(Said::Location { position, label: Some(label.clone()) })
         }
         Content::Image { .. } => turn(Said::Media(MediaKind::Image)),
         Content::Video(_) | Content::ShortVideo(_) => turn(Said::Media(MediaKind::Video)),

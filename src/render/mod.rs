@@ -138,10 +138,13 @@ impl Texts {
         template.undeclared_variables(true).into_iter().collect()
     }
 
-    /// Whether a template takes a value of this name.
+    /// Whether a template takes a value of this name, or a member of it: `card`, `given.amount`.
     #[must_use]
-    pub fn wants_any_of(&self, name: &str, root: &str) -> bool {
-        self.wants(name).iter().any(|wanted| wanted.split('.').next() == Some(root))
+    pub fn wants_any_of(&self, name: &str, value: &str) -> bool {
+        let is_of = |wanted: &String| {
+            wanted.strip_prefix(value).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.wants(name).iter().any(is_of)
     }
 
     /// Fills a template. White space at both ends is trimmed.

@@ -23,8 +23,9 @@ statements! {
         AND t.created_ms >= $2 AND t.stage = 'full') ORDER BY s.name LIMIT 2000";
     REGISTER = "INSERT INTO complaint (complaint_id, account, fkey, case_id, reason_sealed, registered_by, registered_ms) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+    /// The one that is settled next: those that nobody settled first, the oldest of them before the others.
     COMPLAINT = "SELECT complaint_id, account, fkey, case_id, reason_sealed, registered_by, registered_ms, settled_by, \
-        settled_ms FROM complaint WHERE case_id = $1";
+        settled_ms FROM complaint WHERE case_id = $1 ORDER BY coalesce(settled_ms, 0), registered_ms LIMIT 1";
     OPEN_COMPLAINTS = "SELECT complaint_id, account, fkey, case_id, reason_sealed, registered_by, registered_ms, settled_by, \
         settled_ms FROM complaint WHERE account = $1 AND settled_ms IS NULL ORDER BY registered_ms LIMIT 200";
     SETTLE = "UPDATE complaint SET settled_by = $2, settled_ms = $3 WHERE complaint_id = $1 AND settled_ms IS NULL";
@@ -161,7 +162,7 @@ impl Store {
         Ok(Write::one(REGISTER, args, Conflict::Stale))
     }
 
-    /// The complaint that came up in a case.
+    /// The complaint that came up in a case; of several the oldest that nobody settled.
     ///
     /// # Errors
     /// When the database fails.

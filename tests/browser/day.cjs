@@ -163,7 +163,8 @@ async function takesInstalments(day) {
   });
   await step("correction-and-yes", pages.phone, async () => {
     const corrected = await phone.say("改金额 八百");
-    tells(corrected, "¥800.00", "12期");
+    tells(corrected, "分几期", "12期", "每期");
+    tells(await phone.say("12期"), "¥800.00", "12期", "确认");
     tells(await phone.say("确认"), "¥800.00");
     tells(await phone.say("我的分期"), "¥800.00");
   });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::case::{Rating, Score};
+use crate::domain::complaint::Registered;
 use crate::staff::Reach;
 use crate::store::DeskAgent;
 
@@ -281,8 +282,9 @@ async fn a_complaint_is_registered_once_with_its_clock_and_settled_once() {
 
 /// What the customer committed by this wish, as the path of his message does it.
 async fn complains(test: &TestStore, desk: &Desk, who: FollowerKey, words: &str, is_open: bool) -> String {
-    let words = Personal::new(words);
-    let wanted = Wanted { complaint: Some(&words), ..Wanted::new("complaint", "complaints", 5) };
+    let complaint =
+        Registered::new(START, &format!("{:08x}", words.chars().map(u32::from).sum::<u32>()), words);
+    let wanted = Wanted { complaint: Some(&complaint), ..Wanted::new("complaint", "complaints", 5) };
     let mut conversation = test.store.conversation(&account(), who).await.unwrap();
     let writes = if is_open {
         desk.escalate(&mut conversation, wanted, None).await.unwrap().writes
@@ -307,7 +309,7 @@ async fn a_complaint_in_the_customers_words_is_registered_whatever_case_he_has_a
         let urgent = waiting_in(&test, &desk, follower(2), "fraud", 9).await;
         assert_eq!(complains(&test, &desk, follower(2), "上月年费收错了二", true).await, urgent);
         complains(&test, &desk, follower(3), "上月年费收错了三", false).await;
-        let promised = complains(&test, &desk, follower(3), "又说了一遍", false).await;
+        let promised = complains(&test, &desk, follower(3), "还有一件事", false).await;
         let asked = Wanted::new("asked", "card", 0);
         let mut conversation = test.store.conversation(&account(), follower(4)).await.unwrap();
         let mut commit = Commit::new(follower(4).part());
@@ -321,11 +323,23 @@ async fn a_complaint_in_the_customers_words_is_registered_whatever_case_he_has_a
         words.sort_unstable();
         assert_eq!(
             words,
-            ["上月年费收错了一", "上月年费收错了三", "上月年费收错了二", "上月年费收错了四"],
+            ["上月年费收错了一", "上月年费收错了三", "上月年费收错了二", "上月年费收错了四", "还有一件事"],
             "{}",
             test.name
         );
-        assert!(open.iter().any(|one| one.case_id == promised), "said twice, registered once");
+        assert!(
+            open.iter().all(|one| one.complaint_id.starts_with("20")),
+            "under the numbers that they were told"
+        );
+        // Two of one case are settled one after the other.
+        assert_eq!(open.iter().filter(|one| one.case_id == promised).count(), 2, "{}", test.name);
+        let me = agent("agent01");
+        for left in [1, 0] {
+            desk.settle_complaint(&me, &promised).await.unwrap();
+            let open = desk.open_complaints(&account()).await.unwrap();
+            assert_eq!(open.iter().filter(|one| one.case_id == promised).count(), left, "{}", test.name);
+        }
+        assert!(matches!(desk.settle_complaint(&me, &promised).await, Err(DeskError::Over)));
         let reasons = test.store.fetch(REASONS, vec![]).await.unwrap();
         let mut reasons: Vec<&str> = reasons.iter().map(|row| row.text(0).unwrap()).collect();
         reasons.sort_unstable();

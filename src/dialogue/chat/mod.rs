@@ -13,6 +13,7 @@
 //! In a reply `[账单明细]` is a link that says its words, `[点这里绑定信用卡](bind)` one that opens a page. A card with a picture
 //! is `【图文】` with its headline, the words below it, and `[打开]` with its page.
 
+mod house;
 mod parse;
 mod run;
 

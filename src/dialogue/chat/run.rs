@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::house;
 use super::parse::{Chat, ChatFile, CoreFault, DeskNow, Step};
 use crate::bank::Operations;
 use crate::catalogue::{Page, Picture};
@@ -163,6 +164,8 @@ struct Talk<'a> {
     step_up: Option<StepUp>,
     /// The newest first.
     transactions: Vec<Transaction>,
+    /// Whether he asked for offers.
+    wants_offers: bool,
     /// What happened since the last thing that the customer did.
     asked: Vec<(String, Value)>,
     effects: BTreeSet<String>,
@@ -193,6 +196,7 @@ impl<'a> Talk<'a> {
             awaiting: None,
             step_up: None,
             transactions: Vec::new(),
+            wants_offers: false,
             asked: Vec::new(),
             effects: BTreeSet::new(),
             reply: None,
@@ -388,20 +392,21 @@ impl<'a> Talk<'a> {
         Err(format!("more than {ASKS_MAX} operations for one message"))
     }
 
-    /// What the house keeps: purchases that the conversation told of. Anything else is not there on paper: the example of
-    /// its schema is.
+    /// What the house keeps: purchases that the conversation told of, and what the customer wants to be told.
     fn of_the_house(
         &self,
         operation: &str,
         ask: &outcome::Ask,
         binding: Option<&Binding>,
     ) -> Result<Value, AskError> {
-        match Dialogue::look_up(binding, &ask.operation, &ask.params, &self.transactions) {
-            Err(AskError::Lied) => {
-                let found = self.dialogue.catalogue.operation(operation).ok_or(AskError::Lied)?;
-                Ok(found.example().result.clone())
+        let example = self.dialogue.catalogue.operation(operation).ok_or(AskError::Lied)?.example();
+        match (ask.operation.as_str(), binding) {
+            ("alert_history", Some(binding)) => Ok(house::alert_history(&self.transactions, binding)),
+            ("alert_volume", Some(binding)) => {
+                Ok(house::alert_volume(&self.transactions, binding, &ask.params))
             }
-            answer => answer,
+            ("offers", _) => Ok(house::offers(&example.result, self.wants_offers, &self.transactions)),
+            _ => Dialogue::look_up(binding, &ask.operation, &ask.params, &self.transactions),
         }
     }
 
@@ -439,7 +444,10 @@ impl<'a> Talk<'a> {
                 self.binding = self.binding.as_ref().map(|binding| binding.with(change));
                 words_of(change)
             }
-            Effect::Marketing { on } => if *on { "订阅优惠" } else { "退订优惠" }.to_owned(),
+            Effect::Marketing { on } => {
+                self.wants_offers = *on;
+                if *on { "订阅优惠" } else { "退订优惠" }.to_owned()
+            }
             Effect::AwaitBinding { wish } => {
                 self.awaiting = Some(wish.clone());
                 "等待绑定".to_owned()

@@ -1,7 +1,8 @@
 //! The conversations of `tests/conversations` as they are written, over the wire: each said by a follower of his own on
 //! a phone of the simulator to the whole server, which commits it and asks its bank over HTTP. Whole texts are
-//! compared, as `weikefu check` compares them inside one process; `plan` names the few that no phone can have.
+//! compared, as `weikefu check` compares them inside one process.
 
+mod away;
 mod bank;
 mod plan;
 mod shown;

@@ -9,31 +9,31 @@ use weikefu::dialogue::chat::{self, Chat, Step};
 pub(super) const COMMON: &str = "card";
 /// When people answer, as the conversations have it.
 const HOURS: &str = "every_day = [\"08:00-22:00\"]\n";
+/// How the operations begin that the house answers itself.
+pub(super) const OF_THE_HOUSE: &str = "house:";
 /// What is said to whoever enters the queue, or would if somebody were there.
 const QUEUE: [&str; 4] = ["转接人工客服", "人工客服现在不在线", "留言已收到", "专员会马上"];
 
-/// Conversations that no phone can have, each with the reason.
-pub(super) const ELSEWHERE: [(&str, &str); 6] = [
-    ("位置没有坐标", "WeChat sends no place without its degrees"),
-    ("位置看不懂", "WeChat sends degrees as decimals and as nothing else"),
-    (
-        "提醒记录",
-        "shows the example of a past that the house itself would keep; `alerts` tells of a real one",
-    ),
-    ("刚提醒过的那笔多少钱", "shows the same example"),
-    ("提醒记录：查不到", "the house's own database is away, while everything else works"),
-    (
-        "问了才说",
-        "shows the example of an offer, which the house itself chooses; `marketing` shows real ones",
-    ),
-];
+/// The only offer of the house: it fits any purchase and nobody is held out, so that every customer is shown the same.
+const OFFER: &str = r#"rank = 1
+title = "周三餐饮满200减50"
+text = "每周三在合作餐厅用本行信用卡支付，单笔满200元减50元。"
+from = "2026-01-01"
+until = "2027-12-31"
+per_week_max = 3
+total_max = 50
+hold_out_percent = 0
+
+[when]
+types = ["purchase"]
+"#;
 
 /// When a conversation is held. The clock only goes forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum When {
     /// With others, at ten in the morning.
     Together,
-    /// Alone: time passes in it.
+    /// Alone: time passes in it, or the house itself fails.
     Alone,
     /// After the desk has closed.
     Night,
@@ -57,6 +57,11 @@ impl Planned {
         self.has(|step| matches!(step, Step::Agent(_)))
     }
 
+    /// Whether the bank tells of purchases: then he wants to be told of them.
+    pub(super) fn wants_alerts(&self) -> bool {
+        self.has(|step| matches!(step, Step::Spends(_)))
+    }
+
     /// Whether what the binding itself holds is told: then it comes from the page, and not by import.
     pub(super) fn tells_binding(&self) -> bool {
         self.has(|step| matches!(step, Step::Bank(text) if text.contains("提醒") || text.contains("测**")))
@@ -67,7 +72,7 @@ fn has(chat: &Chat, wanted: impl Fn(&Step) -> bool) -> bool {
     chat.steps.iter().any(|(_, step)| wanted(step))
 }
 
-/// Every conversation of `tests/conversations` that a phone can have. Who enters the queue does it in an account of his
+/// Every conversation of `tests/conversations`. Who enters the queue does it in an account of his
 /// own, for customers are told how many wait; so does who is not bound where the core fails, for he has no name there.
 pub(super) fn plan() -> Vec<Planned> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conversations");
@@ -79,11 +84,6 @@ pub(super) fn plan() -> Vec<Planned> {
         let file = File { text: std::fs::read_to_string(&path).unwrap(), origin: origin.clone() };
         let chats = chat::parse(&file).unwrap_or_else(|faults| panic!("{faults:?}")).chats;
         planned.extend(chats.into_iter().map(|chat| place(&origin, chat)));
-    }
-    for (title, reason) in ELSEWHERE {
-        let before = planned.len();
-        planned.retain(|one| one.chat.title != title);
-        assert_eq!(before - planned.len(), 1, "one conversation is called “{title}” ({reason})");
     }
     let own = planned.iter_mut().filter(|one| one.account.is_empty());
     own.enumerate().for_each(|(number, one)| one.account = format!("own{number}").leak());
@@ -99,8 +99,12 @@ fn place(origin: &str, chat: Chat) -> Planned {
     let is_bound = has(&chat, |step| matches!(step, Step::Customer(Some(_)) | Step::Binds(_)));
     let fails = has(&chat, |step| matches!(step, Step::Fault(..)));
     let closed = has(&chat, |step| matches!(step, Step::Desk(desk) if !desk.open));
-    let moves = has(&chat, |step| matches!(step, Step::Wait(_)));
-    let when = match (closed, moves) {
+    let alone = has(&chat, |step| match step {
+        Step::Wait(_) => true,
+        Step::Fault(operation, _) => operation.starts_with(OF_THE_HOUSE),
+        _ => false,
+    });
+    let when = match (closed, alone) {
         (true, _) => When::Night,
         (false, true) => When::Alone,
         (false, false) => When::Together,
@@ -112,8 +116,16 @@ fn place(origin: &str, chat: Chat) -> Planned {
 /// The configuration with the accounts of these conversations beside the first one, and with a desk that closes at night.
 pub(super) fn configuration(text: &str, folder: &Path, planned: &[Planned]) -> String {
     let dir = folder.join("content");
-    std::fs::create_dir_all(dir.join("desk")).unwrap();
-    std::fs::write(dir.join("desk/hours.toml"), HOURS).unwrap();
+    for (path, text) in [
+        ("desk/hours.toml", HOURS),
+        ("marketing/offers/dining_evening.toml", OFFER),
+        ("marketing/offers/large_purchase_instalment.toml", ""),
+        ("marketing/offers/overseas_rebate.toml", ""),
+    ] {
+        let path = dir.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
     let text = with_accounts(text, planned);
     format!("{text}\n[content]\ndir = {:?}\n", dir.display().to_string())
 }

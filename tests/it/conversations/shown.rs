@@ -59,6 +59,13 @@ pub(super) fn fits(written: &str, shown: &str) -> bool {
     rest.is_empty()
 }
 
+/// Whether a place that is sent has no degrees.
+pub(super) fn is_no_place(what: &str) -> bool {
+    let is_degree = |text: &str| text.trim().parse::<f64>().is_ok();
+    let place = what.strip_prefix("位置");
+    place.is_some_and(|place| !place.split_once(',').is_some_and(|(x, y)| is_degree(x) && is_degree(y)))
+}
+
 /// What is sent that is no text, as the phone takes it.
 pub(super) fn sent(what: &str) -> Value {
     let (kind, rest) = what.split_once(' ').unwrap_or((what, ""));

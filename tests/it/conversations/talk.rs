@@ -7,13 +7,15 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use weikefu::bank::webhooks::Signer;
 use weikefu::clock::{Clock as _, ManualClock};
-use weikefu::dialogue::chat::{DeskNow, Step};
+use weikefu::dialogue::chat::{CoreFault, DeskNow, Step};
 
+use super::away::{NOTICES_OF, put_away, put_back};
 use super::bank::{Bank, phone_of};
-use super::plan::{COMMON, Planned};
-use super::shown::{fits, links, readable, sent, words};
+use super::plan::{COMMON, OF_THE_HOUSE, Planned};
+use super::shown::{fits, is_no_place, links, readable, sent, words};
 use crate::pages::Browser;
-use crate::world::{Follower, World, client};
+use crate::wechat::{self, Wechat};
+use crate::world::{Follower, World, client, until};
 
 /// Longer than any answer takes on a busy machine; what is not there by then is told as missing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -46,6 +48,8 @@ struct Talk<'a> {
     /// The newest entry of the phone that was there before the last thing done.
     asked_at: u64,
     transactions: usize,
+    /// Whether the notices are away and must be put back.
+    puts_back: bool,
 }
 
 /// Holds a conversation; the fault is where it went otherwise than it is written.
@@ -62,17 +66,25 @@ pub(super) async fn hold(house: House<'_>, planned: &Planned, number: usize) -> 
         replies: Vec::new(),
         asked_at: 0,
         transactions: 0,
+        puts_back: false,
     };
-    let steps = &planned.chat.steps;
-    for (place, (line, step)) in steps.iter().enumerate() {
-        let later = steps.get(place + 1..).unwrap_or_default();
-        let done = talk.step(step, later).await;
-        done.map_err(|fault| format!("{}:{line}: “{title}”: {fault}", planned.origin))?;
+    let held = talk.held().await;
+    if talk.puts_back {
+        put_back(house.world).await;
     }
-    Ok(())
+    held.map_err(|(line, fault)| format!("{}:{line}: “{title}”: {fault}", planned.origin))
 }
 
 impl Talk<'_> {
+    async fn held(&mut self) -> Result<(), (usize, String)> {
+        let steps = &self.planned.chat.steps;
+        for (place, (line, step)) in steps.iter().enumerate() {
+            let later = steps.get(place + 1..).unwrap_or_default();
+            self.step(step, later).await.map_err(|fault| (*line, fault))?;
+        }
+        Ok(())
+    }
+
     async fn step(&mut self, step: &Step, later: &[(usize, Step)]) -> Result<(), String> {
         let is_event = matches!(step, Step::Follows(_) | Step::Scans(_) | Step::Taps(_));
         self.house.clock.advance(if is_event { EVENT } else { STEP });
@@ -89,7 +101,12 @@ impl Talk<'_> {
             Step::Spends(words) => self.spends(words).await,
             Step::Desk(desk) => self.desk(desk).await,
             Step::Agent(here) => self.agent(*here).await,
+            Step::Fault(operation, CoreFault::Down) if operation == NOTICES_OF => {
+                put_away(self.house.world).await;
+                self.puts_back = true;
+            }
             Step::Fault(operation, fault) => {
+                assert!(!operation.starts_with(OF_THE_HOUSE), "{operation} cannot fail so");
                 // In an account of his own also while the bank does not know him.
                 let own = (self.planned.account != COMMON).then_some(self.planned.account);
                 for name in [Some(self.customer.as_str()), own].into_iter().flatten() {
@@ -111,6 +128,7 @@ impl Talk<'_> {
                 return self.acts(action, later).await;
             }
             Step::Scans(scene) => return self.acts(json!({ "action": "scan", "scene": scene }), later).await,
+            Step::Sends(what) if is_no_place(what) => self.pushes_no_place(what).await,
             Step::Sends(what) => return self.acts(sent(what), later).await,
             Step::Binds(_) => return self.bind_on_the_page().await,
             Step::Proves => return self.prove().await,
@@ -174,7 +192,7 @@ impl Talk<'_> {
             ("id_tail", "1234"),
             ("card_tail", "1234"),
             ("phone", &phone_of(&self.customer)),
-            ("alerts", "off"),
+            ("alerts", if self.planned.wants_alerts() { "full" } else { "off" }),
             ("agree", "yes"),
         ];
         page.takes(&self.page("bind/start"), &form).await;
@@ -232,6 +250,28 @@ impl Talk<'_> {
         let (status, answer) =
             self.house.world.bank(Method::POST, "/api/v1/transactions", &item.to_string()).await;
         assert_eq!((status, &answer["accepted"]), (202, &json!(1)), "{answer}");
+        let path = format!("/api/v1/transactions/{}", item["transaction_id"].as_str().unwrap());
+        until("the alert's verdict", async || {
+            let (_, told) = self.house.world.bank(Method::GET, &path, "").await;
+            (!["pending", "sent"].contains(&told["state"].as_str()?)).then_some(())
+        })
+        .await;
+    }
+
+    /// WeChat's push of a place without degrees, or with something else: no phone has one, a push may.
+    async fn pushes_no_place(&mut self, what: &str) {
+        let at = what.split_once(' ').map(|(_, at)| at.split_once(',').unwrap_or((at, "")));
+        let degrees = at.map(|(latitude, longitude)| {
+            format!("<Location_X>{latitude}</Location_X><Location_Y>{longitude}</Location_Y>")
+        });
+        let own = format!("{}<Scale>16</Scale><Label>x</Label>", degrees.unwrap_or_default());
+        let now = self.house.clock.now().seconds().to_string();
+        let own = format!("{own}<MsgId>{}</MsgId>", self.house.clock.now().0);
+        let xml = wechat::push_at(&self.follower.openid, &now, "location", &own);
+        let url = format!("{}/wechat/{}", self.house.world.server_url, self.planned.account);
+        let wechat = Wechat { http: self.house.world.http.clone(), url, is_safe: true };
+        let (query, body) = wechat::carrying(&wechat::sealed(xml.as_bytes(), wechat::APP_ID), &now);
+        self.replies.push(wechat.send(&query, body).await.unwrap().text());
     }
 
     /// A transaction's id, which no two customers share.

@@ -236,7 +236,7 @@ function drawComplaint(complaint) {
   const clock = complaint.settled
     ? words.complaintSettled(complaint.settled_by, moment(complaint.settled))
     : words.complaintBy(words.limits[complaint.limit], moment(complaint.until));
-  at('complaint-clock').textContent = `${complaint.reason} · ${clock}`;
+  at('complaint-clock').textContent = `${complaint.complaint_id} · ${complaint.reason} · ${clock}`;
   at('whisper-form').addEventListener('submit', (event) => {
   event.preventDefault();
   act('whisper', { text: at('whisper').value });

@@ -50,7 +50,7 @@ function draw(body) {
   at('talks').replaceChildren(...body.talks.map(talk));
   if (body.talks.length === 0) at('talks').append(element('li', 'empty', words.noTalks));
   at('complaints').replaceChildren(...body.complaints.map((one) => {
-    const line = `${moment(one.registered)} · ${one.reason} · ${words.complaintBy(words.limits[one.limit], moment(one.until))}`;
+    const line = `${moment(one.registered)} · ${one.complaint_id} · ${one.reason} · ${words.complaintBy(words.limits[one.limit], moment(one.until))}`;
     return element('li', one.limit === 'days_15' ? '' : 'late', line);
   }));
   if (body.complaints.length === 0) at('complaints').append(element('li', 'empty', words.noComplaints));
