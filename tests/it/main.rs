@@ -18,6 +18,7 @@ mod consent;
 mod conversations;
 mod crash;
 mod doctor;
+mod every_service;
 mod first_floor;
 mod foreign_bot;
 mod foreign_desk;

@@ -1,9 +1,12 @@
 //! Services against the sandbox core for real: a PIN that never reaches us, a cardholder's day, one more service by files.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::pages::Browser;
-use crate::world::{Engine, Follower, World, client};
+use crate::wechat::{Wechat, text};
+use crate::world::{Engine, Follower, World, client, until};
 
 fn browser(world: &World, follower: &Follower<'_>) -> Browser {
     Browser::new(client(), &world.server_url, &world.simulator_url, &follower.openid)
@@ -22,7 +25,7 @@ async fn types(world: &World, page: &str, fields: &[(&str, &str)]) -> String {
 }
 
 /// Goes from the chat over our page to the bank's, types the PIN, and returns.
-async fn prove_by_pin(world: &World, follower: &Follower<'_>, answer: &str) -> Browser {
+pub(crate) async fn prove_by_pin(world: &World, follower: &Follower<'_>, answer: &str) -> Browser {
     let mut page = browser(world, follower);
     assert_eq!(page.open(&link_in(answer, "/step-up?t=")).await, 200, "{}", page.html);
     page.takes("/h5/card/step-up/pin", &[]).await;
@@ -33,7 +36,7 @@ async fn prove_by_pin(world: &World, follower: &Follower<'_>, answer: &str) -> B
 }
 
 /// Proves himself with the newest one-time code.
-async fn prove_by_code(world: &World, follower: &Follower<'_>, answer: &str, phone: &str) {
+pub(crate) async fn prove_by_code(world: &World, follower: &Follower<'_>, answer: &str, phone: &str) {
     let mut page = browser(world, follower);
     assert_eq!(page.open(&link_in(answer, "/step-up?t=")).await, 200, "{}", page.html);
     page.takes("/h5/card/step-up/send", &[]).await;
@@ -128,6 +131,77 @@ async fn what_one_service_changes_the_next_one_tells() {
     world.stop().await;
 }
 
+/// How many points he may use, and how often he gave 500 away, as the core tells him.
+async fn points_and_gifts(follower: &Follower<'_>) -> (i64, usize) {
+    let lines = follower.say("积分明细").await;
+    let (_, points) = lines.split_once("可用积分").unwrap_or_else(|| panic!("{lines}"));
+    let points: String = points.chars().take_while(|c| *c != '，').filter(char::is_ascii_digit).collect();
+    (points.parse().unwrap(), lines.matches("-500").count())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_confirmed_is_executed_once_however_it_is_repeated() {
+    for engine in Engine::at_hand() {
+        let world = World::start(engine).await;
+        let follower = world.follower("甲").await;
+        world.bind(&follower.openid, "C10002").await;
+        let (points, gifts) = points_and_gifts(&follower).await;
+        assert_eq!(gifts, 0, "{engine:?}");
+
+        // WeChat delivers the yes four times, at once and later.
+        follower.say("捐积分").await;
+        follower.say("乡村阅读角").await;
+        has(&follower.say("1").await, &["确认捐赠吗"]);
+        let url = format!("{}/wechat/card", world.server_url);
+        let wechat = Wechat { http: world.http.clone(), url, is_safe: true };
+        let yes = text(&follower.openid, 77, "确认");
+        let (first, second, third) =
+            tokio::join!(wechat.deliver(&yes), wechat.deliver(&yes), wechat.deliver(&yes));
+        has(&first.text(), &["谢谢您", "捐赠证书编号"]);
+        let later = wechat.deliver(&yes).await;
+        assert!([&second, &third, &later].iter().all(|answer| **answer == first), "{engine:?}");
+        assert_eq!(points_and_gifts(&follower).await, (points - 500, 1), "{engine:?}");
+
+        // The core does it and its answer is lost: nobody knows, until he lets it be tried again.
+        follower.say("捐积分").await;
+        follower.say("乡村阅读角").await;
+        has(&follower.say("1").await, &["确认捐赠吗"]);
+        world.fault(json!({ "operation": "points_donate", "answer_delay_ms": 60_000 })).await;
+        has(&follower.say("确认").await, &["是否办成还不确定", "不会重复办理"]);
+        world.http.delete(format!("{}/sandbox/faults", world.core_url)).send().await.unwrap();
+        has(&follower.say("1").await, &["谢谢您", "捐500积分"]);
+        assert_eq!(
+            points_and_gifts(&follower).await,
+            (points - 1_000, 2),
+            "{engine:?}: twice meant, twice done"
+        );
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_of_periods_is_chosen_anew_when_the_amount_is_corrected() {
+    let world = World::start(Engine::at_hand().remove(0)).await;
+    let follower = world.follower("甲").await;
+    world.bind(&follower.openid, "C10002").await;
+    let answer = follower.say("现金分期").await;
+    prove_by_pin(&world, &follower, &answer).await;
+    follower.wait("the form", |entry| entry.to_string().contains("想借多少")).await;
+    has(&follower.say("6000").await, &["每期¥2,045.00", "24期"]);
+    follower.say("24期").await;
+    follower.say("旅游").await;
+    has(&follower.say("1").await, &["借¥6,000.00，分24期还"]);
+    // What is less than ¥3,000.00 is not paid in 24 periods: the rules of the bank say so, the form shows it.
+    let again = follower.say("金额改成2400").await;
+    has(&again, &["分几期", "每期¥214.40"]);
+    assert!(!again.contains("24期"), "{again}");
+    has(&follower.say("12期").await, &["借¥2,400.00，分12期还", "以后每期¥214.40"]);
+    // Both in one sentence: nothing is asked.
+    has(&follower.say("金额改成3600，分24期").await, &["借¥3,600.00，分24期还", "以后每期¥172.32"]);
+    has(&follower.say("确认").await, &["已办好", "以后每期¥172.32"]);
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_card_that_was_replaced_goes_by_its_new_tail() {
     for engine in Engine::at_hand() {
@@ -211,24 +285,60 @@ operation = "core:lounge_visits"
 answer = "今年还可以用{{ left }}次机场贵宾厅。"
 "#;
 
+/// Where the operation of the walk-through lies in the bank's folder.
+const OPERATION_PATH: &str = "operations/lounge_visits.json";
+
+/// The configuration with a folder of the bank's that has the two files of the walk-through.
+fn with_one_more_service(text: String, folder: &Path) -> String {
+    let content = folder.join("content");
+    for (path, text) in [(OPERATION_PATH, OPERATION), ("services/benefits/lounge_visits.toml", SERVICE)] {
+        let path = content.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    format!("{text}\n[content]\ndir = {:?}\n", content.display().to_string())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_more_service_takes_one_file_and_one_schema() {
-    let prepare = |text: String, folder: &std::path::Path| {
-        let content = folder.join("content");
-        for (path, text) in
-            [("operations/lounge_visits.json", OPERATION), ("services/benefits/lounge_visits.toml", SERVICE)]
-        {
-            let path = content.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        format!("{text}\n[content]\ndir = {:?}\n", content.display().to_string())
-    };
-    let mut world = World::prepared(Engine::at_hand().remove(0), prepare).await;
+    for readme in ["README.md", "README.zh-CN.md"] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(readme)).unwrap();
+        assert!(text.contains(OPERATION) && text.contains(SERVICE), "{readme} shows these two files");
+    }
+    let mut world = World::prepared(Engine::at_hand().remove(0), with_one_more_service).await;
     world.start_server().await;
     let follower = world.follower("甲").await;
     world.bind(&follower.openid, "C10001").await;
     has(&follower.say("贵宾厅").await, &["今年还可以用6次机场贵宾厅。"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_breaks_the_contract_is_not_said_and_staff_read_which_field() {
+    let mut world = World::prepared(Engine::at_hand().remove(0), with_one_more_service).await;
+    let log = world.folder.path().join("server.log");
+    world.start_process_logging(&log).await;
+    let follower = world.follower("甲").await;
+    world.bind(&follower.openid, "C10001").await;
+    has(&follower.say("贵宾厅").await, &["今年还可以用6次机场贵宾厅。"]);
+    // The core changes its answer without a word to the server.
+    let changed = OPERATION
+        .replace(r#""type": "integer", "minimum": 0, "maximum": 99"#, r#""type": "string", "maxLength": 9"#)
+        .replace(r#"{ "left": 6 }"#, r#"{ "left": "六次" }"#);
+    std::fs::write(world.folder.path().join("content").join(OPERATION_PATH), changed).unwrap();
+    let answer = follower.say("贵宾厅").await;
+    has(&answer, &["银行系统这次的答复有误", "“贵宾厅次数”现在没法准确告诉您", "转人工"]);
+    assert!(!answer.contains("六次"), "{answer}");
+    let (_, reference) = answer.split_once("参考号：").unwrap_or_else(|| panic!("{answer}"));
+    let reference: String = reference.chars().take(8).collect();
+    until("the line for staff", async || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let told = |line: &&str| {
+            ["lounge_visits", "/result/left", &reference].iter().all(|part| line.contains(part))
+        };
+        text.lines().find(told).map(drop)
+    })
+    .await;
     world.stop().await;
 }
 
