@@ -47,6 +47,9 @@ pub enum DeskError {
     /// The window is open: say it, instead of leaving it for later.
     #[error("the message window is open")]
     WindowOpen,
+    /// More was left for the customer already than can be said at once.
+    #[error("there is no room for more words: the customer has to read what was left for him first")]
+    NoRoom,
     /// The text says what agents must not say.
     #[error("the text holds what must not be said")]
     Objected(Objection),

@@ -1,4 +1,4 @@
-//! Who has a conversation before him: two people who read the same one know of each other, on whatever instance.
+//! Who has a conversation before him: two agents who read the same one know of each other, on whatever instance.
 
 use std::time::Duration;
 
@@ -18,15 +18,22 @@ const CONTACT_GAP: Duration = Duration::from_secs(30 * 60);
 const FOLLOWED_AND_THIS: i64 = 2;
 
 impl Desk {
-    /// Notes that somebody reads a case, and tells who else does.
+    /// Notes that somebody reads a case, and tells who else does. Supervisors join silently: nobody is told of one unless
+    /// the case is his.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn looking(&self, session: &Session, case_id: &str) -> Result<Vec<String>, StoreError> {
+    pub async fn looking(
+        &self,
+        session: &Session,
+        case_id: &str,
+        is_mine: bool,
+    ) -> Result<Vec<String>, StoreError> {
         let now = self.now();
         let mut looking = self.store.looking_at(case_id, now - LOOKING_FOR).await?;
+        let is_silent = session.role.sees_every_case() && !is_mine;
         let noted = looking.iter().any(|(name, at)| *name == session.name && now.since(*at) < NOTED_EVERY);
-        if !noted {
+        if !noted && !is_silent {
             let mut commit = Commit::new(0).with(self.store.note_looking(case_id, &session.name, now));
             if !looking.iter().any(|(name, _)| *name == session.name) {
                 // He is new here: the screens of the others are told.

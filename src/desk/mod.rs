@@ -42,7 +42,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-pub use about::{About, Adviser, Guess, Said};
+pub use about::{About, Adviser, Guess, Said, Told};
 pub use actions::Answered;
 pub use by::{By, Remember};
 pub use error::DeskError;
@@ -562,6 +562,9 @@ fn estimate(before: u32) -> Escalation {
     let place = before.saturating_add(1);
     Escalation { writes: vec![], place, minutes_max: place.saturating_mul(Desk::MINUTES_PER_PLACE) }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,8 @@ const VARIABLES: [(&str, usize); 4] =
 pub struct Reply {
     /// What agents find it by.
     pub title: String,
+    /// The same on English pages; none: the title.
+    pub english: Option<String>,
     /// The text, with variables in braces.
     pub text: String,
     /// The groups that see it first; none: all.
@@ -35,6 +37,7 @@ struct Replies {
 #[serde(deny_unknown_fields)]
 struct Section {
     title: Spanned<String>,
+    english: Option<String>,
     text: Spanned<String>,
     #[serde(default)]
     groups: Vec<Spanned<String>>,
@@ -78,6 +81,7 @@ fn reply(file: &File, groups: &Groups, section: Section) -> Result<Reply, Fault>
     }
     Ok(Reply {
         title: section.title.into_inner(),
+        english: section.english.filter(|title| !title.trim().is_empty()),
         text: section.text.into_inner(),
         groups: section.groups.into_iter().map(Spanned::into_inner).collect(),
     })

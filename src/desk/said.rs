@@ -73,7 +73,8 @@ impl Desk {
     /// nothing through.
     ///
     /// # Errors
-    /// [`DeskError::WindowOpen`] when they could be said now; else as for an answer.
+    /// [`DeskError::WindowOpen`] when they could be said now, [`DeskError::NoRoom`] when what waits for him already leaves
+    /// no room; else as for an answer.
     pub async fn leave_words(
         &self,
         by: impl Into<By<'_>>,
@@ -94,6 +95,9 @@ impl Desk {
                 with_agent(case, session)?;
                 if u32::from(conversation.ledger.left(self.now())) > on_their_way {
                     return Err(DeskError::WindowOpen);
+                }
+                if !conversation.has_room_for_next(text.reveal()) {
+                    return Err(DeskError::NoRoom);
                 }
                 // Whom words wait for was told already.
                 let is_first = conversation.say_next.is_none();

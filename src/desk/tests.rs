@@ -4,6 +4,7 @@ mod external;
 mod fairness;
 mod files;
 mod on_their_way;
+mod phones;
 mod random_walk;
 mod supervision;
 mod team;

@@ -133,6 +133,19 @@ impl Ledger {
         (self.tap_left(now) > 0).then(|| self.tap.granted + Self::TAP_WINDOW)
     }
 
+    /// WeChat says that no window is open (45015): whatever actions bought is over.
+    pub fn close(&mut self, now: UnixMs) {
+        let over = |grant: Grant, window| Grant { granted: grant.granted.min(now - window), used: 0 };
+        self.message = over(self.message, Self::MESSAGE_WINDOW);
+        self.tap = over(self.tap, Self::TAP_WINDOW);
+    }
+
+    /// WeChat says that nothing is left (45047), until the follower acts again.
+    pub fn use_up(&mut self) {
+        self.message.used = Self::MESSAGE_SENDS_MAX;
+        self.tap.used = Self::TAP_SENDS_MAX;
+    }
+
     /// Decides whether `sender` may send now and which window pays. The shortest-lived pays first.
     ///
     /// # Errors
@@ -206,6 +219,22 @@ mod tests {
         assert_eq!(ledger.draw(Sender::Owed, true, NOW), Err(Refused::Kept));
         assert_eq!(ledger.draw(Sender::Owed, false, NOW), Ok(Draw::Message));
         assert_eq!(ledger.draw(Sender::Agent, true, NOW), Ok(Draw::Message));
+    }
+
+    #[test]
+    fn wechats_word_counts_until_the_follower_acts_again() {
+        let words: [fn(&mut Ledger); 2] = [|ledger| ledger.close(NOW), Ledger::use_up];
+        for say in words {
+            let mut ledger = Ledger::default();
+            say(&mut ledger);
+            assert_eq!((ledger.message.granted, ledger.left(NOW)), (UnixMs(0), 0), "he has never written");
+            ledger.grant(UserAction::Message, NOW);
+            ledger.grant(UserAction::Tap, NOW);
+            say(&mut ledger);
+            assert_eq!((ledger.left(NOW), ledger.open_until(NOW)), (0, None));
+            ledger.grant(UserAction::Message, NOW);
+            assert_eq!(ledger.message_left(NOW), 5);
+        }
     }
 
     #[test]

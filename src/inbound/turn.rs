@@ -298,12 +298,10 @@ impl Inbound {
                 writes
             }
             _ if met => Vec::new(),
-            _ => vec![store.meet_follower(
-                &turn.question.account.id,
-                turn.question.follower,
-                &turn.openid,
-                now,
-            )?],
+            _ => vec![
+                store.meet_follower(&turn.question.account.id, turn.question.follower, &turn.openid, now)?,
+                store.set_back(&turn.question.account.id, turn.question.follower),
+            ],
         };
         let action = turn.push.content.action();
         if !matches!(turn.question.said, Said::Followed { .. }) {

@@ -68,8 +68,9 @@ impl Outbound {
         let attempt = attempt(at, began, &outcome);
         count_outcome(row, &outcome);
         alarm(row, &outcome);
-        if let Outcome::Refused { class: Class::WindowClosed | Class::AllowanceUsed, .. } = outcome {
-            self.believe_wechat(row).await;
+        if let Outcome::Refused { class: class @ (Class::WindowClosed | Class::AllowanceUsed), .. } = outcome
+        {
+            self.believe_wechat(row, class).await;
         }
         let this = Try { number: row.attempts + 1, now: self.clock.now(), jitter: self.jitter() };
         let next = after_chat(&outcome, sender, repeated, this);
@@ -99,7 +100,9 @@ impl Outbound {
                         return Ok(Booking::Instead(cannot_be_sent(sender, "allowance_kept")));
                     }
                     Err(Refused::Closed) => {
-                        return Ok(Booking::Instead(cannot_be_sent(sender, "window_closed")));
+                        let is_spent = is_window_open(conversation.ledger, now);
+                        let reason = if is_spent { "allowance_used" } else { "window_closed" };
+                        return Ok(Booking::Instead(cannot_be_sent(sender, reason)));
                     }
                 }
             }
@@ -140,11 +143,13 @@ impl Outbound {
 
     /// WeChat says that nothing is left: our ledger says so too, until the follower acts again. A conversation that
     /// changed meanwhile has perhaps a new window; then nothing is written.
-    async fn believe_wechat(&self, row: &OutboxRow) {
+    async fn believe_wechat(&self, row: &OutboxRow, class: Class) {
         let (Some(account), Some(follower)) = (&row.account, row.follower) else { return };
         let Ok(mut conversation) = self.store.conversation(account, follower).await else { return };
-        conversation.ledger.message.used = Ledger::MESSAGE_SENDS_MAX;
-        conversation.ledger.tap.used = Ledger::TAP_SENDS_MAX;
+        match class {
+            Class::WindowClosed => conversation.ledger.close(self.clock.now()),
+            _ => conversation.ledger.use_up(),
+        }
         let Ok(save) = self.store.save_conversation(conversation) else { return };
         if let Err(error) = self.store.commit(Commit::new(row.fence.part).with(save)).await {
             tracing::debug!(%error, "WeChat says that the allowance is used, and that could not be noted; its next answer says so again");
@@ -180,11 +185,14 @@ impl Outbound {
         }
     }
 
-    /// The state of the entry in the log, once its message is settled.
+    /// The state of the entry in the log, once its message is settled: whoever wrote it reads there why it did not arrive.
     pub(super) fn settled_message(&self, row: &OutboxRow, verdict: &Verdict) -> Option<Write> {
         let state = match (verdict.state, verdict.reason.as_deref()) {
             (State::Sent, _) => "sent",
             (_, Some(UNCLEAR)) => "unclear",
+            (_, Some("window_closed")) => "window_closed",
+            (_, Some("allowance_used" | "allowance_kept")) => "allowance_used",
+            (State::Unreachable, _) => "unreachable",
             _ => "failed",
         };
         Some(self.store.set_message_state(row.account.as_ref()?, row.follower?, row.log_seq?, state))

@@ -317,10 +317,45 @@ async fn an_owed_answer_without_window_is_the_first_thing_said_next_and_an_agent
         let ledger = world.store().conversation(&world.account(), follower).await.unwrap().ledger;
         assert_eq!(ledger.left(world.test.clock.now()), 0, "WeChat's word counts");
         assert_eq!(state_of(&world, follower, owed).await, "said_next");
-        assert_eq!(state_of(&world, follower, agents).await, "failed");
+        assert_eq!(state_of(&world, follower, agents).await, "window_closed");
         assert_eq!(state_of(&world, follower, late).await, "said_next");
         let conversation = world.store().conversation(&world.account(), follower).await.unwrap();
         assert_eq!(conversation.say_next.unwrap().reveal(), "账单是 ¥128.50\n\n还款日是 12 月 5 日");
+    }
+}
+
+#[tokio::test]
+async fn what_wechat_refuses_an_agent_stands_in_the_log_with_why_and_ends_what_it_says_is_over() {
+    for world in worlds().await {
+        let outbound = world.outbound();
+        for (number, code, state, left) in [
+            (1, 45015, "window_closed", 0),
+            (2, 45047, "allowance_used", 0),
+            (3, 40003, "unreachable", 4),
+            (4, 43004, "unreachable", 4),
+            (5, 45009, "failed", 4),
+        ] {
+            let follower = world.meet(&format!("o{number}")).await;
+            world.writes(follower).await;
+            world.outside.refuse(CUSTOM, [code]);
+            let seq = say(&world, &outbound, follower, Sender::Agent, "您好").await;
+            outbound.step().await;
+            let told = format!("{} {code}", world.test.name);
+            assert_eq!(state_of(&world, follower, seq).await, state, "{told}");
+            let conversation = world.store().conversation(&world.account(), follower).await.unwrap();
+            assert_eq!(conversation.ledger.left(world.test.clock.now()), left, "{told}");
+            let kept =
+                world.store().messages(&world.account(), follower, seq - 1, 1).await.unwrap().remove(0);
+            assert!(kept.content.reveal().contains("您好"), "{told}: the words are kept");
+            world.writes(follower).await;
+            let again = say(&world, &outbound, follower, Sender::Agent, "您好").await;
+            outbound.step().await;
+            assert_eq!(
+                state_of(&world, follower, again).await,
+                "sent",
+                "{told}: a word of his opens it again"
+            );
+        }
     }
 }
 

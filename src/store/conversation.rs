@@ -131,12 +131,17 @@ impl Conversation {
     /// were asked for last.
     pub fn keep_for_next(&mut self, text: &str) {
         let joined = match &self.say_next {
-            Some(before) if before.reveal().len() + 2 + text.len() <= SAY_NEXT_BYTES_MAX => {
-                format!("{}\n\n{text}", before.reveal())
-            }
+            Some(before) if self.has_room_for_next(text) => format!("{}\n\n{text}", before.reveal()),
             _ => text.to_owned(),
         };
         self.say_next = Some(Personal::new(joined));
+    }
+
+    /// Whether this can be said first next time without leaving out what is to be said already.
+    #[must_use]
+    pub fn has_room_for_next(&self, text: &str) -> bool {
+        let fits = |before: &Personal| before.reveal().len() + 2 + text.len() <= SAY_NEXT_BYTES_MAX;
+        self.say_next.as_ref().is_none_or(fits)
     }
 
     /// Takes the next number of the log.
@@ -216,7 +221,8 @@ pub struct Message {
     pub content: Personal,
     /// When.
     pub at: UnixMs,
-    /// `received`, `replied`, `queued`, `sent`, `failed`, `unclear`, `noted`.
+    /// `received`, `replied`, `queued`, `sent`, `said_next` (kept until the customer writes), `noted`; not arrived:
+    /// `window_closed`, `allowance_used`, `unreachable`, `failed`; nobody knows: `unclear`.
     pub state: String,
 }
 

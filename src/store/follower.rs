@@ -21,6 +21,7 @@ statements! {
         VALUES ($1, $2, $3, 1, $4, NULL) ON CONFLICT (account, fkey) DO NOTHING";
     OPENID_OF = "SELECT openid_sealed, following FROM follower WHERE account = $1 AND fkey = $2";
     SET_LEFT = "UPDATE follower SET following = 0, left_ms = $3 WHERE account = $1 AND fkey = $2";
+    SET_BACK = "UPDATE follower SET following = 1, left_ms = NULL WHERE account = $1 AND fkey = $2 AND following = 0";
     DELETE = "DELETE FROM follower WHERE account = $1 AND fkey = $2";
     INSERT_RESUME = "INSERT INTO resume (resume_id, account, fkey, due_ms, tries, wish_sealed) \
         VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (resume_id) DO NOTHING";
@@ -130,6 +131,12 @@ impl Store {
     ) -> Result<Option<bool>, StoreError> {
         let row = self.fetch_one(OPENID_OF, vec![account.as_str().into(), follower.into()]).await?;
         row.map(|row| row.flag(1)).transpose()
+    }
+
+    /// He writes, so he follows, whatever WeChat said of him before.
+    #[must_use]
+    pub fn set_back(&self, account: &AccountId, follower: FollowerKey) -> Write {
+        Write::new(SET_BACK, vec![account.as_str().into(), follower.into()])
     }
 
     /// Notes that WeChat says he does not follow; nothing is erased.

@@ -38,7 +38,7 @@ statements! {
 pub struct Known {
     /// How the push ended, or that somebody works on it; `None`: its key is new.
     pub seen: Option<SeenPush>,
-    /// Whether its follower was noted before.
+    /// Whether its follower was noted before, as somebody who follows.
     pub met: bool,
     /// His conversation; a fresh one when nobody has begun it.
     pub conversation: Conversation,
@@ -71,7 +71,7 @@ impl Store {
         let binding = binding.then(|| self.read_binding(&row, BINDING, account, follower)).transpose()?;
         let step_up = row.text_opt(STEP_UP)?.is_some();
         let step_up = step_up.then(|| read_step_up(&row, STEP_UP)).transpose()?;
-        Ok(Known { seen, met: row.int_opt(1)?.is_some(), conversation, binding, step_up })
+        Ok(Known { seen, met: row.int_opt(1)? == Some(1), conversation, binding, step_up })
     }
 }
 

@@ -211,6 +211,7 @@ async function answering({ demo, bank, phone, desk, pages, step, customer }) {
     hold(first.length > 0, "the newest stands first, before who waited longer");
     await desk.claimNext();
     hold((await desk.log()).includes("案件号"), "the agent sees what was done");
+    await pages.desk.locator("#transactions .spoken-of", { hasText: "星河数码城" }).waitFor();
   });
   await step("locked", pages.bank, async () => {
     const said = await bank.swipe("C10001", "星河超市", "1.00");

@@ -150,11 +150,17 @@ async fn two_who_read_the_same_conversation_know_of_each_other_on_any_instance()
     for test in stores().await {
         let desks = [desk(&test, ALWAYS), desk(&test, ALWAYS)];
         let case_id = waiting_case(&test, &desks[0], follower(1)).await;
-        assert!(desks[0].looking(&agent("agent01"), &case_id).await.unwrap().is_empty());
-        assert_eq!(desks[1].looking(&boss(), &case_id).await.unwrap(), ["agent01"], "{}", test.name);
-        assert_eq!(desks[0].looking(&agent("agent01"), &case_id).await.unwrap(), ["boss"], "{}", test.name);
+        let looks = async |at: usize, who: Session, is_mine| {
+            desks[at].looking(&who, &case_id, is_mine).await.unwrap()
+        };
+        assert!(looks(0, agent("agent01"), false).await.is_empty());
+        assert_eq!(looks(1, agent("agent02"), false).await, ["agent01"], "{}", test.name);
+        assert_eq!(looks(1, boss(), false).await, ["agent01", "agent02"], "{}", test.name);
+        assert_eq!(looks(0, agent("agent01"), false).await, ["agent02"], "{}: nobody sees her", test.name);
+        assert_eq!(looks(1, boss(), true).await, ["agent01", "agent02"], "{}", test.name);
+        assert_eq!(looks(0, agent("agent01"), false).await, ["agent02", "boss"], "{}: it is hers", test.name);
         test.clock.advance(Duration::from_secs(21));
-        assert!(desks[1].looking(&boss(), &case_id).await.unwrap().is_empty(), "{}", test.name);
+        assert!(looks(1, boss(), false).await.is_empty(), "{}", test.name);
     }
 }
 

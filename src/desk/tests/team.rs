@@ -375,6 +375,10 @@ async fn what_must_not_be_said_is_refused_and_what_cannot_be_said_now_is_kept() 
             test.name
         );
 
+        let long = "长".repeat(500);
+        let refused = desk.leave_words(&me, &case_id, "k3", &long).await;
+        assert!(matches!(refused, Err(DeskError::NoRoom)), "nothing is dropped unseen: {refused:?}");
+
         let seq =
             desk.write_note(&me, &case_id, "客户下午方便接电话，卡号 4111 1111 1111 1111").await.unwrap();
         let log = desk.transcript(&me, &case_id, Some(seq - 1), None).await.unwrap();

@@ -101,7 +101,7 @@ struct SendableBody {
     /// Until when.
     #[schema(required, format = DateTime)]
     until: Option<String>,
-    /// closed, spent or unfollowed; null: something can be sent.
+    /// not_yet, closed, spent or unfollowed; null: something can be sent.
     #[schema(required)]
     why_not: Option<&'static str>,
 }
@@ -116,7 +116,8 @@ struct MessageBody {
     agent: Option<String>,
     #[schema(format = DateTime)]
     at: String,
-    /// received, queued, sent, refused, noted …
+    /// received, replied, queued, sent, said_next (kept until the customer writes) or noted; not arrived: window_closed,
+    /// allowance_used, unreachable or failed; unclear: nobody knows.
     state: String,
     /// `kind`, and what belongs to it.
     #[schema(value_type = Object)]
@@ -280,7 +281,7 @@ macro_rules! act_path {
                 (status = 401, body = ErrorBody, description = "The signature does not fit"),
                 (status = 404, body = ErrorBody, description = "No such case or account"),
                 (status = 409, body = ErrorBody, description =
-                    "taken, not_yours, over, full, window_closed, window_spent, window_open, webhook_id_reused"),
+                    "taken, not_yours, over, full, window_closed, window_spent, window_open, no_room, webhook_id_reused"),
                 (status = 413, body = ErrorBody, description = "More than 4 MiB"),
                 (status = 422, body = ErrorBody, description =
                     "empty, too_long, banned, contact, unsendable, bad_request: a reason, group or name that does not do"),

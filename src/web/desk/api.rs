@@ -131,7 +131,8 @@ async fn me(request: HttpRequest, rooms: Rooms) -> Answer {
     let session = guard::reading(&request, &rooms.staff).await?;
     let agent = rooms.desk.agent(&session.name).await.map_err(|error| guard::broken(&request, &error))?;
     let files = rooms.desk.files();
-    let replies: Vec<Value> = files.replies.iter().map(shape::reply).collect();
+    let language = Language::of(&request);
+    let replies: Vec<Value> = files.replies.iter().map(|reply| shape::reply(reply, language)).collect();
     let body = json!({ "agent": shape::agent(&session.name, &agent), "replies": replies });
     Ok(guarded(StatusCode::OK).json(body))
 }
@@ -177,7 +178,7 @@ async fn case(request: HttpRequest, rooms: Rooms, case_id: Path<String>, span: Q
     let view = rooms.desk.open(&session, &case_id).await.map_err(refused)?;
     let transcript =
         rooms.desk.transcript(&session, &case_id, span.after, span.before).await.map_err(refused)?;
-    let looking = rooms.desk.looking(&session, &case_id).await;
+    let looking = rooms.desk.looking(&session, &case_id, view.mine).await;
     let looking = looking.map_err(|error| guard::broken(&request, &error))?;
     let mut body = rooms.shaped(&request, |reader| reader.view(&view, &session));
     if let Some(members) = body.as_object_mut() {

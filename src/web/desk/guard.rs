@@ -78,6 +78,7 @@ pub(in crate::web) fn refusal_of(error: &DeskError) -> (StatusCode, &'static str
         DeskError::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed"),
         DeskError::NotThere => (StatusCode::CONFLICT, "not_there"),
         DeskError::WindowOpen => (StatusCode::CONFLICT, "window_open"),
+        DeskError::NoRoom => (StatusCode::CONFLICT, "no_room"),
         DeskError::Objected(Objection::Banned(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "banned"),
         DeskError::Objected(Objection::Contact(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "contact"),
         DeskError::Unsendable => (StatusCode::UNPROCESSABLE_ENTITY, "unsendable"),

@@ -114,8 +114,10 @@ pub(super) fn present(person: &Present) -> Value {
     shown
 }
 
-pub(super) fn reply(reply: &Reply) -> Value {
-    json!({ "title": reply.title, "text": reply.text, "groups": reply.groups })
+/// A canned reply. Its text is in the customer's language, whatever the agent's is.
+pub(super) fn reply(reply: &Reply, language: Language) -> Value {
+    let english = reply.english.as_ref().filter(|_| language == Language::English);
+    json!({ "title": english.unwrap_or(&reply.title), "text": reply.text, "groups": reply.groups })
 }
 
 /// What is known beside the talk.
@@ -124,13 +126,15 @@ pub(super) fn about(about: &About) -> Value {
         .transactions
         .iter()
         .map(|told| {
+            let one = &told.transaction;
             json!({
-                "kind": told.kind,
-                "amount": told.amount.value,
-                "currency": told.amount.currency,
-                "merchant": told.merchant.as_ref().map(|merchant| merchant.name.as_str()),
-                "tail": told.card_last4.as_str(),
-                "at": told.occurred_ms.0,
+                "kind": one.kind,
+                "amount": one.amount.value,
+                "currency": one.amount.currency,
+                "merchant": one.merchant.as_ref().map(|merchant| merchant.name.as_str()),
+                "tail": one.card_last4.as_str(),
+                "at": one.occurred_ms.0,
+                "spoken_of": told.is_spoken_of,
             })
         })
         .collect();

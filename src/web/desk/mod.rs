@@ -47,7 +47,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Files that pages load: name, type, text.
-const ASSETS: [(&str, &str, &str); 9] = [
+const ASSETS: [(&str, &str, &str); 11] = [
     ("icon.svg", "image/svg+xml", include_str!("../../../templates/pages/desk/assets/icon.svg")),
     ("desk.css", "text/css; charset=utf-8", include_str!("../../../templates/pages/desk/assets/desk.css")),
     (
@@ -59,6 +59,16 @@ const ASSETS: [(&str, &str, &str); 9] = [
         "about.js",
         "text/javascript; charset=utf-8",
         include_str!("../../../templates/pages/desk/assets/about.js"),
+    ),
+    (
+        "entries.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../../templates/pages/desk/assets/entries.js"),
+    ),
+    (
+        "keys.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../../templates/pages/desk/assets/keys.js"),
     ),
     (
         "talk.js",

@@ -128,6 +128,9 @@ words! {
     key_switch: "切换我的会话", "Switch between my conversations";
     key_answer: "把光标放进回复框", "Go to the answer box";
     key_finish: "结束当前会话", "End the conversation";
+    key_claim: "接入正在查看的客户", "Take the customer who is shown";
+    key_complaint: "登记投诉", "Register a complaint";
+    key_bot: "转回机器人", "Back to the bot";
     key_transfer: "转接当前会话", "Transfer the conversation";
     key_send: "发送 / 换行", "Send / break the line";
     key_help: "显示本说明", "Show this list";
@@ -420,6 +423,10 @@ pub(super) fn failure(language: Language, code: &str) -> &'static str {
         "not_there" => (
             "对方不在线、已满或无权接待该公众号。",
             "They are not signed in, full, or do not serve this account.",
+        ),
+        "no_room" => (
+            "待送达的留言已满，客户下次发言、读到之后才能再留。",
+            "No room: the customer has to read what was left already.",
         ),
         "window_open" => {
             ("现在可以直接发送，无需留言。", "It can be sent now; there is no need to leave it.")

@@ -1,8 +1,8 @@
-// What stands beside the talk: the customer's last services and transactions, what the robot suggests, who else reads
-// along, and a supervisor's judgement.
+// What stands beside the talk: who the customer is, his last services and transactions, earlier cases, a complaint's clock,
+// what the robot suggests, who else reads along, and a supervisor's judgement.
 
 import { get } from './server.js';
-import { element } from './talk.js';
+import { apart, element } from './talk.js';
 import { moment, words } from './words.js';
 
 const at = (id) => document.getElementById(id);
@@ -31,7 +31,10 @@ function draw(about, use) {
   at('transactions-box').hidden = about.transactions.length === 0;
   at('transactions').replaceChildren(...about.transactions.map((one) => {
     const what = `${words.transactionKinds[one.kind] ?? one.kind} ${one.currency} ${one.amount}`;
-    return element('li', 'small', [moment(one.at), what, one.merchant, words.tail(one.tail)].filter(Boolean).join(' · '));
+    const line = [moment(one.at), what, one.merchant, words.tail(one.tail)].filter(Boolean).join(' · ');
+    const item = element('li', one.spoken_of ? 'small spoken-of' : 'small', line);
+    if (one.spoken_of) item.prepend(element('span', 'tag urgent', words.spokenOf), ' ');
+    return item;
   }));
   guesses = about.guesses.filter((guess) => guess.text);
   const meant = about.guesses.filter((guess) => !guess.text).map((guess) => guess.title);
@@ -64,4 +67,49 @@ export function drawJudgement(one, judgement, isSupervisor) {
   at('judgement').hidden = !judgement;
   if (judgement) at('judgement').textContent = words.judged(judgement.points, judgement.by, judgement.note);
   at('quality').hidden = !mayJudge && !judgement;
+}
+
+export function drawComplaint(complaint) {
+  at('complaint').hidden = !complaint;
+  if (!complaint) return;
+  const clock = complaint.settled
+    ? words.complaintSettled(complaint.settled_by, moment(complaint.settled))
+    : words.complaintBy(words.limits[complaint.limit], moment(complaint.until));
+  at('complaint-clock').replaceChildren(`${complaint.complaint_id} · `, apart(complaint.reason), ` · ${clock}`);
+  at('complaint-settle').hidden = Boolean(complaint.settled);
+}
+
+export function drawOthers(others) {
+  at('history').hidden = others.length === 0;
+  at('others').replaceChildren(...others.map((other) => {
+    const how = other.score ? words.score(other.score) : words.closeReasons[other.close_reason] ?? words.states[other.state];
+    const line = [moment(other.opened), other.skill, other.reason, other.claimed_by, how];
+    return element('li', 'small', line.filter(Boolean).join(' · '));
+  }));
+}
+
+export function drawFacts(one, customer) {
+  const facts = [];
+  if (customer?.name) facts.push([words.name, customer.name]);
+  facts.push([words.binding, customer ? `${words.bound} · ${moment(customer.bound)}` : words.notBound]);
+  for (const card of customer?.cards ?? []) {
+    const more = card.default ? ` · ${words.defaultCard}` : '';
+    facts.push([words.cards, `${card.product} ${words.tail(card.tail)}${more}`]);
+  }
+  if (customer) facts.push([words.alerts, `${words.alerts}${customer.alerts ? words.on : words.off}`]);
+  const aboutCase = [[words.account, one.account], [words.skill, one.skill], [words.reason, one.reason]];
+  aboutCase.push([words.opened, moment(one.opened)]);
+  if (one.transfers > 0) aboutCase.push([words.transfers, words.transferred(one.transfers)]);
+  // On a narrow screen the head of the conversation says enough about the case.
+  const draw = (className) => ([name, value]) => [element('dt', className, name), element('dd', className, value)];
+  at('facts').replaceChildren(...facts.flatMap(draw('')), ...aboutCase.flatMap(draw('about-case')));
+}
+
+/** Why nothing can be written below a talk; empty: something can. */
+export function noteOf(one, mine) {
+  if (['closed', 'rated'].includes(one.state)) {
+    return one.close_reason === 'unfollowed' ? words.closedUnfollowed : words.closedCase;
+  }
+  if (['waiting', 'call_back'].includes(one.state)) return words.waitingCase;
+  return mine ? '' : words.othersCase(one.claimed_by ?? '');
 }

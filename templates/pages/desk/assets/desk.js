@@ -1,10 +1,12 @@
 // The desk: lists on the left, one conversation in the middle, its customer on the right.
 
-import { drawJudgement, drawLooking, guessAt, readAbout } from './about.js';
+import { drawComplaint, drawFacts, drawJudgement, drawLooking, drawOthers, guessAt, noteOf, readAbout } from './about.js';
+import { fill, mineEntry, queueEntry, waitingText } from './entries.js';
+import { listenToKeys } from './keys.js';
 import { Lost, address, get, listen, messageKey, post, postFile } from './server.js';
 import { drawColleagues, openReplies, ring, setReplies } from './replies.js';
-import { Talk, element } from './talk.js';
-import { moment, span, words } from './words.js';
+import { Fate, Talk } from './talk.js';
+import { span, words } from './words.js';
 
 /** Without hints everything is read so often; with them every fifth time, for what no hint tells. */
 const POLL_MS = 3000;
@@ -14,10 +16,11 @@ const TYPING_MS = 8000;
 const OTHERS_MS = 1500;
 const BYTES_MAX = 2048;
 const NOTE_CHARACTERS_MAX = 1000;
-const URGENT_FROM = 5;
 
 const at = (id) => document.getElementById(id);
-const talk = new Talk(at('log'), (seq) => address(`cases/${encodeURIComponent(open.caseId)}/media/${seq}`));
+const fileOf = (seq) => address(`cases/${encodeURIComponent(open.caseId)}/media/${seq}`);
+const talk = new Talk(at('log'), fileOf, putBack);
+const fate = new Fate(() => attempt(readCase, false));
 
 /** The server's clock minus ours. */
 let skew = 0;
@@ -31,7 +34,8 @@ let noting = false;
 const root = document.documentElement;
 const isSupervisor = root.dataset.supervisor === 'true';
 let open = null; // { caseId, view }
-let draft = null; // { text, key } of a message whose fate is not known
+let draft = null; // { text, key, after, lost } of a message whose fate is not known
+let picture = null; // { caseId, file, key } of a picture whose fate is not known
 const drafts = new Map();
 const now = () => Date.now() + skew;
 
@@ -43,8 +47,9 @@ async function readLists() {
   const known = new Set(lists.mine.map((one) => one.case_id));
   const turnedUp = expecting && !open && mine.cases.find((one) => one.state === 'with_agent' && !known.has(one.case_id));
   lists = { mine: mine.cases, queue: queue.cases };
-  fill(at('mine'), mine, words.noMine, mineEntry);
-  fill(at('queue'), queue, words.noQueue, queueEntry);
+  const reader = { chosen: open?.caseId, now: now(), show };
+  fill(at('mine'), mine, words.noMine, (one) => mineEntry(one, reader));
+  fill(at('queue'), queue, words.noQueue, (one) => queueEntry(one, reader));
   at('mine-count').textContent = mine.cases.length || '';
   at('queue-count').textContent = queue.cases.length ? `${queue.cases.length}${queue.more ? '+' : ''}` : '';
   at('claim-next').hidden = queue.cases.length === 0;
@@ -59,50 +64,6 @@ async function readLists() {
   const title = document.title.replace(/^\(\d+\) /, '');
   document.title = unread ? `(${unread}) ${title}` : title;
 }
-
-function fill(list, body, empty, entry) {
-  const focused = document.activeElement?.dataset?.case;
-  list.replaceChildren(...body.cases.map(entry));
-  if (body.cases.length === 0) list.append(element('li', 'empty', empty));
-  if (body.more) list.append(element('li', 'empty', words.more));
-  if (focused) list.querySelector(`[data-case="${CSS.escape(focused)}"]`)?.focus();
-}
-
-function entryOf(one, detail) {
-  const item = element('li');
-  const button = element('button', `entry${open?.caseId === one.case_id ? ' chosen' : ''}`);
-  button.type = 'button';
-  button.dataset.case = one.case_id;
-  button.addEventListener('click', () => show(one.case_id));
-  const head = element('span', 'entry-head');
-  head.append(element('b', '', words.customer(one.label)));
-  if (one.state === 'call_back') head.append(element('span', 'tag call-back', words.callBack));
-  if (one.priority >= URGENT_FROM) head.append(element('span', 'tag urgent', words.urgent));
-  if (one.state === 'wrap_up') head.append(element('span', 'tag', words.wrapUp));
-  if (one.kept_for) head.append(element('span', 'tag', words.keptFor(one.kept_for)));
-  if (one.state === 'waiting' && one.promised) {
-    const late = now() >= one.promised;
-    const soon = now() >= one.queued + (one.promised - one.queued) * 0.75;
-    if (late || soon) head.append(element('span', late ? 'tag urgent' : 'tag call-back', late ? words.overdue : words.soon));
-  }
-  if (one.unread > 0) head.append(element('span', 'unread', one.unread > 99 ? '99+' : String(one.unread)));
-  button.append(head, element('span', 'entry-line', `${one.skill} · ${one.reason}`), detail);
-  item.append(button);
-  return item;
-}
-
-function queueEntry(one) {
-  const detail = element('span', 'entry-line quiet');
-  detail.dataset.since = one.queued;
-  detail.textContent = waitingText(one.queued);
-  return entryOf(one, detail);
-}
-
-function mineEntry(one) {
-  return entryOf(one, element('span', 'entry-line quiet', words.since(moment(one.claimed ?? one.opened))));
-}
-
-const waitingText = (since) => words.waiting(span(now() - since));
 
 // ---- one conversation
 
@@ -182,6 +143,12 @@ function place(body, first) {
   talk.show(body.messages, body.case.opened_seq);
   open.view = body;
   skew = body.now - Date.now();
+  // What was being said when the connection was lost has arrived: it is not said again.
+  if (draft?.lost && talk.hasMine(draft.text, draft.after)) {
+    if (at('answer').value.trim() === draft.text) at('answer').value = '';
+    draft = null;
+    trouble('');
+  }
   drawOpen(body);
   if (talk.last > before && !first) {
     if (atEnd) scroll.scrollTop = scroll.scrollHeight;
@@ -219,6 +186,7 @@ function drawOpen({ case: one, mine, allowance, customer, others, complaint, loo
   note.textContent = noteOf(one, mine);
   note.hidden = note.textContent === '';
   drawAllowance(allowance);
+  fate.look(talk.isWaiting);
   drawFacts(one, customer);
   drawComplaint(complaint);
   drawOthers(others);
@@ -228,41 +196,6 @@ function drawOpen({ case: one, mine, allowance, customer, others, complaint, loo
   at('reveal').hidden = !(customer && (mine || isSupervisor));
   Object.assign(at('reveal'), { href: `${root.dataset.base}/reveal?case=${encodeURIComponent(one.case_id)}` });
   readAbout(one, talking, sendText);
-}
-
-function drawComplaint(complaint) {
-  at('complaint').hidden = !complaint;
-  if (!complaint) return;
-  const clock = complaint.settled
-    ? words.complaintSettled(complaint.settled_by, moment(complaint.settled))
-    : words.complaintBy(words.limits[complaint.limit], moment(complaint.until));
-  at('complaint-clock').textContent = `${complaint.complaint_id} · ${complaint.reason} · ${clock}`;
-  at('whisper-form').addEventListener('submit', (event) => {
-  event.preventDefault();
-  act('whisper', { text: at('whisper').value });
-  at('whisper').value = '';
-});
-at('judge-form').addEventListener('submit', (event) => {
-  event.preventDefault();
-  act('quality', { points: Number(at('judge-form').elements.points.value), note: at('judge-note').value });
-  at('judge-form').reset();
-});
-at('complaint-settle').hidden = Boolean(complaint.settled);
-}
-
-function drawOthers(others) {
-  at('history').hidden = others.length === 0;
-  at('others').replaceChildren(...others.map((other) => {
-    const how = other.score ? words.score(other.score) : words.closeReasons[other.close_reason] ?? words.states[other.state];
-    const line = [moment(other.opened), other.skill, other.reason, other.claimed_by, how];
-    return element('li', 'small', line.filter(Boolean).join(' · '));
-  }));
-}
-
-function noteOf(one, mine) {
-  if (one.state === 'closed') return words.closedCase;
-  if (['waiting', 'call_back'].includes(one.state)) return words.waitingCase;
-  return mine ? '' : words.othersCase(one.claimed_by ?? '');
 }
 
 function drawAllowance({ left, until, why_not: whyNot }) {
@@ -292,23 +225,6 @@ function setNoting(on) {
   at('note-mode').ariaPressed = String(on);
   at('composer').classList.toggle('noting', on);
   if (open?.view) drawAllowance(open.view.allowance);
-}
-
-function drawFacts(one, customer) {
-  const facts = [];
-  if (customer?.name) facts.push([words.name, customer.name]);
-  facts.push([words.binding, customer ? `${words.bound} · ${moment(customer.bound)}` : words.notBound]);
-  for (const card of customer?.cards ?? []) {
-    const more = card.default ? ` · ${words.defaultCard}` : '';
-    facts.push([words.cards, `${card.product} ${words.tail(card.tail)}${more}`]);
-  }
-  if (customer) facts.push([words.alerts, `${words.alerts}${customer.alerts ? words.on : words.off}`]);
-  const aboutCase = [[words.account, one.account], [words.skill, one.skill], [words.reason, one.reason]];
-  aboutCase.push([words.opened, moment(one.opened)]);
-  if (one.transfers > 0) aboutCase.push([words.transfers, words.transferred(one.transfers)]);
-  // On a narrow screen the head of the conversation says enough about the case.
-  const draw = (className) => ([name, value]) => [element('dt', className, name), element('dd', className, value)];
-  at('facts').replaceChildren(...facts.flatMap(draw('')), ...aboutCase.flatMap(draw('about-case')));
 }
 
 // ---- actions
@@ -345,12 +261,15 @@ async function send() {
   if (!open || sending || !text || tooLong(text)) return;
   const { caseId } = open;
   // The same words after a lost connection are the same message.
-  if (draft?.text !== text) draft = { text, key: messageKey() };
+  if (draft?.text !== text) draft = { text, key: messageKey(), after: talk.last, lost: false };
+  const said = draft;
+  let arrived = false;
   sending = true;
   drawBytes();
   try {
     const way = noting ? 'note' : leavesWords() ? 'leave' : 'answer';
-    const answered = await post(`cases/${encodeURIComponent(caseId)}/${way}`, { answer_id: draft.key, text });
+    const answered = await post(`cases/${encodeURIComponent(caseId)}/${way}`, { answer_id: said.key, text });
+    arrived = true;
     drafts.delete(caseId);
     if (open?.caseId === caseId) {
       draft = null;
@@ -360,8 +279,13 @@ async function send() {
       at('scroll').scrollTop = at('scroll').scrollHeight;
     }
   } catch (error) {
-    trouble(error instanceof Lost ? words.unsure : error.message);
-    if (!(error instanceof Lost)) await attempt(readCase, false);
+    if (!arrived) trouble(error instanceof Lost ? words.unsure : error.message);
+    if (error instanceof Lost) {
+      said.lost = true;
+      connected(false);
+    } else {
+      await attempt(readCase, false);
+    }
   } finally {
     sending = false;
     drawBytes();
@@ -371,20 +295,35 @@ async function send() {
 async function sendPicture(file) {
   if (!open || !file || sending) return;
   const { caseId } = open;
+  // The same file after a lost connection is the same picture.
+  const isSame = ['name', 'size', 'lastModified'].every((part) => picture?.file[part] === file[part]);
+  if (!isSame || picture.caseId !== caseId) picture = { caseId, file, key: messageKey() };
   sending = true;
   drawBytes();
   trouble(words.sending);
   try {
-    await postFile(`cases/${encodeURIComponent(caseId)}/picture?answer_id=${messageKey()}`, file);
+    await postFile(`cases/${encodeURIComponent(caseId)}/picture?answer_id=${picture.key}`, file);
+    picture = null;
     trouble('');
     await readCase();
     at('scroll').scrollTop = at('scroll').scrollHeight;
   } catch (error) {
-    trouble(error instanceof Lost ? words.lost : error.message);
+    trouble(error instanceof Lost ? words.unsurePicture : error.message);
+    if (error instanceof Lost) connected(false);
+    else picture = null;
   } finally {
     sending = false;
     drawBytes();
   }
+}
+
+/** Words that did not arrive are written again, in front of whatever is being written. */
+function putBack(text) {
+  if (at('composer').hidden) return;
+  setNoting(false);
+  at('answer').value = [text, at('answer').value].filter(Boolean).join('\n');
+  drawBytes();
+  at('answer').focus();
 }
 
 let typed = 0;
@@ -397,7 +336,7 @@ function tellTyping() {
 }
 
 function act(path, body) {
-  if (!open) return undefined;
+  if (!open) return Promise.resolve(false);
   const { caseId } = open;
   return attempt(async () => {
     trouble('');
@@ -458,15 +397,18 @@ function trouble(text) {
   at('trouble').hidden = !text;
 }
 
+/** Does it and says what went wrong; tells whether it was done. */
 async function attempt(work, tell = true) {
   try {
     await work();
     connected(true);
+    return true;
   } catch (error) {
     if (error instanceof Lost) connected(false);
     else if (error.code === 'no_such_case') leave();
     else if (tell) notice(error.message);
     if (!(error instanceof Lost || error.code)) throw error;
+    return false;
   }
 }
 
@@ -523,10 +465,10 @@ listen(hinted, (state) => {
 let polls = 0;
 setInterval(() => {
   polls += 1;
-  if (!streaming || polls % POLLS_WITH_HINTS === 0) refresh();
+  if (!streaming || !reachable || polls % POLLS_WITH_HINTS === 0) refresh();
 }, POLL_MS);
 setInterval(() => {
-  for (const line of document.querySelectorAll('[data-since]')) line.textContent = waitingText(Number(line.dataset.since));
+  for (const line of document.querySelectorAll('[data-since]')) line.textContent = waitingText(Number(line.dataset.since), now());
   if (open?.view && !open.view.allowance.why_not) drawAllowance(open.view.allowance);
 }, 1000);
 addEventListener('online', refresh);
@@ -540,13 +482,21 @@ at('to-bot').addEventListener('click', () => act('return'));
 at('take-over').addEventListener('click', () => act('take-over'));
 at('urgency').addEventListener('change', () => act('priority', { level: Number(at('urgency').value) }));
 at('complain').addEventListener('click', () => at('complaint-dialog').showModal());
-at('complaint-form').addEventListener('submit', (event) => {
+at('complaint-form').addEventListener('submit', async (event) => {
   event.preventDefault();
   at('complaint-dialog').close();
-  act('complaint', { text: at('complaint-reason').value });
-  at('complaint-reason').value = '';
+  if (await act('complaint', { text: at('complaint-reason').value })) at('complaint-reason').value = '';
 });
 at('complaint-settle').addEventListener('click', () => act('complaint-settled'));
+at('whisper-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  if (await act('whisper', { text: at('whisper').value })) at('whisper').value = '';
+});
+at('judge-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const points = Number(at('judge-form').elements.points.value);
+  if (await act('quality', { points, note: at('judge-note').value })) at('judge-form').reset();
+});
 for (const button of document.querySelectorAll('[data-close]')) {
   button.addEventListener('click', () => at(button.dataset.close).close());
 }
@@ -616,11 +566,14 @@ function suggest(index) {
 }
 
 const visible = (id) => !at(id).hidden && !at('open').hidden;
-const keys = {
+listenToKeys({
   n: claimNext,
   ArrowDown: () => switchBy(1),
   ArrowUp: () => switchBy(-1),
   r: () => at('answer').focus(),
+  a: () => visible('claim') && act('claim'),
+  b: () => visible('to-bot') && act('return'),
+  c: () => visible('complain') && at('complaint-dialog').showModal(),
   e: () => visible('finish') && at('finish-dialog').showModal(),
   t: () => visible('transfer') && chooseColleague(),
   o: () => visible('note-mode') && !at('composer').hidden && at('note-mode').click(),
@@ -628,16 +581,7 @@ const keys = {
   2: () => suggest(1),
   3: () => suggest(2),
   i: () => !at('composer').hidden && !at('image-open').disabled && at('image').click(),
-};
-document.addEventListener('keydown', (event) => {
-  const typing = event.target.matches('input, textarea');
-  if (event.key === '?' && !typing) return at('help').showModal();
-  // With Alt some keyboards type other letters: the key's place on the keyboard decides.
-  const key = /^(?:Key|Digit)(.)$/.exec(event.code)?.[1].toLowerCase() ?? event.key;
-  if (!event.altKey || event.ctrlKey || !keys[key]) return undefined;
-  event.preventDefault();
-  return keys[key]();
-});
+}, () => at('help').showModal());
 
 drawConnection();
 refresh();

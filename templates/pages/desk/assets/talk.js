@@ -2,6 +2,8 @@
 
 import { moment, words } from './words.js';
 
+/** States in which words did not reach the customer, and never will by themselves. */
+const NOT_ARRIVED = ['failed', 'window_closed', 'allowance_used', 'unreachable'];
 /** How often a file that is being fetched is asked for: some minutes, ever more slowly. */
 const ASKED_MAX = 40;
 
@@ -12,11 +14,20 @@ export function element(name, className, text) {
   return made;
 }
 
+/** A customer's words within a line of ours: a direction of writing in them does not turn the rest of it. */
+export function apart(words) {
+  return element('bdi', '', words);
+}
+
 export class Talk {
-  /** `fileOf` gives the address of an entry's file: made of our own names and a number, nothing of a customer's. */
-  constructor(list, fileOf) {
+  /**
+   * `fileOf` gives the address of an entry's file: made of our own names and a number, nothing of a customer's.
+   * `putBack` takes the words of an answer that did not arrive.
+   */
+  constructor(list, fileOf, putBack) {
     this.list = list;
     this.fileOf = fileOf;
+    this.putBack = putBack;
     this.clear();
   }
 
@@ -26,6 +37,7 @@ export class Talk {
     this.last = 0;
     this.first = Infinity;
     this.openedSeq = null;
+    this.written = 0;
   }
 
   /** Puts messages in by their number; one that is there already only changes its state. */
@@ -34,11 +46,17 @@ export class Talk {
     for (const message of messages) {
       const row = this.rows.get(message.seq);
       if (row) {
-        setState(row, message);
+        this.setState(row, message);
         row.message = message;
         continue;
       }
-      this.place({ node: draw(message, this.fileOf), message });
+      const drawn = { node: draw(message, this.fileOf), message };
+      this.setState(drawn, message);
+      this.place(drawn);
+      if (isWriting(message)) this.written = Math.max(this.written, message.seq);
+    }
+    for (const row of this.rows.values()) {
+      if (row.message.state === 'said_next') this.setState(row, row.message);
     }
   }
 
@@ -60,9 +78,73 @@ export class Talk {
 
   /** Where to read on: from the first message whose fate is still open. */
   get readAfter() {
-    const open = [...this.rows.values()].filter((row) => row.message.state === 'queued').map((row) => row.message.seq);
-    return Math.min(this.last, ...open.map((seq) => seq - 1));
+    return Math.min(this.last, ...this.queued.map((message) => message.seq - 1));
   }
+
+  get messages() {
+    return [...this.rows.values()].map((row) => row.message);
+  }
+
+  get queued() {
+    return this.messages.filter((message) => message.state === 'queued');
+  }
+
+  /** Whether anything is on its way to the customer. */
+  get isWaiting() {
+    return this.queued.length > 0;
+  }
+
+  /** Whether this reader's words stand among what came after an entry. */
+  hasMine(text, after) {
+    const me = document.documentElement.dataset.me;
+    return this.messages.some((message) => message.seq > after && message.agent === me && message.content?.text === text);
+  }
+
+  setState(row, message) {
+    const state = row.node.querySelector('.state');
+    if (!state) return;
+    // What was left for the customer was the first thing that he read when he wrote.
+    const fate = message.state === 'said_next' && message.seq < this.written ? 'said_since' : message.state;
+    state.textContent = words[fate] ?? '';
+    state.classList.toggle('bad', [...NOT_ARRIVED, 'unclear', 'said_next'].includes(fate));
+    state.title = message.state === 'unclear' ? words.unclearWhy : '';
+    const isMine = message.from === 'agent' && message.content?.kind === 'text';
+    if (!isMine || !NOT_ARRIVED.includes(message.state)) return;
+    const again = element('button', 'plain small', words.putBack);
+    again.type = 'button';
+    again.addEventListener('click', () => this.putBack(String(message.content.text ?? '')));
+    state.append(' ', again);
+  }
+}
+
+/** No hint tells what became of a message on its way: it is asked for after this, then ever more slowly. */
+const FATE_MS = 700;
+const FATE_MS_MAX = 8000;
+
+/** Asks again for what is on its way until it has arrived, or has not. */
+export class Fate {
+  constructor(read) {
+    this.read = read;
+    this.pause = FATE_MS;
+    this.timer = null;
+  }
+
+  look(isWaiting) {
+    if (!isWaiting) {
+      this.pause = FATE_MS;
+      return;
+    }
+    this.timer ??= setTimeout(() => {
+      this.timer = null;
+      this.pause = Math.min(this.pause * 2, FATE_MS_MAX);
+      this.read();
+    }, this.pause);
+  }
+}
+
+/** Whether a customer says something, and not only does. */
+function isWriting(message) {
+  return message.incoming && !String(message.content?.kind ?? '').startsWith('event_');
 }
 
 function draw(message, fileOf) {
@@ -91,7 +173,6 @@ function draw(message, fileOf) {
   const state = element('span', 'state');
   row.append(head, bubble);
   if (message.channel === 'customer_service') row.append(state);
-  setState({ node: row }, message);
   return row;
 }
 
@@ -134,14 +215,6 @@ function file(kind, address) {
   box.append(made, note, save);
   ask();
   return box;
-}
-
-function setState(row, message) {
-  const state = row.node.querySelector('.state');
-  if (!state) return;
-  state.textContent = words[message.state] ?? '';
-  state.classList.toggle('bad', ['failed', 'unclear', 'said_next'].includes(message.state));
-  state.title = message.state === 'unclear' ? words.unclearWhy : '';
 }
 
 function author(message) {

@@ -1,7 +1,7 @@
 // The wall: who waits, who is there, what is at risk. Read again every two seconds; hints are not needed for that.
 
 import { Lost, get, post } from './server.js';
-import { element } from './talk.js';
+import { apart, element } from './talk.js';
 import { moment, span, words } from './words.js';
 
 const EVERY_MS = 2000;
@@ -50,8 +50,9 @@ function draw(body) {
   at('talks').replaceChildren(...body.talks.map(talk));
   if (body.talks.length === 0) at('talks').append(element('li', 'empty', words.noTalks));
   at('complaints').replaceChildren(...body.complaints.map((one) => {
-    const line = `${moment(one.registered)} · ${one.complaint_id} · ${one.reason} · ${words.complaintBy(words.limits[one.limit], moment(one.until))}`;
-    return element('li', one.limit === 'days_15' ? '' : 'late', line);
+    const line = element('li', one.limit === 'days_15' ? '' : 'late', `${moment(one.registered)} · ${one.complaint_id} · `);
+    line.append(apart(one.reason), ` · ${words.complaintBy(words.limits[one.limit], moment(one.until))}`);
+    return line;
   }));
   if (body.complaints.length === 0) at('complaints').append(element('li', 'empty', words.noComplaints));
 }
