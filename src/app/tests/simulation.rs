@@ -6,6 +6,7 @@
 //! `simulation/kept.txt` and runs for ever after. `WEIKEFU_SEEDS=10000` makes a night's run,
 //! `WEIKEFU_SEED=17` tells the history of one.
 
+mod agents;
 mod cluster;
 mod doors;
 mod invariants;
@@ -31,10 +32,21 @@ struct History {
     broken: Option<String>,
     shown: usize,
     said: usize,
+    /// What agents were told is on its way.
+    agents_said: usize,
 }
 
 /// Lives through one seed.
 fn live(seed: u64, forgets_the_epoch: bool) -> History {
+    lived(seed, forgets_the_epoch, false)
+}
+
+/// The same where agents answer what customers want a person for.
+fn live_with_agents(seed: u64) -> History {
+    lived(seed, false, true)
+}
+
+fn lived(seed: u64, forgets_the_epoch: bool, has_agents: bool) -> History {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -42,12 +54,14 @@ fn live(seed: u64, forgets_the_epoch: bool) -> History {
         let (end, ends) = std::sync::mpsc::channel::<()>();
         let hold = tokio::task::spawn_blocking(move || ends.recv().is_ok());
         let mut cluster = Cluster::new(seed, forgets_the_epoch).await;
+        cluster.has_agents = has_agents;
         let broken = live_through(&mut cluster).await.err();
         drop(end);
         let _ = hold.await;
         let shown = cluster.outside.shown.len();
         let said = cluster.outside.said.values().map(Vec::len).sum();
-        History { trace: cluster.trace, broken, shown, said }
+        let agents_said = cluster.told.lock().unwrap().agents.len();
+        History { trace: cluster.trace, broken, shown, said, agents_said }
     })
 }
 
@@ -106,6 +120,24 @@ fn whatever_a_seed_brings_the_promises_hold() {
         began.elapsed().as_secs()
     );
     assert!(failed.is_empty(), "keep these seeds in src/app/tests/simulation/kept.txt: {failed:?}");
+}
+
+#[test]
+fn whatever_a_seed_brings_an_agents_talk_has_one_owner_and_loses_or_doubles_no_word() {
+    let first = asked("WEIKEFU_SEED").or(asked("WEIKEFU_FIRST_SEED")).unwrap_or(1);
+    let seeds = if asked("WEIKEFU_SEED").is_some() { 1 } else { asked("WEIKEFU_SEEDS").unwrap_or(SEEDS / 2) };
+    let (began, mut moves, mut said) = (Instant::now(), 0, 0);
+    for seed in first..first + seeds {
+        let history = live_with_agents(seed);
+        moves += history.trace.len();
+        said += history.agents_said;
+        assert!(history.broken.is_none(), "{}", told(seed, &history));
+    }
+    println!(
+        "{seeds} seeds with agents: {moves} moves, {said} answers of theirs, in {} s",
+        began.elapsed().as_secs()
+    );
+    assert!(asked("WEIKEFU_SEED").is_some() || said > 0, "nobody answered");
 }
 
 #[test]

@@ -75,6 +75,8 @@ pub(super) struct Told {
     pub(super) answers: BTreeMap<String, Vec<Answer>>,
     /// What became of each transaction, as asked at the end.
     pub(super) states: BTreeMap<String, Option<State>>,
+    /// What agents were told is on its way, and to which follower.
+    pub(super) agents: Vec<(usize, String)>,
 }
 
 /// A cluster in the hands of a seed.
@@ -97,6 +99,8 @@ pub(super) struct Cluster {
     /// What happened, for whoever looks into a seed that failed.
     pub(super) trace: Vec<String>,
     pub(super) memory: Memory,
+    /// Whether there are agents.
+    pub(super) has_agents: bool,
     folder: TempDir,
 }
 
@@ -126,6 +130,7 @@ impl Cluster {
             pushes: vec![],
             trace: vec![],
             memory: Memory::default(),
+            has_agents: false,
             folder,
         };
         cluster.people().await;
@@ -177,18 +182,29 @@ impl Cluster {
         crate::clock::Clock::now(&self.board.clock)
     }
 
-    fn note(&mut self, what: impl Into<String>) {
+    /// One of the processes, by its number.
+    pub(super) fn any_process(&self) -> (usize, Rooms) {
+        let Process { number, rooms, .. } = &self.processes[self.roll(self.processes.len())];
+        (*number, rooms.clone())
+    }
+
+    pub(super) fn note(&mut self, what: impl Into<String>) {
         let since = self.now().0 - START.0;
         self.trace.push(format!("{since:>8} ms  {}", what.into()));
     }
 
-    fn roll(&self, sides: usize) -> usize {
+    pub(super) fn roll(&self, sides: usize) -> usize {
         usize::try_from(self.dice.roll(sides as u64)).unwrap()
     }
 
     /// Whatever the seed says comes next.
     pub(super) async fn one_move(&mut self) -> Result<(), String> {
         self.asleep = self.asleep.and_then(|(process, left)| Some((process, left.checked_sub(1)?)));
+        if self.has_agents && self.roll(4) == 0 {
+            self.agents_move();
+            self.board.rest().await;
+            return self.check_commits().await;
+        }
         match self.roll(100) {
             0..=29 => self.one_use().await?,
             30..=46 => self.run_on().await?,

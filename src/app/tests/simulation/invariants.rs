@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::{Cluster, FOLLOWERS, openid};
+use crate::desk::testing::hold;
 use crate::domain::verdict::State;
 use crate::domain::window::{Grant, Ledger};
 use crate::inbound::Answer;
@@ -32,10 +33,6 @@ pub(super) struct Memory {
     ended: BTreeMap<String, String>,
     /// Customer-service messages that each follower's allowance has paid for, and what it was when last looked at.
     booked: BTreeMap<usize, (usize, Ledger)>,
-}
-
-fn hold(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(otherwise()) }
 }
 
 impl Cluster {
@@ -89,7 +86,8 @@ impl Cluster {
         for ((to, id), times) in &self.outside.shown {
             hold(*times <= 1, || format!("{to} was shown {id} {times} times"))?;
         }
-        hold(self.outside.changed_events.is_empty(), || "an event changed between two tries".to_owned())
+        hold(self.outside.changed_events.is_empty(), || "an event changed between two tries".to_owned())?;
+        if self.has_agents { self.check_desk().await.map(drop) } else { Ok(()) }
     }
 
     /// After all is done: nothing accepted is lost, one verdict for each, one effect for each push, all in order.
@@ -104,7 +102,8 @@ impl Cluster {
             }
         }
         self.check_events()?;
-        self.check_pushes().await
+        self.check_pushes().await?;
+        if self.has_agents { self.check_agents_words().await } else { Ok(()) }
     }
 
     /// The bank hears of each end once.
@@ -153,7 +152,7 @@ impl Cluster {
         Ok(())
     }
 
-    async fn log_of(&self, number: usize) -> Vec<Message> {
+    pub(super) async fn log_of(&self, number: usize) -> Vec<Message> {
         let mut log: Vec<Message> = vec![];
         loop {
             let last = log.last().map_or(0, |entry| entry.seq);
