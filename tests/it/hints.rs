@@ -24,13 +24,13 @@ const LATER_MAX: Duration = Duration::from_millis(250);
 const CUSTOMERS: usize = 10;
 
 /// A Redis of the test's own, which keeps nothing.
-struct Redis {
+pub(crate) struct Redis {
     port: u16,
     child: std::process::Child,
 }
 
 impl Redis {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = Ports::reserve().server;
         Self { port, child: Self::serve(port) }
     }
@@ -43,7 +43,7 @@ impl Redis {
         command.spawn().unwrap_or_else(|error| panic!("{REDIS}: {error}; .ci/test packages installs it"))
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
