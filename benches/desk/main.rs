@@ -42,8 +42,9 @@ const OURS: &str = env!("CARGO_BIN_EXE_weikefu");
 /// Servers, agents, customers and database share them.
 const CORES: &str = "0,1";
 const INSTANCES: usize = 2;
-/// A customer's words are on the agent's screen within this, but for one of a hundred.
+/// A customer's words are on the agent's screen within this, but for one of a hundred; with hints sooner.
 const SHOWN_WITHIN_MS: f64 = 300.0;
+const SHOWN_BY_HINTS_WITHIN_MS: f64 = 200.0;
 /// The next of those who wait is given within this, but for one of a hundred.
 const GIVEN_WITHIN_MS: f64 = 20.0;
 /// Nothing that is waited for takes longer.
@@ -70,6 +71,9 @@ struct Load {
     /// Cases that are given out and measured.
     #[arg(long, default_value_t = 400)]
     given: usize,
+    /// A Redis that carries hints between the instances; without one they look by themselves.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
     /// Tell the figures and fail only where words are lost: for machines that do other things.
     #[arg(long)]
     no_bounds: bool,
@@ -103,7 +107,7 @@ async fn measure_on(load: &Load, database: &str, folder: &Path) -> anyhow::Resul
     let (_outside, wechat, _receipts) = Outside::start(Duration::from_millis(50), false)?;
     std::fs::write(folder.join("master"), "YWxlcnRzLXRlc3QtbWFzdGVyLWFsZXJ0cy10ZXN0LW0=\n")?;
     let servers = (0..INSTANCES)
-        .map(|number| serve(folder, number, database, &wechat))
+        .map(|number| serve(load, folder, number, database, &wechat))
         .collect::<anyhow::Result<Vec<Server>>>()?;
     let bases: Vec<String> = servers.iter().map(|server| format!("http://{}", server.address)).collect();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
@@ -178,7 +182,8 @@ async fn talk(load: &Load, customers: &Customers, agents: Vec<Arc<Agent>>) -> an
         quantile(&ways, 0.5),
         quantile(&ways, 1.0)
     );
-    ensure!(load.no_bounds || p99 <= SHOWN_WITHIN_MS, "words came later than {SHOWN_WITHIN_MS} ms");
+    let within = if load.redis.is_some() { SHOWN_BY_HINTS_WITHIN_MS } else { SHOWN_WITHIN_MS };
+    ensure!(load.no_bounds || p99 <= within, "words came later than {within} ms");
     Ok(())
 }
 
@@ -275,15 +280,17 @@ fn seconds() -> i64 {
     weikefu::clock::SystemClock.now().seconds()
 }
 
-fn serve(folder: &Path, number: usize, database: &str, wechat: &str) -> anyhow::Result<Server> {
+fn serve(load: &Load, folder: &Path, number: usize, database: &str, wechat: &str) -> anyhow::Result<Server> {
     let config: PathBuf = folder.join(format!("instance-{number}.toml"));
-    std::fs::write(&config, configuration(database, folder, wechat))?;
+    let hints = load.redis.as_ref().map(|url| format!("[hints]\nredis_url = \"{url}\"\n\n"));
+    let text = configuration(database, folder, wechat, &hints.unwrap_or_default());
+    std::fs::write(&config, text)?;
     let log = config.with_extension("log");
     let config = config.to_str().context("a path in UTF-8")?;
     Server::start_on(CORES, Path::new(OURS), &["serve", "--config", config], Some(&log))
 }
 
-fn configuration(database: &str, folder: &Path, wechat: &str) -> String {
+fn configuration(database: &str, folder: &Path, wechat: &str, hints: &str) -> String {
     let account = format!(
         r#"
 original_id = "{}"
@@ -297,12 +304,14 @@ oauth_base_url = "{wechat}"
         outside::ORIGINAL_ID,
         outside::TOKEN,
     );
-    let more = r#"
+    let more = format!(
+        r#"
 [staff]
 second_factor = []
 
-[api]
+{hints}[api]
 secrets = ["whsec_ZGVzay1sb2FkLXRlc3QtYXBpLXNlY3JldC1sb2FkLXRlc3Q="]
-"#;
-    settings::configuration(database, folder, &account, more)
+"#
+    );
+    settings::configuration(database, folder, &account, &more)
 }
