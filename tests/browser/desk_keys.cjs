@@ -13,6 +13,8 @@ async function byKeys({ demo, pages, step }) {
   const type = (text) => page.keyboard.type(text);
   const press = (key) => page.keyboard.press(key);
   const focused = (id) => page.waitForFunction((wanted) => document.activeElement?.id === wanted, id);
+  /** What was typed has gone: the next can be typed. */
+  const gone = () => page.waitForFunction(() => document.querySelector("#answer").value === "");
   await step("signed-in-by-keys", page, async () => {
     await page.goto(`${demo.urls.desk}/sign-in?lang=en`);
     await focused("name");
@@ -32,6 +34,7 @@ async function byKeys({ demo, pages, step }) {
     await type("Hello, how can I help?");
     await press("Enter");
     await customer.wait((entry) => entry.text === "Hello, how can I help?");
+    await gone();
   });
   await step("canned-reply-note-and-picture-by-keys", page, async () => {
     await press("/");
@@ -43,10 +46,12 @@ async function byKeys({ demo, pages, step }) {
     await focused("answer");
     await press("Enter");
     await customer.hears("正在为您核实");
+    await gone();
     await press("Alt+o");
     await type("called the branch");
     await press("Enter");
     await page.locator("#log .internal", { hasText: "called the branch" }).waitFor();
+    await gone();
     await press("Alt+o");
     const chooser = page.waitForEvent("filechooser");
     await press("Alt+i");

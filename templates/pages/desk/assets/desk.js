@@ -270,6 +270,8 @@ async function send() {
     const way = noting ? 'note' : leavesWords() ? 'leave' : 'answer';
     const answered = await post(`cases/${encodeURIComponent(caseId)}/${way}`, { answer_id: said.key, text });
     arrived = true;
+    // The next words need not wait until the page has read these.
+    sending = false;
     drafts.delete(caseId);
     if (open?.caseId === caseId) {
       draft = null;
@@ -287,7 +289,7 @@ async function send() {
       await attempt(readCase, false);
     }
   } finally {
-    sending = false;
+    if (!arrived) sending = false;
     drawBytes();
   }
 }

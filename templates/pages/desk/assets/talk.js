@@ -6,6 +6,8 @@ import { moment, words } from './words.js';
 const NOT_ARRIVED = ['failed', 'window_closed', 'allowance_used', 'unreachable'];
 /** How often a file that is being fetched is asked for: some minutes, ever more slowly. */
 const ASKED_MAX = 40;
+/** Voices that browsers play. */
+const PLAYED = ['audio/wav', 'audio/mpeg'];
 
 export function element(name, className, text) {
   const made = document.createElement(name);
@@ -201,7 +203,9 @@ function file(kind, address) {
   made.addEventListener('loadedmetadata', shown);
   made.addEventListener('error', async () => {
     const answer = await fetch(address).catch(() => null);
-    if (answer?.ok && kind === 'voice') {
+    // What came in between, after the player asked, is asked for again.
+    const isPlayed = PLAYED.includes(answer?.headers.get('content-type'));
+    if (answer?.ok && kind === 'voice' && (!isPlayed || tries === ASKED_MAX)) {
       // It is there, but of a kind that browsers do not play, such as Speex.
       note.hidden = true;
       save.hidden = false;
