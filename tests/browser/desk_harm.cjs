@@ -26,7 +26,7 @@ async function harm({ demo, pages, step }) {
   const one = new Desk(pages.one, demo.urls.desk, first);
   const evil = await Customer.follow(origin, HARM[1]);
   await step("harmful-customer", pages.one, async () => {
-    await evil.say("我要投诉 \u202Egpj.exe 处理太慢");
+    await evil.say("转人工");
     for (const text of HARM) await evil.say(text);
     // No phone sends so much: it comes as a push that WeChat's server would not make.
     for (const letters of ["A", "长"]) await pushText(demo, evil.openid, letters.repeat(letters === "A" ? 20_000 : 10_000));
@@ -43,6 +43,12 @@ async function harm({ demo, pages, step }) {
     const data = PICTURE.toString("base64");
     for (let count = 0; count < 50; count += 1) await evil.act({ action: "image", data_base64: data });
     await pages.one.waitForFunction(() => document.querySelectorAll("#log img.photo:not([hidden])").length >= 50);
+  });
+  await step("his-words-in-a-complaint", pages.one, async () => {
+    await pages.one.locator("#complain").click();
+    await pages.one.locator("#complaint-reason").fill("\u202Egpj.exe 处理太慢");
+    await pages.one.locator("#complaint-form button[type=submit]").click();
+    await pages.one.locator("#complaint-clock bdi", { hasText: "gpj" }).waitFor();
   });
   await step("nothing-happened", pages.one, async () => {
     const seen = await pages.one.evaluate(() => ({
