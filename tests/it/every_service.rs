@@ -85,7 +85,7 @@ const PROFILE: &[Done] = &[
     ("profile_phone_update", &["13900139007", "确认"], "已修改预留手机号"),
 ];
 const CARD: &[Done] = &[
-    ("card_txn_pin_set", &[], "交易密码"),
+    ("card_txn_pin_set", &[], "修改好"),
     ("card_lock", &[], "已锁住尾号1234"),
     ("card_unlock", &[], "尾号1234已解锁"),
     ("card_overseas_switch", &[], "境外交易"),

@@ -30,7 +30,11 @@ pub(crate) async fn prove_by_pin(world: &World, follower: &Follower<'_>, answer:
     assert_eq!(page.open(&link_in(answer, "/step-up?t=")).await, 200, "{}", page.html);
     page.takes("/h5/card/step-up/pin", &[]).await;
     let bank = link_in(&page.html, "/sandbox/pin/");
-    let done = types(world, &bank, &[("pin", "246810")]).await;
+    let mut done = types(world, &bank, &[("pin", "246810")]).await;
+    if done.contains("name=\"new_pin\"") {
+        let fields = [("pin", "246810"), ("new_pin", "135790"), ("new_pin_again", "135790")];
+        done = types(world, &bank, &fields).await;
+    }
     assert_eq!(page.open(&link_in(&done, "step-up/return")).await, 200, "{}", page.html);
     page
 }
