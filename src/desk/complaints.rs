@@ -14,6 +14,8 @@ use crate::store::{Case, Commit, CommitError, Complaint, Conversation, StoreErro
 
 /// Who registered it, when it was the customer's own words.
 const CUSTOMER: &str = "customer";
+/// Characters of a number after its day.
+const REFERENCE_CHARS: usize = 8;
 /// Longest reason.
 const REASON_CHARS_MAX: usize = 100;
 
@@ -33,7 +35,7 @@ impl Desk {
         if !of_group() || self.store.complaint_of(&case.case_id).await?.is_some() {
             return Ok(vec![]);
         }
-        self.register(case, self.store.new_id(), &case.reason, CUSTOMER, customer)
+        self.register(case, self.number(), &case.reason, CUSTOMER, customer)
     }
 
     /// The same for a customer who has a case already that stays as it is.
@@ -71,7 +73,7 @@ impl Desk {
         let customer = self.customer_of(case_id).await?;
         self.change(case_id, |_, conversation| {
             let mut writes =
-                self.register(&case, self.store.new_id(), &reason, &session.name, customer.as_ref())?;
+                self.register(&case, self.number(), &reason, &session.name, customer.as_ref())?;
             writes.push(self.note(conversation, json!({ "what": "complaint", "agent": session.name }))?);
             writes.push(self.audited(session, "complaint_registered", &case)?);
             writes.push(self.store.touch_case(case_id, self.now()));
@@ -107,6 +109,13 @@ impl Desk {
     /// When the database fails.
     pub async fn open_complaints(&self, account: &AccountId) -> Result<Vec<Complaint>, StoreError> {
         self.store.open_complaints(account).await
+    }
+
+    /// The number of a complaint that nobody was told one of: of the same shape as those.
+    fn number(&self) -> String {
+        let id = self.store.new_id();
+        let end = id.get(id.len().saturating_sub(REFERENCE_CHARS)..).unwrap_or(&id);
+        Registered::new(self.now(), end, "").number
     }
 
     fn register(

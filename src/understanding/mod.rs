@@ -319,6 +319,12 @@ impl Understanding {
             candidates.extend(likeliest.map(|(class, score)| self.candidate(class, score)));
         }
         let Verdict { mut decision, mut unrelated, abusive, mut reason } = verdict;
+        if decision == Decision::Answer
+            && let Some(either) = self.either(&start)
+        {
+            reason = format!("either {}; as a whole {reason}", either.join(" or "));
+            decision = Decision::Ask(either);
+        }
         let mut also = match (&decision, candidates.first()) {
             (Decision::Answer, Some(best)) => self.also(&reading, &best.id),
             _ => None,
@@ -408,6 +414,14 @@ impl Understanding {
         self.sure_wishes(reading).into_iter().find(|id| self.whole(id) != first && id != PERSON)
     }
 
+    /// The services between which a message leaves the choice: “查账单还是查额度”.
+    fn either(&self, text: &str) -> Option<Vec<String>> {
+        let (first, second) = text.split_once("还是").or_else(|| text.split_once("或者"))?;
+        let [first, second] = [self.surely(first)?, self.surely(second)?];
+        let are_apart = self.whole(&first) != self.whole(&second) && first != PERSON && second != PERSON;
+        are_apart.then(|| vec![first, second])
+    }
+
     /// The first two wishes of a message that is unsure as a whole, because its clauses surely mean two services that are
     /// among the likeliest.
     fn two_wishes(
@@ -425,15 +439,16 @@ impl Understanding {
 
     /// What the clauses of a message surely mean, one by one; nothing where there is only one.
     fn sure_wishes(&self, reading: &Reading<'_>) -> Vec<String> {
-        const SURE_SCORE_MIN: f32 = 0.7;
         let parts = reading.wishes();
-        let Some(learned) = self.learned.get().filter(|_| parts.len() > 1) else { return Vec::new() };
-        let sure = |part: &&str| {
-            let scores = learned.probabilities(&self.lexicon.read(part).0);
-            let (class, score) = self.ranked(&scores).into_iter().next()?;
-            (score >= SURE_SCORE_MIN).then(|| self.id(class).to_owned())
-        };
-        parts.iter().filter_map(sure).collect()
+        if parts.len() > 1 { parts.iter().filter_map(|part| self.surely(part)).collect() } else { Vec::new() }
+    }
+
+    /// What a part of a message surely means by itself.
+    fn surely(&self, part: &str) -> Option<String> {
+        const SURE_SCORE_MIN: f32 = 0.7;
+        let scores = self.learned.get()?.probabilities(&self.lexicon.read(part).0);
+        let (class, score) = self.ranked(&scores).into_iter().next()?;
+        (score >= SURE_SCORE_MIN).then(|| self.id(class).to_owned())
     }
 
     /// What an id is ranked with: the service of an entry or of a part, else itself.
