@@ -218,16 +218,21 @@ impl Turn<'_> {
         named.or_else(|| binding.card())
     }
 
-    /// The card, the month, the periods, the amount and its bounds that a wish names in its own words.
+    /// The card, the month, the days, the periods, the amount and its bounds that a wish names in its own words.
     pub(super) fn heard_besides(&self, service: &Service, wish: &mut Wish, text: &str) {
         if wish.card.is_none() && self.is_about_a_card(service) {
             wish.card = self.named_card(text).map(|named| named.value);
         }
         let named = [self.named_month(text), named_periods(text), named_amount(text), named_bound(text)];
+        let days = reading::days(text, self.scene.now.beijing().date()).filter(|_| accepts(service, "from"));
         for named in named.into_iter().flatten() {
-            if accepts(service, named.name) {
+            // The month of a day names that day only.
+            if accepts(service, named.name) && !(named.name == "month" && days.is_some()) {
                 wish.given.entry(named.name.to_owned()).or_insert(named.value);
             }
+        }
+        if let Some((from, to)) = days {
+            wish.given.extend([("from".to_owned(), from), ("to".to_owned(), to)]);
         }
     }
 

@@ -3,6 +3,7 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod days;
 mod hours;
 mod numbers;
 
@@ -14,6 +15,7 @@ use super::state::Item;
 use crate::domain::money::Money;
 use crate::understanding::normalise;
 
+pub use self::days::days;
 pub use self::hours::{OFF, hours, hours_label};
 
 /// Largest amount that is understood, in fen: a hundred million yuan.
