@@ -36,8 +36,9 @@ pub use edited::Reloaded;
 use edited::{Edited, InUse};
 use gauges::Gauges;
 
-/// How far learning steps back behind the threads that answer customers.
-const LEARNING_NICE: i32 = 19;
+/// How far learning steps back behind the threads that answer customers: less than half as much as each of them. The
+/// lowest priority would leave it unfinished for minutes on a machine that is busy throughout.
+const LEARNING_NICE: i32 = 4;
 
 /// The parts of a stop, each with its end counted from the beginning. An answer that is under way takes at most the
 /// reply budget of 4.5 s; whatever hangs for longer is left to its lease.

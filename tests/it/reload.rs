@@ -6,7 +6,7 @@ use serde_json::json;
 use weikefu::content::Content;
 
 use crate::services::{OPERATION, SERVICE};
-use crate::world::{Engine, Ports, World, until};
+use crate::world::{Engine, LEARN_MAX, Ports, World, until, until_within};
 
 const POINTS: &str = "services/points/points_query.toml";
 const BILL: &str = "services/bill/bill_current.toml";
@@ -205,7 +205,8 @@ async fn examples_that_understand_less_are_refused_and_taken_only_by_force() {
         }
     })
     .await;
-    until("learned examples", async || edited.logged().contains(LEARNED).then_some(())).await;
+    until_within(LEARN_MAX, "learned examples", async || edited.logged().contains(LEARNED).then_some(()))
+        .await;
     let follower = edited.world.follower("甲").await;
 
     edited.edit("examples/ours.txt", "[limit_overlimit_switch]\n卡被我刷穿底了\n");

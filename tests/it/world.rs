@@ -25,6 +25,8 @@ use crate::processes::Process;
 
 /// Nothing that a test waits for takes longer on a busy machine.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(120);
+/// Learning takes seconds of a core, and steps back behind all the other tests that are running.
+pub(crate) const LEARN_MAX: Duration = Duration::from_secs(400);
 /// The configuration's file in the world's folder.
 const CONFIG: &str = "w.toml";
 /// How long one look at a phone may hang.
@@ -477,14 +479,23 @@ impl Follower<'_> {
 }
 
 /// Asks again and again until there is an answer. For levels that nobody can be asked to announce.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl FnMut() -> F) -> T {
+    until_within(WAIT_MAX, what, look).await
+}
+
+/// Like [`until`], for what may take longer.
+pub(crate) async fn until_within<T, F: Future<Output = Option<T>>>(
+    max: Duration,
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
     const POLL: Duration = Duration::from_millis(25);
-    let deadline = Instant::now() + WAIT_MAX;
+    let deadline = Instant::now() + max;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "{what}: not within {WAIT_MAX:?}");
+        assert!(Instant::now() < deadline, "{what}: not within {max:?}");
         tokio::time::sleep(POLL).await;
     }
 }

@@ -19,7 +19,7 @@ use weikefu::domain::time::UnixMs;
 use self::bank::Bank;
 use self::plan::{COMMON, Planned, When};
 use self::talk::{House, hold};
-use crate::world::{Engine, World, until};
+use crate::world::{Engine, LEARN_MAX, World, until_within};
 
 /// When every conversation begins: Sunday, 2026-11-22, 10:00 in Beijing.
 const START: UnixMs = UnixMs(1_795_312_800_000);
@@ -60,7 +60,7 @@ async fn every_conversation_is_as_it_is_written(engine: Engine) {
         let answer = stranger.say("我这个月账单多少").await;
         answer.contains("需要先绑定").then_some(())
     };
-    until("what was learned", learned).await;
+    until_within(LEARN_MAX, "what was learned", learned).await;
 
     let house = House { world: &world, bank: &bank, clock: &clock };
     let mut faults = hold_all(house, &planned, When::Together).await;
