@@ -135,7 +135,8 @@ async fn an_alert_leads_to_its_purchase_for_its_own_follower_and_nobody_else() {
         assert!(page.html.contains("已锁住尾号1234") && page.html.contains("案件号F"), "{}", page.html);
         event(&world, "card_locked").await;
         event(&world, "case_opened").await;
-        follower.wait("the same in the chat", |entry| entry.to_string().contains("案件号F")).await;
+        let told = follower.wait("the same in the chat", |entry| entry.to_string().contains("案件号F")).await;
+        assert!(told.to_string().contains("涉及交易：和风电器 ¥899.00"), "{engine:?}: {told}");
         assert_eq!(world.swipe(purchase("星河超市", "1.00")).await["decline_reason"], "card_frozen");
         // Who is bound to somebody else now sees nothing of it.
         world.bank(reqwest::Method::DELETE, &format!("/api/v1/bindings/card/{}", follower.openid), "").await;

@@ -12,6 +12,7 @@ use super::pages::{self, Notice, PurchasePage};
 use super::{Guest, LinkQuery, admit, failure, see_other, welcome};
 use crate::alerts::{Alerts, Surroundings};
 use crate::domain::binding::Binding;
+use crate::domain::money::Money;
 use crate::domain::secret::Personal;
 use crate::domain::transaction::Transaction;
 use crate::identity::{Identity, Page, PageAnswer, Place, Resumer};
@@ -19,7 +20,7 @@ use crate::marketing::Marketing;
 
 /// What is tapped is answered on the page within this time; the chat has it anyway.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
-/// Longest name of a merchant that is looked for, in characters.
+/// Longest name of a merchant that is looked for or repeated, in characters.
 const MERCHANT_CHARS_MAX: usize = 40;
 
 /// What a button sends.
@@ -172,13 +173,23 @@ fn offered(step: &str, shown: &Shown) -> Option<(Personal, Place)> {
     let id = transaction.transaction_id.as_str();
     let given = match step {
         "deny" => json!({ "card_id": card?.card_id, "transaction_id": id }),
-        "similar" => {
-            let merchant = transaction.merchant.as_ref()?.name.trim();
-            json!({ "merchant": merchant.chars().take(MERCHANT_CHARS_MAX).collect::<String>() })
-        }
+        "similar" => json!({ "merchant": merchant(transaction)? }),
         _ => json!({ "transaction_id": id }),
     };
-    Some((Personal::new(json!({ "service": service, "given": given }).to_string()), place))
+    let chosen = json!({ "transaction_id": in_words(transaction) });
+    let wish = json!({ "service": service, "given": given, "chosen": chosen });
+    Some((Personal::new(wish.to_string()), place))
+}
+
+/// A transaction in the words of an answer, by which customer and agent know it again.
+fn in_words(transaction: &Transaction) -> String {
+    let amount = transaction.amount.money().map(Money::display);
+    [merchant(transaction), amount].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn merchant(transaction: &Transaction) -> Option<String> {
+    let name = transaction.merchant.as_ref()?.name.trim();
+    Some(name.chars().take(MERCHANT_CHARS_MAX).collect())
 }
 
 /// What a button of the last answer wants; it stands in the session.
