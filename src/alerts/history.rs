@@ -57,22 +57,24 @@ impl Alerts {
     pub async fn history(&self, binding: &Binding) -> Result<Vec<PastNotice>, StoreError> {
         let since = self.clock.now() - BACK;
         let rows = self.store.notices_of_customer(&binding.customer, since, PAST_MAX).await?;
-        let past = |row: &NoticeRow| {
+        let mut past = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let verdict = self.verdict_now(row).await?;
             let told = Told::read(row)?;
             let hides = binding.alerts_of_tail(told.tail.as_ref()).hide_amounts;
             let transaction = told.transaction.as_ref();
             let merchant = transaction.and_then(|transaction| transaction.merchant.as_ref());
-            Ok(PastNotice {
+            past.push(PastNotice {
                 at: told.happened.unwrap_or(row.accepted),
                 title: transaction.map_or_else(|| title(&row.kind), |transaction| transaction.kind.title()),
                 amount: transaction.and_then(|transaction| transaction.amount.money()).filter(|_| !hides),
                 merchant: merchant.map(|merchant| merchant.name.chars().take(MERCHANT_CHARS_MAX).collect()),
-                state: row.verdict.state,
-                words: words(&row.verdict),
+                state: verdict.state,
+                words: words(&verdict),
                 tail: told.tail,
-            })
-        };
-        rows.iter().map(past).collect()
+            });
+        }
+        Ok(past)
     }
 
     /// The same as the house's operation `alert_history` answers it.

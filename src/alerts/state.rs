@@ -40,18 +40,37 @@ impl Alerts {
         let Some(notice) = self.store.notice(family, id).await? else { return Ok(None) };
         let sent = self.messages_of(&notice).await?;
         let mut attempts = self.store.attempts_of(family.name(), id).await?;
-        let mut verdicts: Vec<Verdict> = sent.iter().map(|row| row.verdict.clone()).collect();
         if notice.was_held() {
-            verdicts.extend(self.held_verdicts(&notice).await?);
             for carrier in self.carriers_of(&notice).await? {
                 attempts.extend(self.store.attempts_of(DIGEST, &carrier).await?);
             }
         }
-        let verdict = verdict_of(&notice, verdicts);
-        // Bad news is none before the look has seen whether another way is left.
-        let is_open = verdict.state.is_final() && verdict.state != State::Delivered;
-        let verdict = if is_open { notice.verdict.clone() } else { verdict };
+        let verdict = self.verdict_before_the_look(&notice, &sent).await?;
         Ok(Some(view(&notice, verdict, &sent, &attempts)))
+    }
+
+    /// The verdict as it is now, also where the planner has not looked since something happened.
+    pub(super) async fn verdict_now(&self, notice: &NoticeRow) -> Result<Verdict, StoreError> {
+        if notice.verdict.state.is_final() {
+            return Ok(notice.verdict.clone());
+        }
+        let sent = self.messages_of(notice).await?;
+        self.verdict_before_the_look(notice, &sent).await
+    }
+
+    /// Good news counts at once; bad news is none before the look has seen whether another way is left.
+    async fn verdict_before_the_look(
+        &self,
+        notice: &NoticeRow,
+        sent: &[SentRow],
+    ) -> Result<Verdict, StoreError> {
+        let mut verdicts: Vec<Verdict> = sent.iter().map(|row| row.verdict.clone()).collect();
+        if notice.was_held() {
+            verdicts.extend(self.held_verdicts(notice).await?);
+        }
+        let verdict = verdict_of(notice, verdicts);
+        let is_open = verdict.state.is_final() && verdict.state != State::Delivered;
+        Ok(if is_open { notice.verdict.clone() } else { verdict })
     }
 
     /// The messages that carry a notice: its own, and those that tell several together.

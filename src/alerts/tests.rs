@@ -86,6 +86,12 @@ impl Bank {
         seen.iter().map(|seen| seen.body["template_id"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// What a follower reads of his last alert.
+    async fn told_of_the_last(&self, follower: FollowerKey) -> &'static str {
+        let binding = self.world.store().binding(&self.world.account(), follower).await.unwrap().unwrap();
+        self.alerts.history(&binding).await.unwrap()[0].words
+    }
+
     /// The words of the customer-service messages.
     fn said(&self) -> Vec<String> {
         let seen = self.world.outside.seen(CUSTOM);
@@ -125,10 +131,11 @@ fn suppressed(reason: &str) -> (State, Option<String>) {
 async fn an_accepted_purchase_becomes_one_template_message_and_is_delivered() {
     for bank in banks().await {
         let name = bank.world.test.name;
-        bank.world.bind("o1", "C10001").await;
+        let follower = bank.world.bind("o1", "C10001").await;
         let taken = bank.accept(Family::Transaction, &[swipe("T1"), swipe("T1")]).await;
         assert_eq!((taken.accepted, taken.duplicates), (1, 1), "{name}");
         assert_eq!(bank.swiped("T1").await, (State::Pending, None));
+        assert_eq!(bank.told_of_the_last(follower).await, "正在发送", "{name}");
         bank.work().await;
         assert_eq!(bank.accept(Family::Transaction, &[swipe("T1")]).await.duplicates, 1);
         bank.work().await;
@@ -141,11 +148,13 @@ async fn an_accepted_purchase_becomes_one_template_message_and_is_delivered() {
         assert_eq!(body["data"], data);
         assert!(body["client_msg_id"].as_str().unwrap().len() <= 32);
         assert_eq!(bank.swiped("T1").await, (State::Sent, None));
+        assert_eq!(bank.told_of_the_last(follower).await, "已发送", "{name}");
         let msgid = "2"; // the fixture counts its answers; the token was the first
         let mut commit = Commit::new(0);
         commit.extend(bank.alerts.receipt_writes(&bank.world.account(), msgid, "success"));
         bank.world.store().commit(commit).await.unwrap();
         assert_eq!(bank.swiped("T1").await, (State::Delivered, None));
+        assert_eq!(bank.told_of_the_last(follower).await, "已送达", "{name}: nobody has looked yet");
         bank.work().await;
         let view = bank.alerts.state(Family::Transaction, "T1").await.unwrap().unwrap();
         let history: Vec<_> = view.history.iter().map(|entry| entry.what).collect();
