@@ -36,7 +36,13 @@ pub(super) enum Change {
     /// Points were spent.
     PointsSpent { at: UnixMs, points: i64, on: String },
     /// A part of his personal data is another; only the mask is kept.
-    Profile { part: ProfilePart, masked: String },
+    Profile {
+        part: ProfilePart,
+        masked: String,
+        /// Absent: by a sandbox that did not note it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<UnixMs>,
+    },
 }
 
 /// An agreement to draw repayments.
@@ -128,6 +134,7 @@ pub(super) struct Changes {
     /// When, how many, on what; the oldest first.
     pub(super) points_spent: Vec<(UnixMs, i64, String)>,
     pub(super) profile: std::collections::BTreeMap<ProfilePart, String>,
+    pub(super) phone_changed_at: Option<UnixMs>,
 }
 
 impl Changes {
@@ -142,6 +149,7 @@ impl Changes {
         cases: Vec::new(),
         points_spent: Vec::new(),
         profile: std::collections::BTreeMap::new(),
+        phone_changed_at: None,
     };
 
     pub(super) fn apply(&mut self, change: Change) {
@@ -160,7 +168,10 @@ impl Changes {
             Change::TemporaryLimit { fen, until } => self.temporary_limit = Some((fen, until)),
             Change::Opened { case } => self.cases.push(case),
             Change::PointsSpent { at, points, on } => self.points_spent.push((at, points, on)),
-            Change::Profile { part, masked } => {
+            Change::Profile { part, masked, at } => {
+                if part == ProfilePart::Phone {
+                    self.phone_changed_at = at;
+                }
                 self.profile.insert(part, masked);
             }
         }

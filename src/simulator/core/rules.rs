@@ -32,6 +32,8 @@ pub(super) struct Rules {
     pub(super) points: PointsRules,
     pub(super) campaigns: Vec<CampaignRules>,
     pub(super) offers: Vec<OfferRules>,
+    /// Where the rules of the offers can be read.
+    pub(super) offers_rules_url: String,
     pub(super) bottles: Vec<BottleRules>,
     pub(super) otp: OtpRules,
     pub(super) application: ApplicationRules,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::repayments::{minor, own_account};
-use super::{Asked, Decision, OpenCard, Standing, read, transaction_json};
+use super::{Asked, Decision, OpenCard, Standing, profile, read, transaction_json};
 use crate::simulator::core::amount::Amount;
 use crate::simulator::core::changes::{Change, PLANS_MAX};
 use crate::simulator::core::events::{Event, Refusal};
@@ -255,6 +255,7 @@ pub(super) fn apply_cash(asked: &Asked<'_>, params: Value) -> Result<Decision, R
     asked.customer()?;
     let apply: ApplyCash = read(params)?;
     let open = asked.card_named(apply.card_id.as_deref())?;
+    profile::cooled(asked)?;
     in_good_order(asked, &open)?;
     own_account(asked, &apply.to_last4)?;
     if !asked.book.rules.instalment.cash_purposes.contains(&apply.purpose) {

@@ -48,7 +48,9 @@ pub(super) fn weekly(asked: &Asked<'_>, params: Value) -> Result<Value, Refusal>
         })
     };
     let all = asked.book.rules.offers.iter().take(SHOWN_MAX);
-    Ok(json!({ "offers": all.map(offer).collect::<Vec<_>>() }))
+    Ok(
+        json!({ "offers": all.map(offer).collect::<Vec<_>>(), "rules_url": asked.book.rules.offers_rules_url }),
+    )
 }
 
 /// A bottle out of the sea: another one with each call.

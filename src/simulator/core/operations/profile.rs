@@ -1,5 +1,7 @@
 //! What the bank knows of a customer, masked, and how he changes it.
 
+use std::time::Duration;
+
 use jiff::Span;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,13 +12,15 @@ use crate::simulator::core::changes::{Change, ProfilePart};
 use crate::simulator::core::events::{Event, Refusal};
 use crate::simulator::core::people::Customer;
 use crate::simulator::core::rules::ProductRules;
-use crate::simulator::core::transaction::Kind;
+use crate::simulator::core::transaction::{Kind, rfc3339};
 
 const ADDRESSES: [(&str, ProfilePart, &str); 3] = [
     ("billing", ProfilePart::BillingAddress, "星海市云台区****"),
     ("home", ProfilePart::HomeAddress, "星海市云台区****"),
     ("work", ProfilePart::WorkAddress, "星海市高新区****"),
 ];
+/// After another phone number.
+const COOLING: Duration = Duration::from_secs(24 * 3600);
 /// Characters of an address that stay readable.
 const ADDRESS_SHOWN: usize = 6;
 
@@ -62,11 +66,26 @@ pub(super) fn update(asked: &Asked<'_>, params: Value) -> Result<Decision, Refus
         _ => address(value)?,
     };
     let mail_sent = matches!(update.part, ProfilePart::Email);
-    let result = json!({
+    let mut result = json!({
         "part": update.part, "masked": masked, "effective_on": asked.today(), "mail_sent": mail_sent,
     });
-    let change = Change::Profile { part: update.part, masked };
+    if update.part == ProfilePart::Phone {
+        result["cooling_until"] = json!(rfc3339(asked.now + COOLING));
+    }
+    let change = Change::Profile { part: update.part, masked, at: Some(asked.now) };
     Ok(Decision::done(Event::Changed { customer_id: customer.id.clone(), change }, result))
+}
+
+/// Whoever stole a phone number would borrow by it first: nothing is lent for a day.
+pub(super) fn cooled(asked: &Asked<'_>) -> Result<(), Refusal> {
+    let changed = asked.customer().ok().and_then(|customer| asked.book.changes(customer).phone_changed_at);
+    match changed.map(|changed| changed + COOLING).filter(|until| asked.now < *until) {
+        None => Ok(()),
+        Some(until) => {
+            let until = until.beijing().strftime("%-m月%-d日 %H:%M");
+            Err(Refusal::new("cooling", format!("您刚修改过手机号，{until}后才能办理。")))
+        }
+    }
 }
 
 fn mobile(value: &str) -> Result<String, Refusal> {

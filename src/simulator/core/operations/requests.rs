@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use jiff::{Span, ToSpan as _};
 
 use super::repayments::minor;
-use super::{Asked, Decision, Nothing, Standing, open_case, read, transaction_json};
+use super::{Asked, Decision, Nothing, Standing, open_case, profile, read, transaction_json};
 use crate::simulator::core::amount::Amount;
 use crate::simulator::core::changes::{Case, CaseKind, Change};
 use crate::simulator::core::events::{Event, Refusal};
@@ -120,6 +120,7 @@ struct ForEver {
 pub(super) fn raise(asked: &Asked<'_>, params: Value) -> Result<Decision, Refusal> {
     let customer = asked.customer()?;
     let wanted: ForEver = read(params)?;
+    profile::cooled(asked)?;
     let amount = whole_steps(asked, &wanted.amount)?;
     let (fixed, _) = asked.book.limits(customer);
     if amount <= fixed {

@@ -262,3 +262,24 @@ async fn an_agreement_to_draw_repayments_works_on_the_due_date_and_can_be_ended(
     let due = world.ask("C10004", "due_date_query", json!({})).await.unwrap();
     assert_eq!(due["auto_repayment"]["on"], false);
 }
+
+#[tokio::test]
+async fn after_another_phone_number_nothing_is_lent_for_a_day() {
+    let world = World::start().await;
+    let changed = json!({ "part": "phone", "value": "13900139000" });
+    let changed = world.change("C10001", "profile_update", changed).await.unwrap();
+    assert!(changed["cooling_until"].as_str().is_some_and(|until| until.len() > 10), "{changed}");
+    let raise = json!({ "amount": "40000" });
+    let cash = json!({ "amount": "5000.00", "periods": 12, "purpose": "旅游", "to_last4": "6688" });
+    let world = world.restart().await;
+    for (operation, params) in [("limit_perm_apply", &raise), ("inst_cash_apply", &cash)] {
+        assert_eq!(refusal(world.change("C10001", operation, params.clone()).await).0, "cooling");
+    }
+    world.clock.advance(Duration::from_secs(24 * 3600));
+    for (operation, params) in [("limit_perm_apply", &raise), ("inst_cash_apply", &cash)] {
+        world.change("C10001", operation, params.clone()).await.unwrap();
+    }
+    let address = json!({ "part": "email", "value": "li@example.com" });
+    let mail = world.change("C10002", "profile_update", address).await.unwrap();
+    assert_eq!(mail["cooling_until"], Value::Null, "only the phone");
+}
