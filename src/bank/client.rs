@@ -104,6 +104,8 @@ impl Retry {
 pub enum DownCause {
     /// No connection, or it broke.
     Connection,
+    /// A TLS connection ended without an answer.
+    Ended,
     /// No TLS connection.
     Tls(TlsFault),
     /// No answer within `core.timeout_ms`.
@@ -123,6 +125,7 @@ impl From<BrokenOff> for DownCause {
     fn from(broken: BrokenOff) -> Self {
         match broken {
             BrokenOff::Connection => Self::Connection,
+            BrokenOff::Ended => Self::Ended,
             BrokenOff::Tls(fault) => Self::Tls(fault),
             BrokenOff::TimeOut => Self::TimeOut,
         }
@@ -135,6 +138,10 @@ impl fmt::Display for DownCause {
             Self::Connection => {
                 f.write_str("the connection failed; is [core] base_url right and the core running?")
             }
+            Self::Ended => f.write_str(
+                "the TLS connection ended without an answer; if [core] base_url wants another client certificate, give \
+                 client_cert_file and client_key_file of a CA that it trusts",
+            ),
             Self::Tls(fault) => write!(f, "no TLS connection to [core] base_url: {fault}"),
             Self::TimeOut => f.write_str("no answer within [core] timeout_ms"),
             Self::Status(status) => write!(f, "it answered with status {status}"),

@@ -47,6 +47,9 @@ pub async fn body(mut response: Response, bytes_max: usize) -> reqwest::Result<O
 pub(super) enum BrokenOff {
     /// No connection, or it broke.
     Connection,
+    /// A TLS connection stood and ended without an answer: so it looks, too, when a client certificate was refused and
+    /// the alert that says so came before there was anybody to read it.
+    Ended,
     /// No TLS connection.
     Tls(TlsFault),
     /// Connected, and no whole answer in time.
@@ -58,6 +61,8 @@ impl From<reqwest::Error> for BrokenOff {
         if error.is_timeout() && !error.is_connect() {
             return Self::TimeOut;
         }
-        TlsFault::behind(&error).map_or(Self::Connection, Self::Tls)
+        let is_open = error.url().is_some_and(|url| url.scheme() == "https") && !error.is_connect();
+        let otherwise = if is_open { Self::Ended } else { Self::Connection };
+        TlsFault::behind(&error).map_or(otherwise, Self::Tls)
     }
 }

@@ -70,7 +70,7 @@ pub enum NotHeard {
 impl From<BrokenOff> for NotHeard {
     fn from(broken: BrokenOff) -> Self {
         match broken {
-            BrokenOff::Connection => Self::Connection,
+            BrokenOff::Connection | BrokenOff::Ended => Self::Connection,
             BrokenOff::Tls(fault) => Self::Tls(fault),
             BrokenOff::TimeOut => Self::TimeOut,
         }

@@ -3,12 +3,13 @@
 
 use crate::store::Lane;
 
-/// Messages to WeChat that are unsettled at the same time, in one process.
-pub(super) const SENDS_MAX: usize = 96;
+/// Messages to WeChat that are unsettled at the same time, in one process. A send holds its place from its intent until it
+/// is settled, a tenth of a second where WeChat takes half of that: this many carry some two thousand a second.
+pub(super) const SENDS_MAX: usize = 256;
 /// Of these, room that only security has.
-const KEPT_FOR_SECURITY: usize = 4;
+const KEPT_FOR_SECURITY: usize = 8;
 /// And room that only security and answers have.
-const KEPT_FOR_ANSWERS: usize = 8;
+const KEPT_FOR_ANSWERS: usize = 16;
 /// One round in so many turns the last two lanes round.
 const TURN_EVERY: u64 = 16;
 /// The part of the room, one in so many, that the last lane has in its turn.
@@ -76,7 +77,7 @@ mod tests {
         let reminders_first = (0..160).filter(|round| lanes(*round)[2] == Lane::Reminder).count();
         assert_eq!(reminders_first, 10);
         let turn = turns(0)[2];
-        assert_eq!((turn.room(0), turn.share_of(1), turn.share_of(100)), (21, 1, 25));
+        assert_eq!((turn.room(0), turn.share_of(1), turn.share_of(100)), (58, 1, 25));
     }
 
     #[test]
@@ -84,8 +85,8 @@ mod tests {
         let [security, answer, spend, reminder] = turns(1);
         let full = sends_max(Lane::Spend);
         assert_eq!((spend.room(full), reminder.room(full)), (0, 0));
-        assert_eq!((answer.room(full), security.room(full)), (8, 12));
-        assert_eq!((answer.room(full + 8), security.room(full + 8)), (0, 4));
+        assert_eq!((answer.room(full), security.room(full)), (16, 24));
+        assert_eq!((answer.room(full + 16), security.room(full + 16)), (0, 8));
         assert_eq!(security.room(SENDS_MAX), 0);
     }
 }

@@ -25,7 +25,7 @@ use crate::wechat::api::TemplateMessage;
 use crate::wechat::errcode::Class;
 
 /// Room that must be free before a backlog is read, so that a busy loop does not read for each single send.
-const ROOM_MIN: usize = 24;
+const ROOM_MIN: usize = 48;
 /// Events that are posted at the same time.
 const EVENTS_MAX: usize = 32;
 /// [`ROOM_MIN`] for events.

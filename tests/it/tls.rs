@@ -89,7 +89,8 @@ async fn tls_front(own: &Pair, clients: &Authority, behind: SocketAddr) -> Socke
                         return;
                     }
                 };
-                let mut far = TcpStream::connect(behind).await.unwrap();
+                // With nobody behind it, it hangs up.
+                let Ok(mut far) = TcpStream::connect(behind).await else { return };
                 let _ = copy_bidirectional(&mut near, &mut far).await;
             });
         }
@@ -149,6 +150,8 @@ async fn a_refused_handshake_with_the_core_says_what_to_do() {
     let good = tls_front(&server_pair(&bank, "localhost", NOW), &bank, core).await;
     let expired = tls_front(&server_pair(&bank, "localhost", LONG_AGO), &bank, core).await;
     let renamed = tls_front(&server_pair(&bank, "esb.bank.example", NOW), &bank, core).await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let ending = tls_front(&server_pair(&bank, "localhost", NOW), &bank, nobody).await;
     let url = |address: SocketAddr| format!("https://localhost:{}", address.port());
 
     let well = settings(folder, "well", Some(&bank), Some(&ours));
@@ -163,6 +166,7 @@ async fn a_refused_handshake_with_the_core_says_what_to_do() {
             "give the bank's CA as ca_file",
         ),
         ("no CA", good, settings(folder, "none", None, Some(&ours)), "give the bank's CA as ca_file"),
+        ("one that hangs up", ending, well.clone(), "ended without an answer"),
         ("expired", expired, well.clone(), "has expired or is not valid yet"),
         ("another name", renamed, well.clone(), "address it by the name in the certificate"),
         ("no client certificate", good, settings(folder, "bare", Some(&bank), None), "give client_cert_file"),

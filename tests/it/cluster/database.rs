@@ -91,9 +91,17 @@ async fn everything_works_through_a_pooler_with_one_connection() {
     let follower = fleet.world.follower("池").await.openid;
     fleet.world.bind(&follower, "C10001").await;
     let phone = fleet.world.phone(&follower);
+    // All that two instances read and write goes through one connection: where that is slow, the answer comes later or
+    // is asked for again.
     for _ in 0..3 {
-        assert!(phone.say("查账单").await.contains("本期应还"));
-        assert!(phone.say("积分").await.contains("可用积分"));
+        for (said, expected) in [("查账单", "本期应还"), ("积分", "可用积分")] {
+            let answers = async || {
+                let answer = phone.say(said).await;
+                eprintln!("{said}: {answer}");
+                answer.contains(expected).then_some(())
+            };
+            until(said, answers).await;
+        }
     }
     let accepted = Arc::new(AtomicUsize::new(0));
     let pushing = Pushing::start(&fleet.world, accepted.clone());
